@@ -1,0 +1,1 @@
+"""One file a baseline: each defines GAN."""

@@ -1,0 +1,185 @@
+"""The whole state of a run in one safetensors file: no pickle, the same bits back.
+
+A GAN that defines `state_dict` and `load_state_dict`, and is no plain `nn.Module`, is asked for
+its state. Of any other object the attributes are stored: modules, optimisers, generators,
+tensors, arrays, and what JSON can hold of these.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ganbench.core import Game, Task
+from ganbench.errors import InputError
+from ganbench.results import write_atomically
+
+STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
+MODULE_INTERNALS = frozenset(vars(nn.Module()))
+
+
+class Unsaveable(InputError):
+    """An attribute of a GAN that a checkpoint cannot hold."""
+
+
+def save_state(path: Path, state: Any) -> None:
+    """Write nested dicts, lists, tuples, tensors, arrays and scalars to a file, atomically."""
+    tensors: dict[str, Tensor] = {}
+    skeleton = _pack(state, tensors)
+    write_atomically(path, save(tensors, metadata={"skeleton": json.dumps(skeleton)}))
+
+
+def load_state(path: Path) -> Any:
+    """Read what `save_state` wrote; InputError if the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            skeleton = json.loads(file.metadata()["skeleton"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise InputError(f"checkpoint {path} is damaged ({error}): run without --resume") from error
+    return _unpack(skeleton, tensors)
+
+
+def gan_state(gan: object) -> Any:
+    """Everything a GAN must remember; Unsaveable if an attribute cannot be stored."""
+    if _speaks_for_itself(gan):
+        return gan.state_dict()  # type: ignore[attr-defined]
+    state: dict[str, Any] = {}
+    if isinstance(gan, nn.Module):
+        state["<module>"] = gan.state_dict()
+    for name, value in _attributes(gan):
+        if isinstance(value, STATELESS):
+            continue
+        if isinstance(value, torch.Generator):
+            state[name] = value.get_state()
+        elif isinstance(value, np.random.Generator):
+            state[name] = value.bit_generator.state
+        elif hasattr(value, "state_dict") and hasattr(value, "load_state_dict"):
+            state[name] = value.state_dict()
+        elif _is_plain(value):
+            state[name] = value
+        elif callable(value):
+            continue
+        else:
+            kind = type(value).__name__
+            raise Unsaveable(
+                f"no checkpoints: cannot store attribute {name!r} ({kind}) of "
+                f"{type(gan).__name__}; define state_dict and load_state_dict"
+            )
+    return state
+
+
+def restore_gan(gan: object, state: Any) -> None:
+    """Put back what `gan_state` returned into a GAN built the same way."""
+    if _speaks_for_itself(gan):
+        gan.load_state_dict(state)  # type: ignore[attr-defined]
+        return
+    for name, saved in state.items():
+        if name == "<module>":
+            assert isinstance(gan, nn.Module)
+            gan.load_state_dict(saved)
+            continue
+        value = getattr(gan, name, None)
+        if isinstance(value, torch.Generator):
+            value.set_state(saved.cpu())
+        elif isinstance(value, np.random.Generator):
+            value.bit_generator.state = saved
+        elif hasattr(value, "load_state_dict"):
+            value.load_state_dict(saved)
+        elif isinstance(value, Tensor) and value.shape == saved.shape:
+            with torch.no_grad():
+                value.copy_(saved)  # in place: an optimiser may hold this very tensor
+        else:
+            setattr(gan, name, saved)
+
+
+def random_state() -> dict[str, Any]:
+    """Where the global random streams of torch, NumPy and Python stand."""
+    kind, keys, *rest = np.random.get_state()  # type: ignore[misc]
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, keys.tolist(), *rest),  # type: ignore[attr-defined]
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random(state: Mapping[str, Any]) -> None:
+    """Put the global random streams back."""
+    torch.set_rng_state(state["torch"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    random.setstate(state["python"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def torch_generators(gan: object) -> list[torch.Generator]:
+    """The generators that a GAN holds as attributes."""
+    return [value for _, value in _attributes(gan) if isinstance(value, torch.Generator)]
+
+
+def _attributes(gan: object) -> list[tuple[str, Any]]:
+    hidden = MODULE_INTERNALS if isinstance(gan, nn.Module) else frozenset()
+    return [(k, v) for k, v in getattr(gan, "__dict__", {}).items() if k not in hidden]
+
+
+def _speaks_for_itself(gan: object) -> bool:
+    if isinstance(gan, nn.Module):
+        return type(gan).state_dict is not nn.Module.state_dict
+    return hasattr(gan, "state_dict") and hasattr(gan, "load_state_dict")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(k, (str, int)) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    kinds = (Tensor, np.ndarray, np.generic, bool, int, float, str)
+    return value is None or isinstance(value, kinds)
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A JSON skeleton of `value`; its tensors go to `tensors` under numbers."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        name = str(len(tensors))
+        tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(value.copy())
+        tensors[name] = tensor.cpu().contiguous().clone()
+        return {"tensor" if isinstance(value, Tensor) else "array": name}
+    if isinstance(value, Mapping):
+        return {"dict": [[_pack(k, tensors), _pack(v, tensors)] for k, v in value.items()]}
+    if isinstance(value, (list, tuple, deque)):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_pack(item, tensors) for item in value]}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise Unsaveable(f"no checkpoints: cannot store a {type(value).__name__} of the GAN's state")
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "array":
+        return tensors[content].numpy()
+    if kind == "dict":
+        return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
+    items = [_unpack(item, tensors) for item in content]
+    return tuple(items) if kind == "tuple" else items

@@ -1,0 +1,225 @@
+"""The nouns that everything else is made of: Task, Budget, Bound, GAN and Game."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganbench.errors import InputError
+
+Direction = Literal["lower", "higher"]
+Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
+Sampler = Callable[[int, torch.Generator], Tensor]
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+REFERENCE_SEED = 20_260_101
+
+
+def stream(seed: int, name: str, index: int = 0) -> int:
+    """A 63-bit seed for the stream `name` of run `seed`, independent of every other stream.
+
+    `index` numbers the parts of a stream (its rounds, its epochs), so that any part can be
+    drawn without drawing the ones before it: a resumed run needs no saved position.
+    """
+    entropy = [seed, index, *name.encode()]
+    word = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    return int(word) >> 1
+
+
+def generator(seed: int, name: str, index: int = 0, device: str = "cpu") -> torch.Generator:
+    """A `torch.Generator` on `device` at the start of that stream."""
+    return torch.Generator(device).manual_seed(stream(seed, name, index))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a GAN may spend on a task.
+
+    `steps` calls of `train_step`, each on `batch_size` real samples, in `evaluations` rounds of
+    equal length (the last may be shorter); after each round `evaluation_size` samples are scored.
+    Losses are averaged over `log_every` steps for the curve.
+    """
+
+    steps: int
+    batch_size: int
+    evaluations: int
+    evaluation_size: int
+    log_every: int
+    name: str = "full"
+
+    @property
+    def steps_per_round(self) -> int:
+        """Training steps between two evaluations."""
+        return math.ceil(self.steps / self.evaluations)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in an episode (fewer than `evaluations` when these do not divide the steps)."""
+        return math.ceil(self.steps / self.steps_per_round)
+
+    def steps_in(self, round: int) -> int:
+        """Training steps in round 0, 1, ..., `rounds` - 1."""
+        return min(self.steps_per_round, self.steps - round * self.steps_per_round)
+
+    def reduced(self, name: str) -> Budget:
+        """The budget called `name`: "full", "quick" (a tenth of the steps) or "smoke" (50)."""
+        if name == self.name or name == "full":
+            return self
+        if name == "quick":
+            return self._with_steps(max(1, self.steps // 10), evaluations=10, name=name)
+        if name == "smoke":
+            return self._with_steps(50, evaluations=2, name=name)
+        raise InputError(f"budget {name!r} is none of full, quick, smoke")
+
+    def with_steps(self, steps: int) -> Budget:
+        """The same budget cut or stretched to `steps` training steps."""
+        if steps < 1:
+            raise InputError(f"steps must be at least 1, got {steps}")
+        if steps == self.steps:
+            return self
+        return self._with_steps(steps, evaluations=self.evaluations, name="custom")
+
+    def _with_steps(self, steps: int, *, evaluations: int, name: str) -> Budget:
+        evaluations = min(evaluations, self.evaluations, steps)
+        log_every = max(1, min(self.log_every, steps // evaluations))
+        return replace(self, steps=steps, evaluations=evaluations, log_every=log_every, name=name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """Where a metric's values lie on a task.
+
+    `floor` is what real data scores, `ceiling` what the better naive sampler scores, `noise` the
+    standard deviation of the floor over draws. "higher" or "lower" says which way is better.
+    """
+
+    direction: Direction
+    floor: float
+    ceiling: float
+    noise: float
+
+    def position(self, value: float) -> float:
+        """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
+        span = self.ceiling - self.floor
+        return (self.ceiling - value) / span if span else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """The centres ((K, d) tensor) and the common standard deviation of a Gaussian mixture."""
+
+    centers: Tensor
+    sigma: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A target distribution, what may be spent on it, and how the result is judged.
+
+    `sample(n, rng)` draws a float32 tensor of shape (n, *shape). With a `pool`, training deals
+    from that many samples drawn once a run: with replacement, or (`shuffle`) each once an epoch.
+    The first of `metrics` ranks. `mean` (d,), `covariance` (d, d), `modes` and `log_density`
+    ((n, d) -> (n,)) are true facts about the target, where they exist. An episode terminates at
+    score `threshold`. `grid` holds the abscissae of a task whose samples are curves.
+    """
+
+    name: str
+    version: int
+    shape: tuple[int, ...]
+    sample: Sampler
+    metrics: Mapping[str, Metric]
+    budget: Budget
+    mean: Tensor
+    covariance: Tensor
+    pool: int | None = None
+    shuffle: bool = False
+    modes: Modes | None = None
+    log_density: Callable[[Tensor], Tensor] | None = None
+    threshold: float = 0.98
+    grid: Tensor | None = None
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+
+    @cached_property
+    def reference(self) -> Tensor:
+        """The held-out real samples that every entry is judged against."""
+        rng = torch.Generator().manual_seed(REFERENCE_SEED)
+        return self.sample(self.budget.evaluation_size, rng)
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """True standard deviation of each coordinate, shape (d,)."""
+        return self.covariance.diagonal().sqrt().float()
+
+    @property
+    def ranking(self) -> str:
+        """Name of the metric that ranks entries."""
+        return next(iter(self.metrics))
+
+    def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Every metric of the task between two sample tensors of shape (n, *shape)."""
+        values: dict[str, float] = {}
+        for name, metric in self.metrics.items():
+            value = metric(real, fake)
+            values.update(value if isinstance(value, Mapping) else {name: float(value)})
+        return values
+
+    def score(self, values: Mapping[str, float]) -> float:
+        """The ranking metric between ceiling (0) and floor (1)."""
+        return self.bounds[self.ranking].position(values[self.ranking])
+
+    def check(self, samples: Tensor, n: int, source: str) -> Tensor:
+        """`samples` as float32, if they are n finite samples of this task; else InputError."""
+        if not isinstance(samples, Tensor):
+            kind = type(samples).__name__
+            raise InputError(f"{source} must return a tensor on task {self.name!r}, got {kind}")
+        expected = (n, *self.shape)
+        if tuple(samples.shape) != expected:
+            raise InputError(
+                f"{source} must return shape {expected} on task {self.name!r}, "
+                f"got {tuple(samples.shape)}"
+            )
+        return samples.detach().float()
+
+
+@runtime_checkable
+class GAN(Protocol):
+    """Anything that learns from real batches and then makes samples of its own."""
+
+    def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
+        """Learn from one batch (batch_size, *task.shape); return named scalars for the log."""
+
+    def sample(self, n: int) -> Tensor:
+        """Make n samples, shape (n, *task.shape)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """A GAN written as its two networks and its two losses; the engine does the rest.
+
+    `latent(n, rng)` draws the generator's input on the device of `rng`. `d_loss(D, real, fake)`
+    and `g_loss(D, real, fake)` return scalars and touch nothing else, so that the engine may
+    stack and compile them. The optimizer fields take parameters and return an optimizer.
+
+    The generator is updated at every `d_updates`-th step. With `reuse_latent` it is updated on
+    the very fakes the discriminator has just learned from, otherwise on fresh ones. `decision`
+    is the discriminator output above which a sample counts as taken for real; None for a critic.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    latent: Sampler
+    d_loss: Loss
+    g_loss: Loss
+    d_optimizer: MakeOptimizer
+    g_optimizer: MakeOptimizer
+    d_updates: int = 1
+    reuse_latent: bool = False
+    decision: float | None = 0.0

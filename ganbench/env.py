@@ -1,0 +1,166 @@
+"""The environment: one episode is one training run; it keeps the budget and the clock."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganbench import registry
+from ganbench.core import Budget, Task, generator
+from ganbench.errors import InputError
+
+
+class Clock:
+    """Splits wall time among labels: exactly one runs at any moment, so they add up.
+
+    `seconds[label]` is what each has had; `wait` is called before every reading, since kernels
+    queued on a GPU would otherwise be charged to whoever comes next.
+    """
+
+    def __init__(self, wait: Callable[[], None] = lambda: None) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._wait = wait
+        self._label = "other"
+        self._since = time.perf_counter()
+
+    def switch(self, label: str) -> str:
+        """Charge the time up to now to the running label, start `label`, return the former."""
+        self._wait()
+        now = time.perf_counter()
+        self.seconds[self._label] += now - self._since
+        self._label, self._since, before = label, now, self._label
+        return before
+
+    @contextmanager
+    def during(self, label: str) -> Iterator[None]:
+        """Charge a block to `label`."""
+        before = self.switch(label)
+        try:
+            yield
+        finally:
+            self.switch(before)
+
+
+class Env:
+    """Deals the real batches of a task round by round and scores the samples handed back.
+
+    `reset(seed=)` starts an episode and `step(samples)` ends a round, as in Gymnasium:
+
+    - observation: the real batches of the next round, (steps, batch_size, *task.shape), which a
+      GAN trains on one after the other; empty when the episode is over;
+    - action: `evaluation_size` samples, (evaluation_size, *task.shape);
+    - reward: how far the ranking metric has come since the last round, starting from the
+      ceiling, so that the return is the whole way come;
+    - terminated: the score reached `threshold` (None: never); truncated: the budget is spent.
+
+    `info["metrics"]` and `info["score"]` hold the evaluation. Between a return and the next call
+    the clock charges "training".
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        budget: Budget | None = None,
+        device: str = "cpu",
+        threshold: float | None = None,
+    ) -> None:
+        self.task = task
+        self.budget = budget or task.budget
+        self.device = torch.device(device)
+        self.threshold = threshold
+        self.clock = Clock(torch.cuda.synchronize if self.device.type == "cuda" else lambda: None)
+        self.round = self.budget.rounds
+        self._seed = 0
+        self._value = 0.0
+        self._pool: Tensor | None = None
+        self._reference = task.reference.to(self.device)
+
+    def reset(self, *, seed: int = 0, round: int = 0) -> tuple[Tensor, dict[str, Any]]:
+        """Start the episode of `seed`; a resumed run starts at a later `round`.
+
+        Every round's data come from a stream of their own, so they do not depend on the start.
+        """
+        with self.clock.during("data"):
+            self._seed, self.round = seed, round
+            self._value = self.task.bounds[self.task.ranking].ceiling
+            if self.task.pool is not None:
+                self._pool = self.task.sample(self.task.pool, generator(seed, "pool"))
+            real = self.deal()
+        self.clock.switch("training")
+        return real, {"step": round * self.budget.steps_per_round}
+
+    def step(self, samples: Tensor) -> tuple[Tensor, float, bool, bool, dict[str, Any]]:
+        """Score the samples of this round and deal the next; InputError if they are unusable."""
+        if self.round >= self.budget.rounds:
+            raise InputError("the episode is over: call reset()")
+        with self.clock.during("evaluation"):
+            metrics = self.evaluate(samples)
+        bound = self.task.bounds[self.task.ranking]
+        value = metrics[self.task.ranking]
+        reward = self._value - value if bound.direction == "lower" else value - self._value
+        self._value = value
+        score = bound.position(value)
+        self.round += 1
+        step = min(self.round * self.budget.steps_per_round, self.budget.steps)
+        terminated = self.threshold is not None and score >= self.threshold
+        truncated = self.round >= self.budget.rounds
+        with self.clock.during("data"):
+            real = self.deal() if not truncated else self._empty()
+        self.clock.switch("training")
+        info = {"step": step, "metrics": metrics, "score": score}
+        return real, reward, terminated, truncated, info
+
+    def evaluate(self, samples: Tensor) -> dict[str, float]:
+        """Every metric of the task for (evaluation_size, *task.shape) finite samples."""
+        n = self.budget.evaluation_size
+        fake = self.task.check(samples, n, f"sample({n})").to(self.device)
+        if not bool(torch.isfinite(fake).all()):
+            raise InputError(f"samples hold NaN or Inf on task {self.task.name!r}")
+        return self.task.evaluate(self._reference, fake)
+
+    def deal(self, steps: int | None = None) -> Tensor:
+        """The real batches of this round, (steps, batch_size, *task.shape)."""
+        steps = self.budget.steps_in(self.round) if steps is None else steps
+        count, size = steps * self.budget.batch_size, self.budget.batch_size
+        rng = generator(self._seed, "data", self.round)
+        if self._pool is None:
+            real = self.task.sample(count, rng)
+        elif self.task.shuffle:
+            real = self._pool[self._shuffled(count)]
+        else:
+            real = self._pool[torch.randint(len(self._pool), (count,), generator=rng)]
+        return real.view(steps, size, *self.task.shape).to(self.device)
+
+    def _shuffled(self, count: int) -> Tensor:
+        """Pool indices of this round when every epoch is a fresh permutation of the pool."""
+        assert self._pool is not None
+        epoch_length = len(self._pool)
+        first = self.round * self.budget.steps_per_round * self.budget.batch_size
+        epochs = range(first // epoch_length, (first + count - 1) // epoch_length + 1)
+        orders = [
+            torch.randperm(epoch_length, generator=generator(self._seed, "epoch", epoch))
+            for epoch in epochs
+        ]
+        start = first - epochs[0] * epoch_length
+        return torch.cat(orders)[start : start + count]
+
+    def _empty(self) -> Tensor:
+        return torch.empty(0, self.budget.batch_size, *self.task.shape, device=self.device)
+
+
+def make(task: str, *, budget: str = "full", device: str = "cpu") -> Env:
+    """The environment of a task by name or path, as `gymnasium.make` does for its own.
+
+    Terminates at the task's threshold; `budget` is "full", "quick" or "smoke".
+    """
+    loaded = registry.load_task(task)
+    return Env(
+        loaded, budget=loaded.budget.reduced(budget), device=device, threshold=loaded.threshold
+    )

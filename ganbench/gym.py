@@ -1,0 +1,68 @@
+"""The same environments for Gymnasium: import this module, then `gymnasium.make("ganbench/...")`.
+
+`gymnasium.make("ganbench.gym:ganbench/Sine-v0")` does both at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from ganbench import registry
+from ganbench.env import make
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class GanEnv(gymnasium.Env[Array, Array]):
+    """One episode is one training run; see `ganbench.Env` for what the parts mean.
+
+    Observation: float32 (steps_per_round, batch_size, *shape), the real batches of the next
+    round. In the last round, which may be shorter, `info["steps"]` of them count.
+    Action: float32 (evaluation_size, *shape), samples of the generator.
+    """
+
+    metadata = {"render_modes": []}
+
+    def __init__(self, task: str, *, budget: str = "full") -> None:
+        self.env = make(task, budget=budget)
+        spec, shape = self.env.budget, self.env.task.shape
+        # Finite bounds, as Gymnasium asks for, that no real draw comes near: 20 deviations.
+        reach = float((self.env.task.mean.abs().float() + 20 * self.env.task.scale).max())
+        batches = (spec.steps_per_round, spec.batch_size, *shape)
+        self.observation_space = spaces.Box(-reach, reach, batches, np.float32)
+        self.action_space = spaces.Box(-reach, reach, (spec.evaluation_size, *shape), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start a run; without a seed, one is drawn from the environment's own stream."""
+        super().reset(seed=seed)
+        self.env.reset(seed=int(self.np_random.integers(2**31)))
+        return self._observe(), {"step": 0, "steps": self.env.budget.steps_in(0)}
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Score the round's samples; deal the next round."""
+        samples = torch.tensor(np.asarray(action), dtype=torch.float32)
+        _, reward, terminated, truncated, info = self.env.step(samples)
+        steps = 0 if truncated else self.env.budget.steps_in(self.env.round)
+        return self._observe(), reward, terminated, truncated, {**info, "steps": steps}
+
+    def _observe(self) -> Array:
+        return self.env.deal(self.env.budget.steps_per_round).numpy().astype(np.float32)
+
+
+def register() -> None:
+    """Register every bundled task as `ganbench/<Task>-v0`: sine as Sine, two_curves as TwoCurves."""
+    for name in registry.names("tasks"):
+        title = "".join(part.capitalize() for part in name.split("_"))
+        gymnasium.register(
+            id=f"ganbench/{title}-v0", entry_point=GanEnv, kwargs={"task": name}
+        )
+
+
+register()

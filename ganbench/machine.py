@@ -1,0 +1,94 @@
+"""What a run ran on and what was run, without names or paths of anybody's machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganbench.results import Machine
+
+
+def describe(device: str) -> Machine:
+    """The machine as it stands in a result; the accelerator only if it was used."""
+    cuda = device.startswith("cuda")
+    return Machine(
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _count(),
+        memory_bytes=_memory_bytes(),
+        accelerator=torch.cuda.get_device_name() if cuda else None,
+        driver=_cuda_driver() if cuda else None,
+        os=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+    )
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory held so far: of the device, or of this process."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def repository_path(path: Path) -> tuple[str, str | None, bool | None]:
+    """A file's path inside its git repository, the commit, and whether anything is uncommitted.
+
+    Outside of a repository: the bare file name, None, None.
+    """
+    top = _git(path.parent, "rev-parse", "--show-toplevel")
+    if top is None:
+        return path.name, None, None
+    commit = _git(path.parent, "rev-parse", "HEAD")
+    status = _git(path.parent, "status", "--porcelain", "--untracked-files=no")
+    inside = path.resolve().relative_to(Path(top).resolve()).as_posix()
+    return inside, commit, None if status is None else bool(status)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+        if found:
+            return found.group(1).strip()
+    return platform.processor() or platform.machine()
+
+
+def _count() -> int:
+    return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _cuda_driver() -> str | None:
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None

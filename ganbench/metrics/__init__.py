@@ -1,0 +1,27 @@
+"""Metrics: plain functions of (real, fake), one family a file.
+
+`real` and `fake` are float tensors of shape (n, d); both sides may differ in n. Each file's
+`QUANTITIES` says, for every number its functions return, which way is better and what it is.
+"""
+
+from ganbench.metrics.curves import curve_residual
+from ganbench.metrics.kernel import energy, kernel_widths, mmd
+from ganbench.metrics.mixture import mixture_modes
+from ganbench.metrics.moments import covariance_error, mean_error
+from ganbench.metrics.sine import fit_sines, sine_fit
+from ganbench.metrics.sliced import sliced_wasserstein
+from ganbench.metrics.two_sample import discriminator_test
+
+__all__ = [
+    "covariance_error",
+    "curve_residual",
+    "discriminator_test",
+    "energy",
+    "fit_sines",
+    "kernel_widths",
+    "mean_error",
+    "mixture_modes",
+    "mmd",
+    "sine_fit",
+    "sliced_wasserstein",
+]

@@ -1,0 +1,155 @@
+"""What the tasks in the plane share: their metrics, their default budget, Gaussian mixtures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ganbench import metrics
+from ganbench.core import REFERENCE_SEED, Budget, Metric, Modes, Sampler, Task
+from ganbench.metrics.curves import Curve
+
+BUDGET = Budget(
+    steps=20_000, batch_size=256, evaluations=20, evaluation_size=4096, log_every=500
+)
+X_RANGE = (-50.0, 50.0)
+
+
+def covariance_metrics(mean: Tensor, covariance: Tensor) -> dict[str, Metric]:
+    """The moment errors of any task, against its exact `mean` (d,) and `covariance` (d, d)."""
+    return {
+        "mean_error": partial(metrics.mean_error, mean=mean, covariance=covariance),
+        "covariance_error": partial(metrics.covariance_error, mean=mean, covariance=covariance),
+    }
+
+
+def distance_metrics(
+    sample: Sampler, covariance: Tensor, *, finest: float | None = None
+) -> dict[str, Metric]:
+    """The metrics of any task: MMD, energy, sliced Wasserstein and the two-sample test.
+
+    All see the data divided by each coordinate's true standard deviation, so that a wide
+    coordinate cannot hide a narrow one. `finest` is the smallest scale that matters, unscaled.
+    """
+    scale = covariance.diagonal().sqrt().float()
+    reference = sample(1024, torch.Generator().manual_seed(REFERENCE_SEED)) / scale
+    in_units = float(scale.mean())
+    widths = metrics.kernel_widths(reference, finest=finest / in_units if finest else None)
+
+    def scaled(metric: Metric) -> Metric:
+        def measure(real: Tensor, fake: Tensor) -> float | Mapping[str, float]:
+            return metric(real / scale.to(real.device), fake / scale.to(fake.device))
+
+        return measure
+
+    return {
+        "mmd": scaled(partial(metrics.mmd, widths=widths)),
+        "energy": scaled(metrics.energy),
+        "sliced_wasserstein": scaled(metrics.sliced_wasserstein),
+        "discriminator_accuracy": scaled(metrics.discriminator_test),
+    }
+
+
+def planar_task(
+    name: str,
+    sample: Sampler,
+    *,
+    mean: Tensor,
+    covariance: Tensor,
+    more: Mapping[str, Metric] | None = None,
+    modes: Modes | None = None,
+    log_density: Callable[[Tensor], Tensor] | None = None,
+    budget: Budget = BUDGET,
+    pool: int | None = None,
+    shuffle: bool = False,
+) -> Task:
+    """Version 1 of a task of points in the plane, ranked by MMD; `more` adds metrics of its own."""
+    finest = modes.sigma if modes else None
+    return Task(
+        name=name,
+        version=1,
+        shape=(2,),
+        sample=sample,
+        metrics={
+            **distance_metrics(sample, covariance, finest=finest),
+            **covariance_metrics(mean, covariance),
+            **(more or {}),
+        },
+        budget=budget,
+        mean=mean,
+        covariance=covariance,
+        modes=modes,
+        log_density=log_density,
+        pool=pool,
+        shuffle=shuffle,
+    )
+
+
+def mixture_task(name: str, centers: Tensor, sigma: float) -> Task:
+    """An equal mixture of round Gaussians: `centers` (K, 2), standard deviation `sigma`."""
+    count = len(centers)
+
+    def sample(n: int, rng: torch.Generator) -> Tensor:
+        which = torch.randint(count, (n,), generator=rng, device=rng.device)
+        noise = torch.randn(n, 2, generator=rng, device=rng.device)
+        return centers.to(rng.device)[which] + sigma * noise
+
+    def log_density(points: Tensor) -> Tensor:
+        squared = torch.cdist(points.double(), centers.to(points.device).double()).square()
+        normaliser = math.log(count * 2 * math.pi * sigma**2)
+        return torch.logsumexp(-squared / (2 * sigma**2), dim=1) - normaliser
+
+    exact = centers.double()
+    spread = torch.cov(exact.T, correction=0) + sigma**2 * torch.eye(2, dtype=torch.float64)
+    counts = partial(metrics.mixture_modes, centers=centers, sigma=sigma)
+    return planar_task(
+        name,
+        sample,
+        mean=exact.mean(0),
+        covariance=spread,
+        more={"modes": counts},
+        modes=Modes(centers=centers, sigma=sigma),
+        log_density=log_density,
+    )
+
+
+def curve_task(
+    name: str,
+    *curves: Curve,
+    mean_y: float,
+    mean_y2: float,
+    mean_xy: float,
+    budget: Budget = BUDGET,
+) -> Task:
+    """Points (x, f(x)), x uniform on [-50, 50), f one of `curves` with equal chance.
+
+    The exact E y, E y^2 and E xy over that law are given by the task.
+    """
+
+    def sample(n: int, rng: torch.Generator) -> Tensor:
+        # The source draws 100 (u - 1/2); kept so, bit for bit, rather than rescaled.
+        x = 100 * (torch.rand(n, generator=rng, device=rng.device) - 0.5)
+        y = torch.stack([curve(x) for curve in curves])
+        which = torch.randint(len(curves), (1, n), generator=rng, device=rng.device)
+        return torch.stack([x, y.gather(0, which)[0]], 1)
+
+    residual = partial(metrics.curve_residual, curves=curves, x_range=X_RANGE)
+    var_x = 100**2 / 12
+    covariance = [[var_x, mean_xy], [mean_xy, mean_y2 - mean_y**2]]
+    return planar_task(
+        name,
+        sample,
+        mean=torch.tensor([0.0, mean_y], dtype=torch.float64),
+        covariance=torch.tensor(covariance, dtype=torch.float64),
+        more={"curve_residual": residual},
+        budget=budget,
+    )
+
+
+def uniform_power(power: int) -> float:
+    """E x^power for x uniform on [-50, 50]."""
+    return 0.0 if power % 2 else 50.0**power / (power + 1)

@@ -1,0 +1,230 @@
+"""The result of an entry on a task: one strict JSON file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ganbench.errors import InputError
+
+SCHEMA_VERSION = 1
+Status = Literal["ok", "diverged", "failed", "interrupted"]
+HParam = bool | int | float | str | None | list[Any]
+
+
+class Strict(BaseModel):
+    """No unknown field, no NaN, no Infinity."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class MetricInfo(Strict):
+    """Which way a metric is better, and what real data and the better naive sampler score."""
+
+    direction: Literal["lower", "higher"]
+    floor: float
+    ceiling: float
+
+
+class TaskInfo(Strict):
+    """The task as it was when the entry ran; the first metric ranks."""
+
+    name: str
+    version: int
+    metrics: dict[str, MetricInfo]
+
+
+class EntryInfo(Strict):
+    """What ran. `source` is a path inside the repository, or a bundled file's."""
+
+    name: str
+    source: str
+    sha256: str
+    hparams: dict[str, HParam]
+    git_commit: str | None
+    dirty: bool | None
+
+
+class Protocol(Strict):
+    """What the entry was given to spend, and on what it ran."""
+
+    steps: int
+    batch_size: int
+    evaluations: int
+    evaluation_size: int
+    budget: Literal["full", "quick", "smoke", "custom"]
+    engine: Literal["eager", "compiled", "object"]
+    device: str
+    threads: int
+
+
+class Point(Strict):
+    """A point of the curve: losses averaged since the last one, metrics if it was evaluated."""
+
+    step: int
+    train_seconds: float
+    losses: dict[str, float]
+    metrics: dict[str, float]
+
+
+class Timing(Strict):
+    """Where the seconds went; the parts add up to `wall_seconds`.
+
+    Steps are timed in blocks, without the first step, which is `warmup_seconds`. `other_seconds`
+    is the harness itself. A resumed run counts all its parts.
+    """
+
+    steps_per_second: float | None
+    step_ms_median: float | None
+    step_ms_p95: float | None
+    train_seconds: float
+    warmup_seconds: float
+    evaluation_seconds: float
+    data_seconds: float
+    saving_seconds: float
+    other_seconds: float
+    wall_seconds: float
+
+
+class SeedResult(Strict):
+    """One training run."""
+
+    seed: int
+    status: Status
+    reason: str | None
+    metrics: dict[str, float | None]
+    score: float | None
+    curve: list[Point]
+    timing: Timing
+    peak_memory_bytes: int
+    samples_sha256: str | None
+
+
+class Summary(Strict):
+    """Over seeds: `std` and `ci95` (of the IQM) need two of them."""
+
+    mean: float | None
+    std: float | None
+    iqm: float | None
+    ci95: tuple[float, float] | None
+
+
+class Machine(Strict):
+    """What it ran on: no host name, no user name, no path."""
+
+    cpu: str
+    cores: int
+    memory_bytes: int
+    accelerator: str | None
+    driver: str | None
+    os: str
+    python: str
+    torch: str
+    numpy: str
+
+
+class Result(Strict):
+    """Everything about one entry on one task."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    ganbench_version: str
+    created_at: str
+    task: TaskInfo
+    entry: EntryInfo
+    protocol: Protocol
+    official: bool
+    seeds: list[SeedResult] = Field(min_length=1)
+    summary: dict[str, Summary]
+    machine: Machine
+
+    @property
+    def ranking(self) -> str:
+        """The metric that ranks."""
+        return next(iter(self.task.metrics))
+
+    def identity(self) -> tuple[Any, ...]:
+        """What must be the same for the seeds of two results to belong to one entry."""
+        entry = self.entry
+        return (
+            self.task.name,
+            self.task.version,
+            entry.name,
+            entry.sha256,
+            json.dumps(entry.hparams, sort_keys=True),
+            self.protocol,
+            self.machine,
+        )
+
+
+def dumps(result: Result) -> str:
+    """The result as strict JSON."""
+    return json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
+
+def loads(text: str, source: str) -> Result:
+    """A result from JSON; InputError, one line naming `source`, if it is not one."""
+    try:
+        return Result.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "document"
+        raise InputError(f"{source} is not a valid result: {place}: {first['msg']}") from error
+
+
+def load_result(path: Path | str) -> Result:
+    """Read a result file; InputError if it cannot be read or is not valid."""
+    path = Path(path)
+    try:
+        return loads(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a result file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Result.model_json_schema(),
+    }
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary neighbour, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, so that two processes adding seeds do not lose one another's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        yield
+
+
+def check_writable(folder: Path) -> None:
+    """InputError, before any work is done, if nothing can be written into a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write to folder {str(folder)!r}: {reason}") from error
