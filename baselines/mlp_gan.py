@@ -82,7 +82,7 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
 
 
 def sine(task: Task, preset: Preset, device: str) -> Game:
-    """A1: probabilities, dropout, a fixed pool of 32,768 noise vectors reused within a step."""
+    """A1: dropout in D, a fixed pool of 32,768 noise vectors, reused within a step."""
     pool = (10 * torch.rand(32_768, preset.latent_dim) - 5).to(device)
 
     def latent(n: int, rng: torch.Generator) -> Tensor:
@@ -95,26 +95,24 @@ def sine(task: Task, preset: Preset, device: str) -> Game:
         dropout=preset.dropout,
     )
     g_body = nn.mlp([preset.latent_dim, *preset.g_hidden, width], activation=preset.g_activation)
-    return Game(
+    # Keras on TensorFlow, in which A1 was trained, takes the cross-entropy from the sigmoid's
+    # logits. Clipped probabilities would leave G without a gradient once D is sure: it then
+    # stays at a loss of 16 for good, which the published run does not.
+    return logit_game(
         generator=torch_nn.Sequential(g_body, torch_nn.Tanh()),
-        discriminator=torch_nn.Sequential(body, torch_nn.Sigmoid()),
+        discriminator=body,
         latent=latent,
-        # One update on 128 real and 128 fake curves: the mean over all 256.
-        d_loss=lambda D, real, fake: (
-            nn.binary_cross_entropy(D(real), 1.0) + nn.binary_cross_entropy(D(fake), 0.0)
-        )
-        / 2,
-        g_loss=lambda D, real, fake: nn.binary_cross_entropy(D(fake), 1.0),
         d_optimizer=partial(nn.Adam, lr=preset.d_lr),
         g_optimizer=partial(nn.Adam, lr=preset.g_lr),
-        reuse_latent=True,
-        decision=0.5,
+        one_batch=True,
     )
 
 
 def quadratic(task: Task, preset: Preset, device: str) -> Game:
-    """A2: logits, RMSProp, raw coordinates; the discriminator ends in a feature layer of width 2."""
-    d_body = nn.mlp([2, *preset.d_hidden, 2], activation=preset.d_activation, dropout=preset.dropout)
+    """A2: logits, RMSProp, raw coordinates; D ends in a feature layer of width 2."""
+    d_body = nn.mlp(
+        [2, *preset.d_hidden, 2], activation=preset.d_activation, dropout=preset.dropout
+    )
     rmsprop = partial(torch.optim.RMSprop, alpha=0.9, eps=1e-10)
     return logit_game(
         generator=nn.mlp([preset.latent_dim, *preset.g_hidden, 2], activation=preset.g_activation),
@@ -164,17 +162,23 @@ def logit_game(
     latent: Sampler,
     d_optimizer: MakeOptimizer,
     g_optimizer: MakeOptimizer,
+    one_batch: bool = False,
 ) -> Game:
     """Cross-entropy on logits: D's loss is the mean on real plus the mean on fake.
+
+    With `one_batch` it is half that, the mean over real and fake together.
 
     -log sigmoid(l) = softplus(-l). G's update sees the fakes of D's update again, under the new
     D, and raises their chance of passing for real (Goodfellow et al. 2014, section 3).
     """
+    weight = 0.5 if one_batch else 1.0
     return Game(
         generator=generator,
         discriminator=discriminator,
         latent=latent,
-        d_loss=lambda D, real, fake: softplus(-D(real)).mean() + softplus(D(fake)).mean(),
+        d_loss=lambda D, real, fake: (
+            weight * (softplus(-D(real)).mean() + softplus(D(fake)).mean())
+        ),
         g_loss=lambda D, real, fake: softplus(-D(fake)).mean(),
         d_optimizer=d_optimizer,
         g_optimizer=g_optimizer,

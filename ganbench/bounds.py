@@ -68,7 +68,9 @@ def freeze(name: str) -> Path:
         "version": task.version,
         "source_sha256": registry.file_sha256(path),
         "pairs": PAIRS,
-        "first_pair": {who: {k: _rounded(v) for k, v in of.items()} for who, of in pairs[0].items()},
+        "first_pair": {
+            who: {k: _rounded(v) for k, v in of.items()} for who, of in pairs[0].items()
+        },
         "metrics": summarise(pairs),
     }
     target = path.with_suffix(".json")

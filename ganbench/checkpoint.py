@@ -29,7 +29,7 @@ STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodTy
 MODULE_INTERNALS = frozenset(vars(nn.Module()))
 
 
-class Unsaveable(InputError):
+class UnsaveableError(InputError):
     """An attribute of a GAN that a checkpoint cannot hold."""
 
 
@@ -52,7 +52,7 @@ def load_state(path: Path) -> Any:
 
 
 def gan_state(gan: object) -> Any:
-    """Everything a GAN must remember; Unsaveable if an attribute cannot be stored."""
+    """Everything a GAN must remember; UnsaveableError if an attribute cannot be stored."""
     if _speaks_for_itself(gan):
         return gan.state_dict()  # type: ignore[attr-defined]
     state: dict[str, Any] = {}
@@ -73,7 +73,7 @@ def gan_state(gan: object) -> Any:
             continue
         else:
             kind = type(value).__name__
-            raise Unsaveable(
+            raise UnsaveableError(
                 f"no checkpoints: cannot store attribute {name!r} ({kind}) of "
                 f"{type(gan).__name__}; define state_dict and load_state_dict"
             )
@@ -90,7 +90,7 @@ def restore_gan(gan: object, state: Any) -> None:
             assert isinstance(gan, nn.Module)
             gan.load_state_dict(saved)
             continue
-        value = getattr(gan, name, None)
+        value: Any = getattr(gan, name, None)
         if isinstance(value, torch.Generator):
             value.set_state(saved.cpu())
         elif isinstance(value, np.random.Generator):
@@ -106,10 +106,11 @@ def restore_gan(gan: object, state: Any) -> None:
 
 def random_state() -> dict[str, Any]:
     """Where the global random streams of torch, NumPy and Python stand."""
-    kind, keys, *rest = np.random.get_state()  # type: ignore[misc]
+    legacy: Any = np.random.get_state()
+    kind, keys, *rest = legacy
     state = {
         "torch": torch.get_rng_state(),
-        "numpy": (kind, keys.tolist(), *rest),  # type: ignore[attr-defined]
+        "numpy": (kind, keys.tolist(), *rest),
         "python": random.getstate(),
     }
     if torch.cuda.is_available():
@@ -168,7 +169,9 @@ def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise Unsaveable(f"no checkpoints: cannot store a {type(value).__name__} of the GAN's state")
+    raise UnsaveableError(
+        f"no checkpoints: cannot store a {type(value).__name__} of the GAN's state"
+    )
 
 
 def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -43,7 +43,7 @@ class Trainer:
         judge = _Judge(self.discriminator)
         d_loss = game.d_loss(judge, real, fake.detach())  # type: ignore[arg-type]
         self.d_optimizer.zero_grad()
-        d_loss.backward()  # type: ignore[no-untyped-call]
+        d_loss.backward()
         self.d_optimizer.step()
         log = {"d_loss": d_loss.detach(), **judge.accuracy("d_accuracy", game.decision, real)}
         if not g_turn:
@@ -54,7 +54,7 @@ class Trainer:
         judge = _Judge(self.discriminator)
         g_loss = game.g_loss(judge, real, fake)  # type: ignore[arg-type]
         self.g_optimizer.zero_grad()
-        g_loss.backward(inputs=self.g_params)  # type: ignore[no-untyped-call]
+        g_loss.backward(inputs=self.g_params)
         self.g_optimizer.step()
         taken = judge.accuracy("g_accuracy", game.decision, fake)
         return {**log, "g_loss": g_loss.detach(), **taken}

@@ -26,7 +26,7 @@ class GanEnv(gymnasium.Env[Array, Array]):
     Action: float32 (evaluation_size, *shape), samples of the generator.
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, task: str, *, budget: str = "full") -> None:
         self.env = make(task, budget=budget)
@@ -57,11 +57,11 @@ class GanEnv(gymnasium.Env[Array, Array]):
 
 
 def register() -> None:
-    """Register every bundled task as `ganbench/<Task>-v0`: sine as Sine, two_curves as TwoCurves."""
+    """Register every bundled task as `ganbench/<Task>-v0`: two_curves as TwoCurves."""
     for name in registry.names("tasks"):
         title = "".join(part.capitalize() for part in name.split("_"))
         gymnasium.register(
-            id=f"ganbench/{title}-v0", entry_point=GanEnv, kwargs={"task": name}
+            id=f"ganbench/{title}-v0", entry_point="ganbench.gym:GanEnv", kwargs={"task": name}
         )
 
 

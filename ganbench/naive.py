@@ -10,7 +10,8 @@ def uniform_box(reference: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """Uniform noise over the bounding box of `reference` (m, *shape); returns (n, *shape)."""
     low, high = reference.amin(0), reference.amax(0)
     noise = torch.rand(n, *reference.shape[1:], generator=rng, device=rng.device)
-    return low + (high - low) * noise.to(reference.device)
+    box: Tensor = low + (high - low) * noise.to(reference.device)
+    return box
 
 
 def matched_gaussian(mean: Tensor, covariance: Tensor, n: int, rng: torch.Generator) -> Tensor:
@@ -21,4 +22,5 @@ def matched_gaussian(mean: Tensor, covariance: Tensor, n: int, rng: torch.Genera
     variances, axes = torch.linalg.eigh(covariance.double())
     root = axes * variances.clamp(min=0).sqrt()
     noise = torch.randn(n, len(mean), generator=rng, dtype=torch.float64, device=rng.device)
-    return (mean + noise.to(root.device) @ root.T).float()
+    fake: Tensor = (mean + noise.to(root.device) @ root.T).float()
+    return fake

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +24,9 @@ def normal(std: float) -> Initializer:
     return lambda weight: nn.init.normal_(weight, 0.0, std)
 
 
-def dense(
-    fan_in: int, fan_out: int, *, init: Initializer = nn.init.xavier_uniform_
-) -> nn.Linear:
+def dense(fan_in: int, fan_out: int, *, init: Initializer = nn.init.xavier_uniform_) -> nn.Linear:
     """Keras's Dense: Glorot-uniform weights and a zero bias (torch's Linear has neither)."""
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    layer = nn.Linear(fan_in, fan_out)
     with torch.no_grad():
         init(layer.weight)
         layer.bias.zero_()
@@ -43,7 +42,7 @@ def mlp(
 ) -> nn.Sequential:
     """Dense layers of those sizes, each but the last followed by activation and dropout."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for fan_in, fan_out in pairwise(sizes[:-1]):
         layers += [dense(fan_in, fan_out, init=init), ACTIVATIONS[activation]()]
         if dropout:
             layers.append(nn.Dropout(dropout))

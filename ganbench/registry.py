@@ -255,7 +255,7 @@ def _hparams_in(tree: ast.Module) -> str:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "GAN":
             inits = [n for n in node.body if isinstance(n, ast.FunctionDef)]
-            node = next((n for n in inits if n.name == "__init__"), node)  # type: ignore[assignment]
+            node = next((n for n in inits if n.name == "__init__"), node)
         elif not (isinstance(node, ast.FunctionDef) and node.name == "GAN"):
             continue
         if isinstance(node, ast.FunctionDef):

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ganbench.errors import InputError
 
-SCHEMA_VERSION = 1
 Status = Literal["ok", "diverged", "failed", "interrupted"]
 HParam = bool | int | float | str | None | list[Any]
 
@@ -27,11 +26,15 @@ class Strict(BaseModel):
 
 
 class MetricInfo(Strict):
-    """Which way a metric is better, and what real data and the better naive sampler score."""
+    """Which way a metric is better, what real data and the better naive sampler score.
+
+    `noise` is the standard deviation of the floor over draws of real data.
+    """
 
     direction: Literal["lower", "higher"]
     floor: float
     ceiling: float
+    noise: float
 
 
 class TaskInfo(Strict):
@@ -134,7 +137,7 @@ class Machine(Strict):
 class Result(Strict):
     """Everything about one entry on one task."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     ganbench_version: str
     created_at: str
     task: TaskInfo
@@ -205,7 +208,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -20,7 +20,8 @@ def sample(n: int, rng: torch.Generator) -> torch.Tensor:
 def log_density(points: torch.Tensor) -> torch.Tensor:
     """Exact log-density of points (n, 2), shape (n,)."""
     normal = torch.distributions.MultivariateNormal(B.double(), COVARIANCE)
-    return normal.log_prob(points.double().cpu())
+    log_prob: torch.Tensor = normal.log_prob(points.double().cpu())
+    return log_prob
 
 
 COVARIANCE = (A.T @ A).double()  # A'A = [[1.01, 1.95], [1.95, 4.25]]
@@ -31,9 +32,7 @@ TASK = planar_task(
     mean=B.double(),
     covariance=COVARIANCE,
     log_density=log_density,
-    budget=Budget(
-        steps=2_500, batch_size=4, evaluations=10, evaluation_size=4096, log_every=250
-    ),
+    budget=Budget(steps=2_500, batch_size=4, evaluations=10, evaluation_size=4096, log_every=250),
     pool=1_000,
     shuffle=True,
 )

@@ -15,9 +15,7 @@ QUANTITIES = {
 }
 
 
-def mixture_modes(
-    real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float
-) -> dict[str, float]:
+def mixture_modes(real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float) -> dict[str, float]:
     """Counts over the modes of a mixture with `centers` (K, d) and equal weights.
 
     A sample is of high quality if its nearest centre is within 3 `sigma`. A perfect sampler in

@@ -102,7 +102,8 @@ def _best_on_grid(
 
 
 def _residual(y: Tensor, x: Tensor, point: Tensor) -> Tensor:
-    return torch.sin(point[:, :1] * x + point[:, 1:]) - y
+    residual: Tensor = torch.sin(point[:, :1] * x + point[:, 1:]) - y
+    return residual
 
 
 def _damped_step(
@@ -120,7 +121,8 @@ def _damped_step(
     both = free[:, :, None] & free[:, None, :]
     identity = torch.eye(2, dtype=y.dtype, device=y.device)
     normal = torch.where(both, normal, identity)
-    return -torch.linalg.solve(normal, gradient * free)
+    step: Tensor = torch.linalg.solve(normal, -gradient * free)
+    return step
 
 
 def _ks(values: Tensor, law: Range) -> float:

@@ -1,0 +1,293 @@
+"""`run`: an entry on a task, from the names to the leaderboard file and the pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import queue
+import re
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import ganbench
+from ganbench import leaderboard as board
+from ganbench import machine, plots, registry, results, stats
+from ganbench.core import Budget, Task
+from ganbench.errors import InputError
+from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
+from ganbench.training import Progress, Report, Spec, Stop, train_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a run leaves: this run's seeds, the merged entry and its file, pictures, notes."""
+
+    seeds: list[SeedResult]
+    result: Result
+    path: Path
+    pictures: list[Path]
+    notes: list[str]
+
+
+def run(
+    baseline: str,
+    task: str,
+    *,
+    seeds: Sequence[int] = (0,),
+    budget: str = "full",
+    steps: int | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    compiled: bool = False,
+    hparams: Mapping[str, Any] | None = None,
+    leaderboard: Path | str = "leaderboard",
+    out: Path | str = "runs",
+    resume: bool = False,
+    report: Report = lambda _: None,
+    stop: Stop | None = None,
+) -> Finished:
+    """Train every seed, add the result to the leaderboard, draw the pictures.
+
+    Raises InputError before any training for whatever can be known then: names, hyper-parameters,
+    folders that cannot be written, a damaged file where the result would go.
+    """
+    loaded, entry = registry.load_task(task), registry.load_entry(baseline)
+    hparams = dict(hparams or {})
+    entry.check_hparams(hparams)
+    spec = Spec(
+        task=task,
+        baseline=baseline,
+        hparams=hparams,
+        budget=budget,
+        steps=steps,
+        device=resolve_device(device),
+        compiled=compiled,
+        resume=resume,
+    )
+    spent = spec.budget_of(loaded)
+    name = entry_name(entry.name, spec, spent)
+    results.check_writable(Path(leaderboard) / loaded.name)
+    existing = Path(leaderboard) / loaded.name / f"{name}.json"
+    if existing.exists():
+        results.load_result(existing)
+    folder, notes = prepare_folder(Path(out) / loaded.name / name, entry, spec)
+    spec = replace(spec, folder=folder)
+
+    done = train_all(spec, seeds, workers, report, stop)
+    if not done:
+        raise InputError("stopped before anything was done")
+    result = compose(loaded, entry, spec, name, done)
+    added = board.add(result, Path(leaderboard))
+    if added.set_aside:
+        notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
+    pictures = draw(loaded, folder, done)
+    return Finished(
+        seeds=done, result=added.result, path=added.path, pictures=pictures, notes=notes
+    )
+
+
+def resolve_device(device: str) -> str:
+    """The device that "auto" stands for; InputError for a GPU that is not there."""
+    present = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if present else "cpu"
+    if device == "cuda" and not present:
+        raise InputError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu")
+    return device
+
+
+def entry_name(base: str, spec: Spec, budget: Budget) -> str:
+    """The entry's name on the board: the file's, with whatever is not the default appended."""
+    parts = [base, *(f"{key}={value}" for key, value in sorted(spec.hparams.items()))]
+    if budget.name == "custom":
+        parts.append(f"{budget.steps}steps")
+    elif budget.name != "full":
+        parts.append(budget.name)
+    parts += ["cuda"] if spec.device != "cpu" else []
+    parts += ["compiled"] if spec.compiled else []
+    name = re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts))
+    if len(name) > 100:
+        name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name
+
+
+def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Path, list[str]]:
+    """The run's folder; one of another source is set aside, never overwritten."""
+    results.check_writable(folder)
+    label = {"task": spec.task, "baseline": spec.baseline, "source": entry.sha256}
+    marker, notes = folder / "run.json", []
+    if marker.is_file() and not spec.resume:
+        try:
+            before = json.loads(marker.read_text()).get("source")
+        except ValueError:
+            before = None
+        if before != entry.sha256:
+            aside = board.unused(folder.with_name(f"{folder.name}.old"))
+            folder.rename(aside)
+            notes.append(f"the former run was of another source: kept in {aside}")
+    results.write_atomically(marker, json.dumps(label, indent=1).encode())
+    return folder, notes
+
+
+def train_all(
+    spec: Spec, seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
+) -> list[SeedResult]:
+    """Every seed's result, in order; seeds not begun when a stop is asked for are left out."""
+    if min(workers, len(seeds)) <= 1:
+        done = []
+        for seed in seeds:
+            if stop is not None and stop.is_set():
+                break
+            done.append(train_seed(spec, seed, report=report, stop=stop))
+        return done
+    context = multiprocessing.get_context("spawn")
+    messages, event = context.Queue(), context.Event()
+    with ProcessPoolExecutor(
+        min(workers, len(seeds)),
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(messages, event),
+    ) as pool:
+        futures = [pool.submit(_train_in_worker, spec, seed) for seed in seeds]
+        _follow(futures, messages, report, stop or threading.Event(), event)
+        return [future.result() for future in futures if not future.cancelled()]
+
+
+def _follow(
+    futures: Sequence[Future[SeedResult]], messages: Any, report: Report, stop: Stop, event: Any
+) -> None:
+    """Pass the workers' progress on, and the wish to stop to them, until all are done."""
+    pending = set(futures)
+    while pending:
+        _, pending = wait(pending, timeout=0.1)
+        if stop.is_set() and not event.is_set():
+            event.set()
+            for future in pending:
+                future.cancel()
+        while True:
+            try:
+                report(messages.get_nowait())
+            except queue.Empty:
+                break
+
+
+_worker: dict[str, Any] = {}  # this process's ends of the channels, set once when it starts
+
+
+def _start_worker(messages: Any, event: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it sets the event
+    _worker.update(messages=messages, event=event)
+
+
+def _train_in_worker(spec: Spec, seed: int) -> SeedResult:
+    def report(progress: Progress) -> None:
+        _worker["messages"].put(progress)
+
+    return train_seed(spec, seed, report=report, stop=_worker["event"])
+
+
+def compose(
+    task: Task, entry: registry.Entry, spec: Spec, name: str, seeds: list[SeedResult]
+) -> Result:
+    """The result file's content for these seeds."""
+    budget = spec.budget_of(task)
+    source, commit, dirty = machine.repository_path(entry.path)
+    if entry.bundled:
+        source = f"baselines/{entry.path.name}"
+    metrics = {
+        key: MetricInfo(
+            direction=bound.direction,
+            floor=bound.floor,
+            ceiling=bound.ceiling,
+            noise=bound.noise,
+        )
+        for key, bound in in_ranking_order(task).items()
+    }
+    whole = all(seed.status != "interrupted" for seed in seeds)
+    hparams = {key: _jsonable(value) for key, value in entry.check_hparams(spec.hparams).items()}
+    return Result(
+        ganbench_version=ganbench.__version__,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=TaskInfo(name=task.name, version=task.version, metrics=metrics),
+        entry=EntryInfo(
+            name=name,
+            source=source,
+            sha256=entry.sha256,
+            hparams=hparams,
+            git_commit=commit,
+            dirty=dirty,
+        ),
+        protocol=Protocol(
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            evaluations=budget.rounds,
+            evaluation_size=budget.evaluation_size,
+            budget=budget.name,  # type: ignore[arg-type]
+            engine="compiled" if spec.compiled else "eager",
+            device=spec.device,
+            threads=1,
+        ),
+        official=whole and budget.name == "full" and registry.is_unchanged(spec.task),
+        seeds=seeds,
+        summary=stats.summarise(seeds, list(metrics)),
+        machine=machine.describe(spec.device),
+    )
+
+
+def in_ranking_order(task: Task) -> dict[str, Any]:
+    """The task's bounds, the ranking metric's first."""
+    first = task.ranking
+    return {first: task.bounds[first], **task.bounds}
+
+
+def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
+    """The pictures of a run, from the frames in its folder."""
+    frames = {seed.seed: read_frames(folder / f"seed-{seed.seed}") for seed in seeds}
+    for seed in seeds:
+        write_curve(folder / f"seed-{seed.seed}", seed)
+    return plots.save_pictures(task, frames, seeds, folder)
+
+
+def redraw(folder: Path) -> list[Path]:
+    """The pictures of a finished run once more; InputError if the folder is no run."""
+    marker = folder / "run.json"
+    try:
+        label = json.loads(marker.read_text())
+        task = registry.load_task(label["task"])
+        paths = sorted(folder.glob("seed-*/result.json"))
+        seeds = [SeedResult.model_validate_json(path.read_text()) for path in paths]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        kind = type(error).__name__
+        raise InputError(f"{str(folder)!r} is no folder of a run ({kind}): see runs/") from error
+    if not seeds:
+        raise InputError(f"no seed of {str(folder)!r} has been finished yet")
+    seeds.sort(key=lambda seed: seed.seed)
+    return draw(task, folder, seeds)
+
+
+def write_curve(folder: Path, seed: SeedResult) -> None:
+    """Keep a seed's result beside its samples, for `ganbench plot`."""
+    text = json.dumps(seed.model_dump(mode="json"), indent=1, allow_nan=False)
+    results.write_atomically(folder / "result.json", text.encode())
+
+
+def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:
+    """(step, samples) of each round, in order."""
+    paths = sorted((folder / "frames").glob("*.npy"))
+    return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
+
+
+def _jsonable(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,106 @@
+"""Samples from anywhere: reading a file of them and scoring it on a task."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganbench import registry
+from ganbench.errors import InputError
+
+FEWEST = 100
+
+
+def read(path: Path) -> Tensor:
+    """The samples of a .npy, .npz or .safetensors file; nothing in it is executed."""
+    readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
+    if path.suffix not in readers:
+        raise InputError(f"{path}: expected a .npy, .npz or .safetensors file")
+    try:
+        array = readers[path.suffix](path)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"no file {str(path)!r}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
+    """The JSON document of `ganbench evaluate` for samples (n, *task.shape), and notes.
+
+    The floors hold for the task's evaluation size: of more samples a random subset of that size
+    is scored, of fewer all.
+    """
+    task = registry.load_task(task_name)
+    n, size = len(samples) if samples.ndim else 0, task.budget.evaluation_size
+    samples = task.check(samples, n, "the file") if n else samples
+    if n < FEWEST:
+        raise InputError(f"{n} samples are too few: give at least {FEWEST}, better {size}")
+    if not bool(torch.isfinite(samples).all()):
+        raise InputError("the file holds NaN or Inf")
+    notes = []
+    if n > size:
+        samples = samples[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:size]]
+        notes.append(f"scored {size} of {n} samples, drawn at random: the task's evaluation size")
+    if n < size:
+        notes.append(f"scored {n} samples: floors and ceilings are those of {size}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        values = task.evaluate(task.reference, samples)
+    finally:
+        torch.set_num_threads(threads)
+    metrics = {
+        name: {
+            "value": value,
+            "floor": task.bounds[name].floor,
+            "ceiling": task.bounds[name].ceiling,
+            "noise": task.bounds[name].noise,
+            "direction": task.bounds[name].direction,
+        }
+        for name, value in values.items()
+    }
+    document = {
+        "task": task.name,
+        "n": len(samples),
+        "score": task.score(values),
+        "metrics": metrics,
+    }
+    return document, notes
+
+
+def _npy(path: Path) -> np.ndarray[Any, Any]:
+    return np.asarray(np.load(path, allow_pickle=False))
+
+
+def _npz(path: Path) -> np.ndarray[Any, Any]:
+    with np.load(path, allow_pickle=False) as archive:
+        return np.asarray(archive[_pick(path, list(archive.files))])
+
+
+def _safetensors(path: Path) -> np.ndarray[Any, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    return tensors[_pick(path, list(tensors))]
+
+
+def _pick(path: Path, names: list[str]) -> str:
+    if "samples" in names:
+        return "samples"
+    if len(names) == 1:
+        return names[0]
+    raise InputError(f"{path} must hold an array 'samples' or just one, got {', '.join(names)}")

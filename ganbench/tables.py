@@ -1,0 +1,152 @@
+"""Results as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ganbench.results import Result, Summary
+
+if TYPE_CHECKING:
+    from ganbench.harness import Finished
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+
+
+def print_result(finished: Finished) -> None:
+    """The metrics of a finished run between floor and ceiling, then where everything lies."""
+    result, console = finished.result, _console()
+    count = len(result.seeds)
+    budget = result.protocol.budget
+    title = f"{result.entry.name} on {result.task.name}: {_seeds(count)}, {budget} budget"
+    table = _table(title, "metric", "value", "floor (real)", "ceiling (naive)", "position")
+    for name, info in result.task.metrics.items():
+        summary = result.summary[name]
+        place = _position(summary.iqm, info.floor, info.ceiling, info.noise)
+        label = f"{name} {ARROWS[info.direction]}"
+        style = "bold" if name == result.ranking else None
+        cells = (_with_std(summary), number(info.floor), number(info.ceiling), place)
+        table.add_row(label, *cells, style=style)
+    console.print(table)
+    console.print(f"score {_interval(result.summary['score'])}: 1 is real data, 0 a naive sampler")
+    speeds = [s.timing.steps_per_second for s in finished.seeds if s.timing.steps_per_second]
+    if speeds:
+        speed = sum(speeds) / len(speeds)
+        console.print(f"{speed:,.0f} steps/s on {result.protocol.device}, one thread a seed")
+    console.print(f"result    {finished.path}", soft_wrap=True, highlight=False)
+    for picture in finished.pictures:
+        console.print(f"picture   {picture}", soft_wrap=True, highlight=False)
+
+
+def print_evaluation(document: Mapping[str, Any]) -> None:
+    """What `ganbench evaluate` found."""
+    console = _console()
+    title = f"{document['n']} samples on {document['task']}"
+    table = _table(title, "metric", "value", "floor (real)", "ceiling (naive)", "position")
+    for name, m in document["metrics"].items():
+        place = _position(m["value"], m["floor"], m["ceiling"], m["noise"])
+        cells = (number(m["value"]), number(m["floor"]), number(m["ceiling"]), place)
+        table.add_row(f"{name} {ARROWS[m['direction']]}", *cells)
+    console.print(table)
+    console.print(f"score {document['score']:.3f}: 1 is real data, 0 a naive sampler")
+
+
+def print_board(results: Sequence[Result]) -> None:
+    """Every task's entries; what is not official stands apart, below."""
+    console = _console()
+    if not results:
+        console.print("no results yet")
+    key = _task_name
+    for task, group in groupby(sorted(results, key=key), key=key):
+        entries = list(group)
+        for official in (True, False):
+            chosen = [r for r in entries if r.official is official]
+            if chosen:
+                kind = task if official else f"{task}, not official (budget, task or seeds differ)"
+                console.print(_board_table(kind, chosen))
+
+
+def _board_table(title: str, entries: Sequence[Result]) -> Table:
+    """Entries by score; bold: the best, and those whose interval meets the best's."""
+    ordered = sorted(entries, key=lambda r: -(r.summary["score"].iqm or 0.0))
+    metric = ordered[0].ranking
+    arrow = ARROWS[ordered[0].task.metrics[metric].direction]
+    columns = ("entry", "seeds", "score (IQM, 95 %)", f"{metric} {arrow}", "steps/s", "device")
+    table = _table(title, *columns, "budget")
+    best = ordered[0].summary["score"]
+    for result in ordered:
+        summary = result.summary["score"]
+        speeds = [s.timing.steps_per_second or 0.0 for s in result.seeds]
+        failed = sum(seed.status != "ok" for seed in result.seeds)
+        seeds = f"{len(result.seeds)}" + (f" ({failed} not ok)" if failed else "")
+        cells = (
+            _interval(summary),
+            number(result.summary[metric].iqm),
+            f"{sum(speeds) / len(speeds):,.0f}",
+            result.protocol.device,
+            result.protocol.budget,
+        )
+        style = "bold" if _meets(summary, best) else None
+        table.add_row(result.entry.name, seeds, *cells, style=style)
+    return table
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash for none."""
+    if value is None:
+        return "-"
+    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e5):
+        return f"{value:.2e}"
+    return f"{value:.4g}"
+
+
+def _meets(summary: Summary, best: Summary) -> bool:
+    if summary is best:
+        return True
+    return bool(summary.ci95 and best.ci95 and summary.ci95[1] >= best.ci95[0])
+
+
+def _task_name(result: Result) -> str:
+    return result.task.name
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
+def _with_std(summary: Summary) -> str:
+    spread = "" if summary.std is None else f" ± {summary.std:.2g}"
+    return number(summary.mean) + spread
+
+
+def _interval(summary: Summary) -> str:
+    if summary.iqm is None:
+        return "-"
+    if summary.ci95 is None:
+        return f"{summary.iqm:.3f}"
+    low, high = summary.ci95
+    return f"{summary.iqm:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _position(value: float | None, floor: float, ceiling: float, noise: float) -> str:
+    """Where a value lies: 1 at the floor, 0 at the ceiling; a dash where these are too close."""
+    if value is None or abs(floor - ceiling) < 3 * noise:
+        return "-"
+    return f"{(ceiling - value) / (ceiling - floor):.3f}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return table
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # Piped output has no width of its own; 80 columns would cut the tables.
+    return console if console.is_terminal else Console(highlight=False, width=120)

@@ -1,0 +1,407 @@
+"""`train_seed`, the only training loop: one seed of one entry on one task.
+
+Each seed runs on one thread: its bits then do not depend on how many seeds or workers run beside
+it, and for small networks a second thread gains nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganbench import checkpoint, machine, registry
+from ganbench.core import GAN, Budget, Game, Task, stream
+from ganbench.engine import Trainer
+from ganbench.env import Env
+from ganbench.errors import InputError
+from ganbench.results import Point, SeedResult, Status, Timing, write_atomically
+
+FRAME_SIZE = 1024  # samples of each round that are kept for the pictures
+RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One entry's run in plain words, so that another process can take it over."""
+
+    task: str
+    baseline: str
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    budget: str = "full"
+    steps: int | None = None
+    device: str = "cpu"
+    compiled: bool = False
+    resume: bool = False
+    folder: Path = Path("runs")
+
+    def budget_of(self, task: Task) -> Budget:
+        """The task's budget as asked for."""
+        budget = task.budget.reduced(self.budget)
+        return budget if self.steps is None else budget.with_steps(self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What is reported at each point of the curve and at each evaluation."""
+
+    seed: int
+    step: int
+    steps: int
+    train_seconds: float
+    losses: Mapping[str, float]
+    score: float | None
+    note: str = ""
+
+
+Report = Callable[[Progress], None]
+
+
+class Stop(Protocol):
+    """An event that asks the run to stop at the next step."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+
+
+class EndedError(Exception):
+    """The run of a seed ends early, with a status and a reason."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+def build(entry: registry.Entry, spec: Spec, task: Task, seed: int) -> GAN:
+    """Seed everything, call the entry's `GAN`, and wrap a Game in its trainer."""
+    seed_global(stream(seed, "init"))
+    hparams = entry.check_hparams(spec.hparams)
+    try:
+        made = entry.make(task, device=spec.device, **hparams)
+    except Exception as error:
+        kind = type(error).__name__
+        raise InputError(f"{entry.path.name}: GAN(...) raised {kind}: {_line(error)}") from error
+    if isinstance(made, Game):
+        made = Trainer(made, seed=seed, device=spec.device, compiled=spec.compiled)
+    if not isinstance(made, GAN):
+        kind = type(made).__name__
+        raise InputError(
+            f"{entry.path.name}: GAN(...) must return a ganbench.Game or an object with "
+            f"train_step(real) and sample(n), got {kind}"
+        )
+    return made
+
+
+def seed_global(seed: int) -> None:
+    """Seed torch, NumPy and Python, whichever of them a GAN may draw from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+@contextmanager
+def own_randomness(gan: GAN, seed: int) -> Iterator[None]:
+    """Draw from an evaluation stream, then put every stream back where training left it."""
+    before = checkpoint.random_state()
+    generators = checkpoint.torch_generators(gan)
+    states = [rng.get_state() for rng in generators]
+    seed_global(seed)
+    for rng in generators:
+        rng.manual_seed(seed)
+    try:
+        yield
+    finally:
+        checkpoint.restore_random(before)
+        for rng, state in zip(generators, states, strict=True):
+            rng.set_state(state)
+
+
+def train_seed(
+    spec: Spec, seed: int, *, report: Report = lambda _: None, stop: Stop | None = None
+) -> SeedResult:
+    """Train one seed to the end of its budget, or of its resumed rest, and score it.
+
+    Diverging, failing and being stopped end the run at the round where they happen; what was
+    done until then is in the result. Raises InputError for what breaks the GAN's contract.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return Run(spec, seed, report, stop).train()
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Run:
+    """One seed in training: the environment, the GAN, and what has been noted so far."""
+
+    def __init__(self, spec: Spec, seed: int, report: Report, stop: Stop | None) -> None:
+        self.spec, self.seed, self.report, self.stop = spec, seed, report, stop
+        self.task = registry.load_task(spec.task)
+        self.entry = registry.load_entry(spec.baseline)
+        self.env = Env(self.task, budget=spec.budget_of(self.task), device=spec.device)
+        self.folder = spec.folder / f"seed-{seed}"
+        self.curve: list[Point] = []
+        self.block_ms: list[float] = []
+        self.metrics: dict[str, float] = {}
+        self.samples: Tensor | None = None
+        self.can_save = True
+        self.earlier: dict[str, float] = {}
+
+    def train(self) -> SeedResult:
+        """The loop: deal, train, score, save, until the budget is spent."""
+        with self.env.clock.during("building"):
+            self.gan = build(self.entry, self.spec, self.task, self.seed)
+            first = self._restore() if self.spec.resume else self._start_afresh()
+        if first >= self.env.budget.rounds:
+            return self._result("ok", None)
+        real, info = self.env.reset(seed=self.seed, round=first)
+        status: Status = "ok"
+        reason: str | None = None
+        done = False
+        try:
+            while not done:
+                self._train_round(real, info["step"])
+                with self.env.clock.during("evaluation"):
+                    samples = self._sample()
+                real, _, _, done, info = self.env.step(samples)
+                with self.env.clock.during("saving"):
+                    self._note_round(samples, info)
+                    self._save()
+        except EndedError as end:
+            status, reason = end.status, end.reason
+        self.env.clock.switch("other")
+        return self._result(status, reason)
+
+    def _train_round(self, real: Tensor, start: int) -> None:
+        """Train on a round's batches, in blocks that end where a point of the curve is due."""
+        every, end = self.env.budget.log_every, start + len(real)
+        step = start
+        while step < end:
+            # The first step is timed apart: it warms caches up and would spoil the rate
+            until = 1 if step == 0 else min(end, (step // every + 1) * every)
+            label = "warmup" if step == 0 else "training"
+            before = self.env.clock.seconds[label]
+            with self.env.clock.during(label):
+                logs = [self._train_step(real[i - start], i) for i in range(step, until)]
+            seconds = self.env.clock.seconds[label] - before
+            with self.env.clock.during("other"):
+                if step > 0:
+                    self.block_ms.append(1000 * seconds / (until - step))
+                    self._note_block(logs, step, until)
+            step = until
+
+    def _train_step(self, real: Tensor, step: int) -> Mapping[str, Any]:
+        if self.stop is not None and self.stop.is_set():
+            raise EndedError("interrupted", f"stopped before step {step + 1}")
+        try:
+            log = self.gan.train_step(real)
+        except Exception as error:
+            kind = type(error).__name__
+            raise EndedError("failed", f"step {step + 1}: {kind}: {_line(error)}") from error
+        if log is None:
+            return {}
+        if not isinstance(log, Mapping):
+            kind = type(log).__name__
+            raise InputError(f"train_step must return a mapping of named scalars, got {kind}")
+        return log
+
+    def _note_block(self, logs: Sequence[Mapping[str, Any]], start: int, end: int) -> None:
+        """Average a block's logs; a loss that is not finite ends the run at its first step."""
+        losses = {}
+        for name in dict.fromkeys(name for log in logs for name in log):
+            values = torch.stack(
+                [torch.as_tensor(log[name]).detach().double() for log in logs if name in log]
+            ).flatten()
+            if not bool(torch.isfinite(values).all()):
+                at = int(torch.nonzero(~torch.isfinite(values))[0])
+                place = start + at + 1 if len(values) == len(logs) else end
+                raise EndedError("diverged", f"{name} is {float(values[at])} at step {place}")
+            losses[name] = float(values.mean())
+        point = Point(step=end, train_seconds=self._trained(), losses=losses, metrics={})
+        self.curve.append(point)
+        self._tell(point, None)
+
+    def _sample(self) -> Tensor:
+        n = self.env.budget.evaluation_size
+        with own_randomness(self.gan, stream(self.seed, "evaluation", self.env.round)):
+            try:
+                made = self.gan.sample(n)
+            except Exception as error:
+                kind = type(error).__name__
+                raise EndedError("failed", f"sample({n}): {kind}: {_line(error)}") from error
+        samples = self.task.check(made, n, f"sample({n})")
+        round = self.env.round + 1
+        if not bool(torch.isfinite(samples).all()):
+            raise EndedError("diverged", f"samples hold NaN or Inf after round {round}")
+        if float(samples.abs().max()) > RUNAWAY * float(self.task.reference.abs().max()):
+            raise EndedError("diverged", f"samples run away to infinity after round {round}")
+        return samples
+
+    def _note_round(self, samples: Tensor, info: Mapping[str, Any]) -> None:
+        self.samples, self.metrics = samples, dict(info["metrics"])
+        if not self.curve or self.curve[-1].step != info["step"]:
+            point = Point(step=info["step"], train_seconds=self._trained(), losses={}, metrics={})
+            self.curve.append(point)
+        self.curve[-1].metrics.update(self.metrics)
+        frame = samples[:FRAME_SIZE].cpu().numpy()
+        write_npy(self.folder / "frames" / f"{info['step']:09d}.npy", frame)
+        self._tell(self.curve[-1], info["score"])
+
+    def _tell(self, point: Point, score: float | None, note: str = "") -> None:
+        steps = self.env.budget.steps
+        self.report(
+            Progress(
+                seed=self.seed,
+                step=point.step,
+                steps=steps,
+                train_seconds=point.train_seconds,
+                losses=point.losses,
+                score=score,
+                note=note,
+            )
+        )
+
+    def _trained(self) -> float:
+        return self.env.clock.seconds["training"] + self.earlier.get("training", 0.0)
+
+    def _save(self) -> None:
+        """Checkpoint the finished round; said once, and given up, if the GAN cannot be stored."""
+        if not self.can_save:
+            return
+        try:
+            state = {
+                "round": self.env.round,
+                "run": self.identity(),
+                "gan": checkpoint.gan_state(self.gan),
+                "random": checkpoint.random_state(),
+                "curve": [point.model_dump() for point in self.curve],
+                "block_ms": self.block_ms,
+                "seconds": self._seconds(),
+                "metrics": self.metrics,
+                "samples": self.samples,
+            }
+            checkpoint.save_state(self.folder / "checkpoint.safetensors", state)
+        except checkpoint.UnsaveableError as error:
+            self.can_save = False
+            self._tell(self.curve[-1], None, note=str(error))
+
+    def _start_afresh(self) -> int:
+        """Remove what an earlier run of the same seed left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return 0
+
+    def _restore(self) -> int:
+        """Put the last checkpoint back; returns the round to go on with, 0 without one."""
+        path = self.folder / "checkpoint.safetensors"
+        if not path.is_file():
+            return 0
+        state = checkpoint.load_state(path)
+        if state["run"] != self.identity():
+            raise InputError(
+                f"{path} is of another source, budget or hyper-parameters: run without --resume"
+            )
+        checkpoint.restore_gan(self.gan, state["gan"])
+        checkpoint.restore_random(state["random"])
+        self.curve = [Point(**point) for point in state["curve"]]
+        self.block_ms, self.metrics = state["block_ms"], state["metrics"]
+        self.samples, self.earlier = state["samples"], state["seconds"]
+        return int(state["round"])
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that goes on from it."""
+        return {
+            "source": self.entry.sha256,
+            "hparams": dict(self.entry.check_hparams(self.spec.hparams)),
+            "task": [self.task.name, self.task.version],
+            "budget": [self.env.budget.steps, self.env.budget.evaluations],
+            "seed": self.seed,
+            "compiled": self.spec.compiled,
+        }
+
+    def _seconds(self) -> dict[str, float]:
+        now = self.env.clock.seconds
+        names = {*now, *self.earlier}
+        return {name: now.get(name, 0.0) + self.earlier.get(name, 0.0) for name in names}
+
+    def _result(self, status: Status, reason: str | None) -> SeedResult:
+        names = list(self.task.bounds)
+        finished = status == "ok"
+        values = {
+            name: self.metrics.get(name) if status in ("ok", "interrupted") else None
+            for name in names
+        }
+        score = self.task.score(self.metrics) if finished else 0.0
+        samples = self.samples
+        if samples is not None:
+            write_samples(self.folder / "samples.npz", samples)
+        return SeedResult(
+            seed=self.seed,
+            status=status,
+            reason=reason,
+            metrics=values,
+            score=None if status == "interrupted" else score,
+            curve=self.curve,
+            timing=self._timing(),
+            peak_memory_bytes=machine.peak_memory_bytes(self.spec.device),
+            samples_sha256=None if samples is None else sha256_of(samples),
+        )
+
+    def _timing(self) -> Timing:
+        self.env.clock.switch("other")
+        seconds = self._seconds()
+        trained = seconds.get("training", 0.0)
+        steps = max(0, (self.curve[-1].step if self.curve else 0) - 1)
+        known = {name: seconds.get(name, 0.0) for name in PARTS}
+        wall = sum(seconds.values())
+        blocks = self.block_ms
+        return Timing(
+            steps_per_second=steps / trained if trained > 0 and steps else None,
+            step_ms_median=float(np.median(blocks)) if blocks else None,
+            step_ms_p95=float(np.percentile(blocks, 95)) if blocks else None,
+            train_seconds=trained,
+            warmup_seconds=known["warmup"] + known["building"],
+            evaluation_seconds=known["evaluation"],
+            data_seconds=known["data"],
+            saving_seconds=known["saving"],
+            other_seconds=wall - trained - math.fsum(known.values()),
+            wall_seconds=wall,
+        )
+
+
+PARTS = ("warmup", "building", "evaluation", "data", "saving")
+
+
+def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """A .npy file, written atomically."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
+
+
+def write_samples(path: Path, samples: Tensor) -> None:
+    """An .npz file with the array `samples`, as `ganbench evaluate` reads it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, samples=samples.cpu().numpy())
+    write_atomically(path, buffer.getvalue())
+
+
+def sha256_of(samples: Tensor) -> str:
+    """Hash of the samples' float32 values in C order."""
+    return hashlib.sha256(samples.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else "no message"
