@@ -133,9 +133,10 @@ class Env:
         if self._pool is None:
             real = self.task.sample(count, rng)
         elif self.task.shuffle:
-            real = self._pool[self._shuffled(count)]
+            real = self._pool.index_select(0, self._shuffled(count))
         else:
-            real = self._pool[torch.randint(len(self._pool), (count,), generator=rng)]
+            which = torch.randint(len(self._pool), (count,), generator=rng)
+            real = self._pool.index_select(0, which)
         return real.view(steps, size, *self.task.shape).to(self.device)
 
     def _shuffled(self, count: int) -> Tensor:

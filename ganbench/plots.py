@@ -32,6 +32,7 @@ FRAME_MS, LAST_FRAME_MS = 200, 2_000
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 PALE = "#9CC9E5"
 COLOURS = {"d_loss": BLUE, "g_loss": ORANGE, "d_accuracy": BLUE, "g_accuracy": ORANGE}
+ACCURACIES: tuple[str, ...] = ("d_accuracy", "g_accuracy")
 OTHER_COLOURS = (GREEN, PINK, "#56B4E9", "#E69F00")
 
 
@@ -227,11 +228,7 @@ def _training(task: Task, seeds: Sequence[SeedResult]) -> bytes | None:
     """Losses, accuracies and the ranking metric over training; None if there are none."""
     names = dict.fromkeys(n for seed in seeds for point in seed.curve for n in point.losses)
     losses = {name: _series(seeds, "losses", name) for name in names if "loss" in name}
-    accuracies = {
-        name: _series(seeds, "losses", name)
-        for name in ("d_accuracy", "g_accuracy")
-        if name in names
-    }
+    accuracies = {name: _series(seeds, "losses", name) for name in ACCURACIES if name in names}
     metric = _series(seeds, "metrics", task.ranking)
     count = bool(losses) + bool(accuracies) + bool(metric)
     if count == 0:
