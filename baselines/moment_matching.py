@@ -1,6 +1,7 @@
 """A Gaussian with the mean and covariance of the training data seen: no network at all.
 
-A reference entry. On `gaussian` it is the right model, and beats the tutorial GAN there (A4).
+A reference entry. On `gaussian` it is the right model, and beats the tutorial GAN there, as that
+tutorial's author says.
 """
 
 from collections.abc import Mapping

@@ -97,11 +97,20 @@ def restore_gan(gan: object, state: Any) -> None:
             value.bit_generator.state = saved
         elif hasattr(value, "load_state_dict"):
             value.load_state_dict(saved)
-        elif isinstance(value, Tensor) and value.shape == saved.shape:
-            with torch.no_grad():
-                value.copy_(saved)  # in place: an optimiser may hold this very tensor
         else:
-            setattr(gan, name, saved)
+            setattr(gan, name, _put_back(value, saved))
+
+
+def _put_back(value: Any, saved: Any) -> Any:
+    """`saved`, but tensors are copied in place: an optimiser may hold these very ones."""
+    if isinstance(value, Tensor) and isinstance(saved, Tensor) and value.shape == saved.shape:
+        with torch.no_grad():
+            return value.copy_(saved)
+    if isinstance(value, (list, tuple)) and len(value) == len(saved):
+        return type(saved)(_put_back(a, b) for a, b in zip(value, saved, strict=True))
+    if isinstance(value, dict):
+        return {key: _put_back(value.get(key), item) for key, item in saved.items()}
+    return saved
 
 
 def random_state() -> dict[str, Any]:

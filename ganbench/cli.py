@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from ganbench import __version__
 from ganbench.errors import InputError
 
 
@@ -41,7 +42,7 @@ class Group(click.Group):
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="ganbench")
+@click.version_option(__version__, prog_name="ganbench")
 def main(debug: bool) -> None:
     """Train, judge and compare generative adversarial networks."""
 

@@ -79,11 +79,12 @@ def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _npy(path: Path) -> np.ndarray[Any, Any]:
-    return np.asarray(np.load(path, allow_pickle=False))
+    with path.open("rb") as file:
+        return np.asarray(np.load(file, allow_pickle=False))
 
 
 def _npz(path: Path) -> np.ndarray[Any, Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return np.asarray(archive[_pick(path, list(archive.files))])
 
 

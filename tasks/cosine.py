@@ -1,4 +1,4 @@
-"""A cosine: points (x, 1000 cos(x / 8)), x uniform on [-50, 50) (A2, exercise)."""
+"""A cosine: points (x, 1000 cos(x / 8)), x uniform on [-50, 50)."""
 
 import math
 

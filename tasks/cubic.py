@@ -1,4 +1,4 @@
-"""A cubic: points (x, x^3 / 50), x uniform on [-50, 50) (A2, exercise)."""
+"""A cubic: points (x, x^3 / 50), x uniform on [-50, 50)."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Points z A + b with standard normal z: a correlated Gaussian (A4, 1,000 training points).
+"""Points z A + b with standard normal z: a correlated Gaussian, 1,000 training points.
 
 The published tutorial GAN on this target ends at a discriminator accuracy of 0.50.
 """

@@ -1,4 +1,4 @@
-"""A parabola: points (x, 10 + x^2), x uniform on [-50, 50) (A2)."""
+"""A parabola: points (x, 10 + x^2), x uniform on [-50, 50): a tutorial GAN's target."""
 
 from dataclasses import replace
 

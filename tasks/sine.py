@@ -1,4 +1,4 @@
-"""Sine curves sin(bx + c) at 64 points, b ~ U(0.5, 2), c ~ U(0, pi) (A1).
+"""Sine curves sin(bx + c) at 64 points, b ~ U(0.5, 2), c ~ U(0, pi): a tutorial GAN's target.
 
 32,768 training curves on x = linspace(-5, 5, 64), batches drawn with replacement.
 """

@@ -1,4 +1,4 @@
-"""Two parabolas: half the points from (x, 10 + x^2), half from (x, -10 - x^2) (A2, exercise)."""
+"""Two parabolas: half the points from (x, 10 + x^2), half from (x, -10 - x^2)."""
 
 import torch
 

@@ -1,0 +1,43 @@
+"""What all tests share: one thread, and a run over every bundled task or baseline.
+
+A test that takes `task_name` or `baseline_name` runs once for each that the registry finds;
+`task` and `entry` are the same ones, loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from ganbench import registry
+from ganbench.core import Task
+from ganbench.registry import Entry
+
+torch.set_num_threads(1)
+
+CONFORMANCE = {"task_name": "tasks", "baseline_name": "baselines"}
+load_task = functools.cache(registry.load_task)
+load_entry = functools.cache(registry.load_entry)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for argument, kind in CONFORMANCE.items():
+        if argument in metafunc.fixturenames:
+            metafunc.parametrize(argument, registry.names(kind))
+
+
+@pytest.fixture
+def task(task_name: str) -> Task:
+    return load_task(task_name)
+
+
+@pytest.fixture
+def entry(baseline_name: str) -> Entry:
+    return load_entry(baseline_name)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,248 @@
+"""Every bundled task keeps its contract; its moments, density and bounds are the true ones."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_swiss_roll
+from torch import Tensor
+
+from ganbench import bounds, registry
+from ganbench.core import Task, generator
+from ganbench.env import Env
+from ganbench.errors import InputError
+
+DRAWS = 200_000
+Z = 5.5  # standard errors; a sine task compares 2,080 covariances at once
+MODES = {"ring8": 8, "grid25": 25, "ring8_wide": 8}
+# Shares and counts of samples on this side of a line: one sample may change sides.
+COUNTED = ("high_quality", "sine_fitted", "curve_x_ks", "sine_b_ks", "sine_c_ks")
+
+
+@functools.cache
+def draws(name: str) -> Tensor:
+    task = registry.load_task(name)
+    return task.sample(DRAWS, torch.Generator().manual_seed(1)).flatten(1).double()
+
+
+def frozen(name: str) -> dict:
+    path = registry.find("tasks", name).with_suffix(".json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def grid(low: Tensor, high: Tensor, count: int) -> tuple[Tensor, float]:
+    """Midpoints of count x count cells of a box in the plane, and the area of one."""
+    steps = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    x, y = (low[i] + (high[i] - low[i]) * steps for i in (0, 1))
+    return torch.cartesian_prod(x, y), float((high - low).prod()) / count**2
+
+
+def log_density_on_grid(task: Task) -> tuple[Tensor, float]:
+    """Log-densities at midpoints of cells that cover the task's whole mass, and a cell's area."""
+    assert task.log_density is not None
+    if task.name == "checkerboard":  # cells of 0.02, so that edges lie on cells' edges
+        points, area = grid(torch.tensor([-5.0, -5.0]), torch.tensor([5.0, 5.0]), 500)
+    elif task.modes is None:
+        reach = 8 * task.scale.double()
+        points, area = grid(task.mean - reach, task.mean + reach, 800)
+    else:
+        centers, reach = task.modes.centers.double(), 7 * task.modes.sigma
+        boxes = [grid(c - reach, c + reach, 120) for c in centers]
+        points, area = torch.cat([box for box, _ in boxes]), boxes[0][1]
+    return task.log_density(points), area
+
+
+def with_density() -> list[str]:
+    return [n for n in registry.names("tasks") if registry.load_task(n).log_density is not None]
+
+
+def test_name_and_samples(task_name: str, task: Task, rng: torch.Generator) -> None:
+    assert task.name == task_name
+    samples = task.sample(100, rng)
+    assert samples.shape == (100, *task.shape)
+    assert samples.dtype == torch.float32
+    assert torch.isfinite(samples).all()
+    assert len(samples.unique(dim=0)) == 100
+
+
+def test_same_rng_same_bits(task: Task) -> None:
+    first = task.sample(300, torch.Generator().manual_seed(7))
+    again = task.sample(300, torch.Generator().manual_seed(7))
+    other = task.sample(300, torch.Generator().manual_seed(8))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_global_streams_are_left_alone(task: Task, rng: torch.Generator) -> None:
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    task.sample(100, rng)
+    task.evaluate(task.reference[:64], task.reference[64:128])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)
+
+
+def test_mean_is_exact(task: Task) -> None:
+    data = draws(task.name)
+    assert task.mean.dtype == torch.float64
+    error = data.std(0) / math.sqrt(DRAWS)
+    assert ((data.mean(0) - task.mean).abs() < Z * error).all()
+
+
+def test_covariance_is_exact(task: Task) -> None:
+    centered = draws(task.name) - task.mean
+    assert torch.equal(task.covariance, task.covariance.T)
+    estimate = centered.T @ centered / DRAWS
+    spread = (centered.square().T @ centered.square() / DRAWS - estimate.square()).sqrt()
+    assert ((estimate - task.covariance).abs() < Z * spread / math.sqrt(DRAWS)).all()
+
+
+def test_scale_is_of_the_covariance(task: Task) -> None:
+    assert torch.allclose(task.scale.double().square(), task.covariance.diagonal(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", with_density())
+def test_density_integrates_to_one(name: str) -> None:
+    log_density, area = log_density_on_grid(registry.load_task(name))
+    assert float(log_density.exp().sum()) * area == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", with_density())
+def test_density_is_that_of_the_samples(name: str) -> None:
+    """The entropy over samples is the entropy by integration."""
+    task = registry.load_task(name)
+    assert task.log_density is not None
+    log_density, area = log_density_on_grid(task)
+    entropy = -float(torch.xlogy(log_density.exp(), log_density.exp()).sum()) * area
+    over_samples = -task.log_density(draws(name)[:20_000].float())
+    assert torch.isfinite(over_samples).all()
+    margin = 5 * float(over_samples.std()) / math.sqrt(20_000)
+    assert float(over_samples.mean()) == pytest.approx(entropy, abs=margin + 1e-6)
+
+
+def test_modes(task: Task) -> None:
+    if task.name not in MODES:
+        assert task.modes is None
+        return
+    assert task.modes is not None
+    centers, sigma = task.modes.centers.double(), task.modes.sigma
+    assert len(centers.unique(dim=0)) == len(centers) == MODES[task.name]
+    distance, nearest = torch.cdist(draws(task.name), centers).min(dim=1)
+    share = torch.bincount(nearest, minlength=len(centers)) / DRAWS
+    due = 1 / len(centers)
+    assert ((share - due).abs() < Z * math.sqrt(due * (1 - due) / DRAWS)).all()
+    # Both coordinates have deviation sigma: E d^2 = 2 sigma^2, of deviation 2 sigma^2.
+    mean_square = float(distance.square().mean()) / sigma**2
+    assert mean_square == pytest.approx(2, abs=Z * 2 / math.sqrt(DRAWS))
+
+
+@pytest.mark.parametrize("name", ["ring8", "ring8_wide"])
+def test_ring_has_eight_angles(name: str) -> None:
+    modes = registry.load_task(name).modes
+    assert modes is not None
+    angles = torch.atan2(modes.centers[:, 1], modes.centers[:, 0]) % (2 * math.pi)
+    eighths = (angles / (math.pi / 4)).round() % 8
+    assert sorted(eighths.tolist()) == list(range(8))
+    radius = 1.0 if name == "ring8" else 2 / 1.414
+    assert modes.centers.norm(dim=1).tolist() == pytest.approx([radius] * 8, rel=1e-6)
+
+
+def test_swiss_roll_is_that_of_scikit_learn() -> None:
+    theirs, _ = make_swiss_roll(DRAWS, noise=0.25, random_state=0)
+    other = torch.from_numpy(theirs[:, [0, 2]] / 7.5)
+    ours = draws("swiss_roll")
+    for power in (1, 2, 3):
+        a, b = ours**power, other**power
+        error = ((a.var(0) + b.var(0)) / DRAWS).sqrt()
+        assert ((a.mean(0) - b.mean(0)).abs() < Z * error).all()
+    a, b = ours.prod(1), other.prod(1)
+    assert abs(a.mean() - b.mean()) < Z * ((a.var() + b.var()) / DRAWS).sqrt()
+
+
+def test_bounds_of_every_quantity(task: Task) -> None:
+    values = task.evaluate(task.reference[:200], task.reference[200:400])
+    assert values.keys() == task.bounds.keys()
+    directions = registry.directions()
+    for name, bound in task.bounds.items():
+        assert bound.direction == directions[name]
+        assert bound.noise >= 0
+        assert math.isfinite(values[name])
+
+
+def test_ranking_metric_separates_real_from_naive(task: Task) -> None:
+    bound = task.bounds[task.ranking]
+    gap = bound.ceiling - bound.floor
+    assert (gap if bound.direction == "lower" else -gap) > 10 * bound.noise
+    assert task.score({task.ranking: bound.floor}) == 1
+    assert task.score({task.ranking: bound.ceiling}) == 0
+
+
+def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
+    document = frozen(task_name)
+    path = registry.find("tasks", task_name)
+    assert document["source_sha256"] == registry.file_sha256(path)
+    assert document["version"] == task.version
+    assert document["pairs"] == bounds.PAIRS == 20
+    assert registry.is_unchanged(task_name)
+    naive = {"uniform"} if task_name == "gaussian" else {"uniform", "gaussian"}
+    assert document["first_pair"].keys() == {"real", *naive}
+
+
+@pytest.mark.parametrize("name", ["gaussian", "ring8", "sine"])
+def test_frozen_bounds_can_be_measured_again(name: str) -> None:
+    measured = bounds.measure_pair(registry.load_task(name), 0)
+    document = frozen(name)["first_pair"]
+    assert measured.keys() == document.keys()
+    for sampler, values in document.items():
+        assert measured[sampler].keys() == values.keys()
+        for quantity, value in values.items():
+            if quantity == "discriminator_p_value":
+                continue  # that of the accuracy, which training may round differently
+            absolute = 0.03 if quantity == "discriminator_accuracy" else 2e-6
+            absolute = 5e-4 if quantity in COUNTED else absolute
+            expected = pytest.approx(value, rel=1e-4, abs=absolute)
+            assert measured[sampler][quantity] == expected, (sampler, quantity)
+
+
+def test_shuffled_pool_deals_each_point_once_an_epoch() -> None:
+    task = registry.load_task("gaussian")
+    env = Env(task)
+    real, _ = env.reset(seed=3)
+    pool = task.sample(1_000, generator(3, "pool"))
+    assert real.shape == (250, 4, 2)
+    assert torch.equal(real.flatten(0, 1).unique(dim=0), pool.unique(dim=0))
+    later, _ = env.reset(seed=3, round=4)
+    assert torch.equal(later.flatten(0, 1).unique(dim=0), pool.unique(dim=0))
+    assert not torch.equal(later, real)
+
+
+def test_shuffled_epochs_may_straddle_rounds() -> None:
+    """At 100 steps a round (400 points) five rounds make two epochs of the pool."""
+    task = registry.load_task("gaussian")
+    env = Env(task, budget=task.budget.with_steps(1_000))
+    dealt = torch.cat([env.reset(seed=3, round=r)[0].flatten(0, 1) for r in range(5)])
+    pool = task.sample(1_000, generator(3, "pool")).unique(dim=0)
+    assert torch.equal(dealt[:1000].unique(dim=0), pool)
+    assert torch.equal(dealt[1000:].unique(dim=0), pool)
+
+
+def test_pool_is_dealt_with_replacement() -> None:
+    task = registry.load_task("sine")
+    real, _ = Env(task, budget=task.budget.reduced("smoke")).reset(seed=3)
+    rows = real.flatten(0, 1)
+    pool = {tuple(row) for row in task.sample(32_768, generator(3, "pool")).tolist()}
+    dealt = [tuple(row) for row in rows.tolist()]
+    assert set(dealt) <= pool
+    # 3,200 draws from 32,768: n^2 / 2N = 156 repetitions are due, with deviation 12.
+    assert 90 < len(dealt) - len(set(dealt)) < 220
+
+
+def test_samples_that_do_not_fit_are_refused(task: Task) -> None:
+    with pytest.raises(InputError, match=f"on task '{task.name}', got"):
+        task.check(torch.zeros(5, 3, 1), 5, "sample(5)")
+    with pytest.raises(InputError, match="must return a tensor on task .*, got list"):
+        task.check([0.0], 1, "sample(1)")  # type: ignore[arg-type]
