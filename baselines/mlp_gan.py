@@ -82,7 +82,7 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
 
 
 def sine(task: Task, preset: Preset, device: str) -> Game:
-    """The sine tutorial: dropout in D, a fixed pool of 32,768 noise vectors, reused within a step."""
+    """Tutorial: dropout in D, a fixed pool of 32,768 noise vectors, reused within a step."""
     pool = (10 * torch.rand(32_768, preset.latent_dim) - 5).to(device)
 
     def latent(n: int, rng: torch.Generator) -> Tensor:
@@ -95,7 +95,7 @@ def sine(task: Task, preset: Preset, device: str) -> Game:
         dropout=preset.dropout,
     )
     g_body = nn.mlp([preset.latent_dim, *preset.g_hidden, width], activation=preset.g_activation)
-    # Keras on TensorFlow, in which the source was trained, takes the cross-entropy from the sigmoid's
+    # Keras on TensorFlow, as in the source, takes the cross-entropy from the sigmoid's
     # logits. Clipped probabilities would leave G without a gradient once D is sure: it then
     # stays at a loss of 16 for good, which the published run does not.
     return logit_game(
@@ -109,7 +109,7 @@ def sine(task: Task, preset: Preset, device: str) -> Game:
 
 
 def quadratic(task: Task, preset: Preset, device: str) -> Game:
-    """The parabola tutorial: logits, RMSProp, raw coordinates; D ends in a feature layer of width 2."""
+    """Tutorial: logits, RMSProp, raw coordinates; D ends in a feature layer of width 2."""
     d_body = nn.mlp(
         [2, *preset.d_hidden, 2], activation=preset.d_activation, dropout=preset.dropout
     )
@@ -124,7 +124,7 @@ def quadratic(task: Task, preset: Preset, device: str) -> Game:
 
 
 def gaussian(task: Task, preset: Preset, device: str) -> Game:
-    """The Gaussian tutorial: a linear generator, a tiny tanh discriminator with two class logits."""
+    """Tutorial: a linear generator, a tiny tanh discriminator with two class logits."""
     small = nn.normal(0.02)
     d_body = nn.mlp([2, *preset.d_hidden, 2], activation=preset.d_activation, init=small)
     return logit_game(

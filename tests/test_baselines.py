@@ -1,0 +1,109 @@
+"""Conformance of every bundled baseline, and what each promises."""
+
+import pytest
+import torch
+
+from ganbench import registry
+from ganbench.core import GAN, Game
+from ganbench.training import Spec, build, train_seed
+
+SHAPES = ["ring8", "sine", "quadratic", "gaussian"]
+
+
+@pytest.mark.parametrize("target", SHAPES)
+@pytest.mark.parametrize("name", registry.names("baselines"))
+def test_trains_and_samples(name, target):
+    task = registry.load_task(target)
+    gan = build(registry.load_entry(name), Spec(task=target, baseline=name), task, 0)
+    assert isinstance(gan, GAN)
+    real = task.sample(16, torch.Generator().manual_seed(0))
+    log = gan.train_step(real)
+    assert all(torch.isfinite(torch.as_tensor(value)) for value in log.values())
+    samples = gan.sample(33)
+    assert samples.shape == (33, *task.shape)
+    assert torch.isfinite(samples).all()
+
+
+@pytest.mark.parametrize("target", ["ring8", "sine"])
+@pytest.mark.parametrize("name", registry.names("baselines"))
+def test_same_seed_same_weights_other_seed_others(name, target):
+    task = registry.load_task(target)
+    entry, spec = registry.load_entry(name), Spec(task=target, baseline=name)
+    real = task.sample(64, torch.Generator().manual_seed(0))
+
+    def samples(seed: int) -> torch.Tensor:
+        gan = build(entry, spec, task, seed)
+        gan.train_step(real)
+        gan.train_step(real)
+        return gan.sample(8)
+
+    assert torch.equal(samples(0), samples(0))
+    assert not torch.equal(samples(0), samples(1))
+
+
+def sizes(module: torch.nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(p.shape) for p in module.parameters() if p.ndim == 2]
+
+
+@pytest.mark.parametrize(
+    ("target", "generator", "discriminator"),
+    [
+        ("sine", [(64, 64), (512, 64), (64, 512)], [(64, 64), (64, 64), (1, 64)]),
+        ("quadratic", [(16, 2), (16, 16), (2, 16)], [(16, 2), (16, 16), (2, 16), (1, 2)]),
+        ("gaussian", [(2, 2)], [(5, 2), (3, 5), (2, 3)]),
+    ],
+)
+def test_presets_have_the_published_layers(target, generator, discriminator):
+    game = registry.load_entry("mlp_gan").make(registry.load_task(target), device="cpu")
+    assert isinstance(game, Game)
+    assert sizes(game.generator) == generator
+    assert sizes(game.discriminator) == discriminator
+    assert game.reuse_latent
+
+
+def test_presets_have_the_published_noise():
+    make = registry.load_entry("mlp_gan").make
+    rng = torch.Generator().manual_seed(0)
+    wide = make(registry.load_task("sine"), device="cpu").latent(20_000, rng)
+    assert wide.shape == (20_000, 64)
+    assert 4.99 < wide.max() <= 5
+    assert -5 <= wide.min() < -4.99
+    assert len(torch.unique(wide[:, 0])) < 16_000  # drawn from a pool, with replacement
+    flat = make(registry.load_task("quadratic"), device="cpu").latent(20_000, rng)
+    assert 0.99 < flat.max() <= 1
+    normal = make(registry.load_task("gaussian"), device="cpu").latent(20_000, rng)
+    assert normal.std() == pytest.approx(1, abs=0.02)
+
+
+def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_matching(tmp_path):
+    def train(baseline: str):
+        return train_seed(Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline), 0)
+
+    gan, moments = train("mlp_gan"), train("moment_matching")
+    accuracy = [point.losses["d_accuracy"] for point in gan.curve]
+    published = [0.76, 0.64, 0.55, 0.52, 0.50, 0.50, 0.50, 0.52, 0.50, 0.50]
+    assert accuracy[0] == pytest.approx(published[0], abs=0.08)
+    assert accuracy[3:] == pytest.approx(published[3:], abs=0.07)
+    assert sum(accuracy[-4:]) / 4 == pytest.approx(0.5, abs=0.05)
+    assert moments.score == pytest.approx(1, abs=0.01)
+    assert gan.score < moments.score - 0.03
+
+
+@pytest.mark.parametrize("target", registry.names("tasks"))
+def test_oracle_scores_1_and_noise_about_0(target):
+    task = registry.load_task(target)
+    bound = task.bounds[task.ranking]
+
+    def score(baseline: str) -> float:
+        spec = Spec(task=target, baseline=baseline)
+        gan = build(registry.load_entry(baseline), spec, task, 3)
+        n = task.budget.evaluation_size
+        return task.score({task.ranking: ranking_value(task, gan.sample(n))})
+
+    noise = bound.noise / abs(bound.ceiling - bound.floor)
+    assert score("oracle") == pytest.approx(1, abs=6 * noise)
+    assert score("uniform_noise") < 0.1
+
+
+def ranking_value(task, samples: torch.Tensor) -> float:
+    return float(task.metrics[task.ranking](task.reference, samples))

@@ -1,0 +1,117 @@
+"""The environments under Gymnasium: registered, checked by its own checker, vectorised."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import ganbench.gym  # registers
+from ganbench import registry
+from ganbench.env import Env
+
+
+def title(task_name: str) -> str:
+    return f"ganbench/{''.join(part.capitalize() for part in task_name.split('_'))}-v0"
+
+
+def made(name: str) -> gymnasium.Env:
+    return gymnasium.make(name, budget="smoke")
+
+
+def check_without_a_warning(env: gymnasium.Env) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(env.unwrapped)
+    assert [str(warning.message) for warning in caught] == []
+
+
+def test_ids_are_registered(task_name: str) -> None:
+    assert title(task_name) in gymnasium.registry
+
+
+def test_no_id_is_left_over() -> None:
+    ours = {name for name in gymnasium.registry if name.startswith("ganbench/")}
+    assert ours == {title(name) for name in registry.names("tasks")}
+    assert "ganbench/TwoCurves-v0" in ours
+
+
+def test_checker_of_gymnasium(task_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every task, with an evaluation that costs nothing; the next test has a real one."""
+
+    def evaluate(env: Env, samples: Any) -> dict[str, float]:
+        env.task.check(samples, env.budget.evaluation_size, "sample")
+        return {name: bound.ceiling for name, bound in env.task.bounds.items()}
+
+    monkeypatch.setattr(Env, "evaluate", evaluate)
+    check_without_a_warning(made(title(task_name)))
+
+
+def test_checker_of_gymnasium_with_real_evaluation() -> None:
+    check_without_a_warning(made("ganbench/Gaussian-v0"))
+
+
+def test_module_in_the_id() -> None:
+    env = gymnasium.make("ganbench.gym:ganbench/Sine-v0", budget="smoke").unwrapped
+    assert isinstance(env, ganbench.gym.GanEnv)
+    assert env.observation_space.shape == (25, 128, 64)
+    assert env.action_space.shape == (4096, 64)
+    assert env.observation_space.dtype == env.action_space.dtype == np.float32
+
+
+def test_episode_of_real_samples() -> None:
+    env = made("ganbench/Gaussian-v0")
+    observation, info = env.reset(seed=4)
+    assert info == {"step": 0, "steps": 25}
+    assert observation in env.observation_space
+    task = registry.load_task("gaussian")
+    samples = task.reference.numpy()
+    total = 0.0
+    for step in (25, 50):
+        observation, reward, terminated, truncated, info = env.step(samples)
+        assert observation in env.observation_space
+        assert isinstance(reward, float)
+        assert isinstance(terminated, bool)
+        assert info["step"] == step
+        assert info["steps"] == (25 if step == 25 else 0)
+        total += reward
+    assert terminated
+    assert truncated
+    assert total == pytest.approx(task.bounds["mmd"].ceiling - info["metrics"]["mmd"])
+
+
+def test_seeds() -> None:
+    env = made("ganbench/Moons-v0")
+    first, again = env.reset(seed=1)[0], env.reset(seed=1)[0]
+    assert np.array_equal(first, again)
+    assert not np.array_equal(env.reset(seed=2)[0], first)
+    assert not np.array_equal(env.reset()[0], env.reset()[0])
+
+
+def test_observation_keeps_its_shape_in_a_shorter_last_round() -> None:
+    env = gymnasium.make("ganbench/Quadratic-v0").unwrapped
+    env.reset(seed=0)
+    env.env.round = 18
+    samples = registry.load_task("quadratic").reference.numpy()
+    observation, _, _, truncated, info = env.step(samples)
+    assert observation.shape == env.observation_space.shape == (5_001, 256, 2)
+    assert (info["steps"], truncated) == (4_982, False)
+
+
+def test_make_vec() -> None:
+    envs = gymnasium.make_vec("ganbench/Gaussian-v0", num_envs=2, budget="smoke")
+    observations, _ = envs.reset(seed=3)
+    assert observations.shape == (2, 25, 4, 2)
+    assert not np.array_equal(observations[0], observations[1])
+    samples = registry.load_task("gaussian").reference.numpy()
+    bad = samples + np.float32(3)
+    _, rewards, terminated, truncated, info = envs.step(np.stack([samples, bad]))
+    assert rewards[0] > rewards[1]
+    assert terminated.tolist() == [True, False]
+    assert truncated.tolist() == [False, False]
+    assert info["metrics"]["mmd"].shape == (2,)
+    envs.close()

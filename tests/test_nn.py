@@ -1,0 +1,159 @@
+"""Keras's initialiser, optimiser and loss, against formulas written out in NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from ganbench import nn
+
+
+def test_dense_is_glorot_uniform_with_zero_bias() -> None:
+    torch.manual_seed(0)
+    layer = nn.dense(300, 200)
+    limit = math.sqrt(6 / 500)
+    weight = layer.weight.detach().double()
+    assert weight.shape == (200, 300)
+    assert 0.999 * limit < float(weight.abs().max()) <= limit * (1 + 1e-6)
+    # 60,000 uniform draws: the variance is limit^2 / 3, and a quarter lies in each quarter.
+    assert float(weight.var()) == pytest.approx(limit**2 / 3, rel=0.02)
+    quarters = torch.histc(weight.float(), 4, -limit, limit) / weight.numel()
+    assert quarters.tolist() == pytest.approx([0.25] * 4, abs=0.01)
+    assert not layer.bias.any()
+
+
+def test_dense_with_normal_weights() -> None:
+    torch.manual_seed(0)
+    layer = nn.dense(300, 200, init=nn.normal(0.02))
+    assert float(layer.weight.std()) == pytest.approx(0.02, rel=0.02)
+    assert not layer.bias.any()
+
+
+def test_mlp_puts_activation_and_dropout_after_hidden_layers_only() -> None:
+    layers = nn.mlp([4, 8, 6, 2], activation="relu", dropout=0.4)
+    kinds = [type(layer).__name__ for layer in layers]
+    assert kinds == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear"]
+    assert [layer.in_features for layer in layers[::3]] == [4, 8, 6]
+    assert layers[2].p == 0.4
+    assert [type(layer).__name__ for layer in nn.mlp([4, 2])] == ["Linear"]
+    assert layers(torch.zeros(5, 4)).shape == (5, 2)
+
+
+@pytest.mark.parametrize("name", sorted(nn.ACTIVATIONS))
+def test_activations(name: str) -> None:
+    x = torch.linspace(-2, 2, 9)
+    formulas = {
+        "elu": torch.where(x > 0, x, x.exp() - 1),
+        "leaky_relu": torch.where(x > 0, x, 0.2 * x),
+        "relu": x.clamp(min=0),
+        "silu": x / (1 + (-x).exp()),
+        "tanh": (x.exp() - (-x).exp()) / (x.exp() + (-x).exp()),
+    }
+    assert torch.allclose(nn.ACTIVATIONS[name]()(x), formulas[name], atol=1e-6)
+
+
+def test_affine() -> None:
+    scale, shift = torch.tensor([2.0, 0.5]), torch.tensor([1.0, -1.0])
+    layer = nn.Affine(scale, shift)
+    assert layer(torch.tensor([[3.0, 4.0]])).tolist() == [[7.0, 1.0]]
+    assert not list(layer.parameters())
+    back = nn.Affine(1 / scale, -shift / scale)
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(back(layer(x)), x, atol=1e-6)
+
+
+def test_margin_is_softmax_cross_entropy() -> None:
+    logits = 3 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    margin = nn.Margin()(logits)
+    assert margin.shape == (50, 1)
+    for label, loss in ((1, functional.softplus(-margin)), (0, functional.softplus(margin))):
+        target = torch.full((50,), label)
+        assert torch.allclose(loss.mean(), functional.cross_entropy(logits, target), rtol=1e-6)
+
+
+def gradients(scale: float) -> list[torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return [scale * torch.randn(6, generator=rng) for _ in range(20)]
+
+
+def train(optimizer: torch.optim.Optimizer, param: torch.nn.Parameter, grads: list) -> None:
+    for grad in grads:
+        param.grad = grad.clone()
+        optimizer.step()
+
+
+def adam_by_keras(grads: list, lr: float, betas: tuple[float, float], epsilon: float) -> np.ndarray:
+    """As Keras's `Adam.update_step` does it, in float64."""
+    w, m, v = np.ones(6), np.zeros(6), np.zeros(6)
+    for t, grad in enumerate(grads, start=1):
+        g = grad.double().numpy()
+        alpha = lr * np.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+        m += (g - m) * (1 - betas[0])
+        v += (g**2 - v) * (1 - betas[1])
+        w -= m * alpha / (np.sqrt(v) + epsilon)
+    return w
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+@pytest.mark.parametrize(
+    ("lr", "betas", "epsilon"), [(1e-3, (0.9, 0.999), 1e-7), (2e-4, (0.5, 0.999), 1e-8)]
+)
+def test_adam_is_that_of_keras(
+    scale: float, lr: float, betas: tuple[float, float], epsilon: float
+) -> None:
+    """With gradients of 1e-6 epsilon counts."""
+    param = torch.nn.Parameter(torch.ones(6))
+    optimizer = nn.Adam([param], lr=lr, betas=betas, epsilon=epsilon)
+    train(optimizer, param, gradients(scale))
+    expected = adam_by_keras(gradients(scale), lr, betas, epsilon)
+    assert param.detach().numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_adam_of_torch_differs_where_epsilon_counts() -> None:
+    """Which is why there is one of our own: the steps are 20 and more times longer."""
+    ours, theirs = (torch.nn.Parameter(torch.zeros(6)) for _ in range(2))
+    train(nn.Adam([ours]), ours, gradients(1e-7)[:1])
+    train(torch.optim.Adam([theirs], eps=1e-7), theirs, gradients(1e-7)[:1])
+    assert float((theirs / ours).min()) > 3
+
+
+def test_adam_defaults_are_keras_s() -> None:
+    (group,) = nn.Adam([torch.nn.Parameter(torch.ones(1))]).param_groups
+    assert (group["lr"], group["betas"], group["epsilon"]) == (1e-3, (0.9, 0.999), 1e-7)
+
+
+def test_adam_goes_on_from_a_state_dict() -> None:
+    grads = gradients(1e-6)
+    param = torch.nn.Parameter(torch.ones(6))
+    optimizer = nn.Adam([param])
+    train(optimizer, param, grads[:10])
+    copy = torch.nn.Parameter(param.detach().clone())
+    resumed = nn.Adam([copy], lr=0.5)
+    resumed.load_state_dict(optimizer.state_dict())
+    train(optimizer, param, grads[10:])
+    train(resumed, copy, grads[10:])
+    assert torch.equal(param, copy)
+
+
+@pytest.mark.parametrize("label", [0.0, 0.9, 1.0])
+def test_binary_cross_entropy_is_that_of_numpy(label: float) -> None:
+    p = torch.tensor([[0.0], [1e-9], [1e-3], [0.4], [0.999], [1.0]])
+    clipped = np.clip(p.numpy(), np.float32(1e-7), np.float32(1 - 1e-7)).astype(np.float64)
+    expected = -(label * np.log(clipped) + (1 - label) * np.log(1 - clipped)).mean()
+    loss = nn.binary_cross_entropy(p, label)
+    assert loss.shape == ()
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("label", [0.0, 0.9, 1.0])
+def test_clipped_probabilities_pass_no_gradient(label: float) -> None:
+    p = torch.tensor([[0.0], [1e-9], [0.4], [1.0]], requires_grad=True)
+    nn.binary_cross_entropy(p, label).backward()
+    assert p.grad is not None
+    assert p.grad[[0, 1, 3]].tolist() == [[0.0]] * 3
+    slope = -(label / 0.4 - (1 - label) / 0.6) / 4
+    assert float(p.grad[2]) == pytest.approx(slope, rel=1e-5)

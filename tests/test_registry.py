@@ -1,0 +1,311 @@
+"""Names and paths to files: what is found, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganbench import registry
+from ganbench.core import Game, Task
+from ganbench.engine import Trainer
+from ganbench.errors import InputError
+from ganbench.registry import Entry
+
+CLASS = """
+class GAN:
+    def __init__(self, task, extra=None, *, device="cpu", lr=1e-3, width=8, tied=False,
+                 sizes=(1, 2), name="a", seed=None):
+        self.lr = lr
+"""
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def entry_with_hparams(tmp_path: Path) -> Entry:
+    return registry.load_entry(write(tmp_path, "mine.py", CLASS))
+
+
+def test_bundled_names() -> None:
+    tasks = registry.names("tasks")
+    assert {"gaussian", "ring8", "sine", "two_curves"} <= set(tasks)
+    assert tasks == sorted(tasks)
+    assert {"mlp_gan", "oracle"} <= set(registry.names("baselines"))
+    assert not [name for name in tasks if name.startswith("_")]
+
+
+@pytest.mark.parametrize("kind", ["tasks", "baselines"])
+def test_bundled_files_are_found_from_anywhere(kind: str, elsewhere: Path) -> None:
+    for name in registry.names(kind):
+        bundled = registry.folder(kind) / f"{name}.py"
+        for given in (name, f"{kind}/{name}", f"{kind}/{name}.py", str(bundled)):
+            assert registry.find(kind, given) == bundled  # type: ignore[arg-type]
+        assert registry.is_bundled(kind, bundled)
+
+
+def test_bare_names_are_bundled_first(elsewhere: Path) -> None:
+    write(elsewhere, "oracle.py", CLASS)
+    write(elsewhere, "mine.py", CLASS)
+    assert registry.is_bundled("baselines", registry.find("baselines", "oracle"))
+    assert registry.find("baselines", "mine") == elsewhere / "mine.py"
+    assert registry.find("baselines", "mine.py") == elsewhere / "mine.py"
+    assert registry.find("baselines", "./oracle.py") == elsewhere / "oracle.py"
+    assert registry.find("baselines", "oracle.py") == elsewhere / "oracle.py"
+
+
+def test_a_folder_of_that_name_comes_first(elsewhere: Path) -> None:
+    write(elsewhere, "baselines/oracle.py", CLASS)
+    write(elsewhere, "sub/mine.py", CLASS)
+    found = registry.find("baselines", "baselines/oracle")
+    assert found == elsewhere / "baselines" / "oracle.py"
+    assert not registry.is_bundled("baselines", found)
+    assert registry.find("baselines", "sub/mine") == elsewhere / "sub" / "mine.py"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (
+            "tasks",
+            "sinus",
+            "unknown task 'sinus': did you mean 'sine'? (see `ganbench list tasks`)",
+        ),
+        (
+            "baselines",
+            "baselines/mlp_gann",
+            "unknown baseline 'baselines/mlp_gann': did you mean 'mlp_gan'? "
+            "(see `ganbench list baselines`)",
+        ),
+        (
+            "baselines",
+            "nowhere/mine.py",
+            "no baseline file 'nowhere/mine.py': give a path that exists, or a bundled name",
+        ),
+        (
+            "baselines",
+            "mine.py",
+            "no baseline file 'mine.py': give a path that exists, or a bundled name",
+        ),
+    ],
+)
+def test_what_is_not_found(kind: str, given: str, message: str, elsewhere: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        registry.find(kind, given)  # type: ignore[arg-type]
+    assert str(caught.value) == message
+
+
+def test_nothing_near_lists_the_choices(elsewhere: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        registry.find("baselines", "xyzzy")
+    known = ", ".join(registry.names("baselines"))
+    assert str(caught.value) == (
+        f"unknown baseline 'xyzzy'; known: {known} (see `ganbench list baselines`)"
+    )
+
+
+@pytest.mark.parametrize("given", ["", ".", "..", "/", "tasks/", "__init__", "a" * 300, "a\0b"])
+def test_odd_names_are_refused(given: str, elsewhere: Path) -> None:
+    with pytest.raises(InputError):
+        registry.load_task(given)
+
+
+def test_every_task_loads(task_name: str, task: Task) -> None:
+    assert isinstance(task, Task)
+    assert task.bounds
+    assert registry.is_unchanged(task_name)
+
+
+def test_every_baseline_loads(entry: Entry, baseline_name: str) -> None:
+    assert entry.name == baseline_name
+    assert entry.bundled
+    assert entry.sha256 == registry.file_sha256(entry.path)
+    made = entry.make(registry.load_task("gaussian"), device="cpu", **entry.check_hparams({}))
+    gan = Trainer(made, seed=0) if isinstance(made, Game) else made
+    gan.train_step(registry.load_task("gaussian").reference[:4])
+    assert gan.sample(3).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("assert False", "AssertionError: no message"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+    ],
+)
+def test_files_that_raise(text: str, reason: str, tmp_path: Path) -> None:
+    path_before, modules_before = list(sys.path), set(sys.modules)
+    with pytest.raises(InputError) as caught:
+        registry.load("baselines", write(tmp_path, "bad.py", text))
+    assert str(caught.value) == f"bad.py cannot be imported: {reason}"
+    assert sys.path == path_before
+    assert not [name for name in set(sys.modules) - modules_before if "bad" in name]
+
+
+def test_files_that_are_no_python(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^bad.py cannot be imported: SyntaxError: "):
+        registry.load("baselines", write(tmp_path, "bad.py", "def GAN(:"))
+
+
+def test_files_that_define_something_else(tmp_path: Path) -> None:
+    empty = write(tmp_path, "empty.py", "")
+    with pytest.raises(InputError, match=r"^empty.py defines no GAN: a baseline file must$"):
+        registry.load_entry(empty)
+    with pytest.raises(InputError, match=r"^empty.py defines no TASK: a task file must$"):
+        registry.load_task(empty)
+    with pytest.raises(InputError, match=r"^number.py: GAN must be callable, got int$"):
+        registry.load_entry(write(tmp_path, "number.py", "GAN = 3"))
+    with pytest.raises(InputError, match=r"TASK must be a ganbench.Task, got str"):
+        registry.load_task(write(tmp_path, "text.py", "TASK = 'sine'"))
+
+
+def test_files_may_import_their_neighbours_and_use_dataclasses(tmp_path: Path) -> None:
+    write(tmp_path, "neighbour_of_mine.py", "LR = 0.5")
+    text = (
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from neighbour_of_mine import LR\n"
+        "@dataclass\n"
+        "class Config:\n"
+        "    lr: float = LR\n"
+        "def GAN(task, *, device='cpu', lr=Config().lr): ...\n"
+    )
+    assert registry.load_entry(write(tmp_path, "mine.py", text)).hparams == {"lr": 0.5}
+
+
+def test_task_of_ones_own_needs_bounds(tmp_path: Path) -> None:
+    source = registry.find("tasks", "gaussian")
+    path = write(tmp_path, "mine.py", source.read_text())
+    with pytest.raises(InputError, match=r"^mine.py has no floors and ceilings beside it: make"):
+        registry.load_task(path)
+    frozen = source.with_suffix(".json").read_text()
+    write(tmp_path, "mine.json", frozen)
+    assert registry.load_task(path).bounds == registry.load_task("gaussian").bounds
+    assert not registry.is_unchanged(path)
+    write(tmp_path, "mine.json", frozen.replace('"version": 1', '"version": 2'))
+    with pytest.raises(InputError, match="mine.json is of version 2, the task of version 1"):
+        registry.load_task(path)
+    for broken in ("{", "{}", "[]", '{"metrics": {"mmd": {}}}', '{"metrics": {"mmd": 3}}'):
+        write(tmp_path, "mine.json", broken)
+        with pytest.raises(InputError, match="mine.json is not a file of floors and ceilings"):
+            registry.load_task(path)
+
+
+def test_hparams_of_a_class(entry_with_hparams: Entry) -> None:
+    assert entry_with_hparams.hparams == {
+        "lr": 1e-3,
+        "width": 8,
+        "tied": False,
+        "sizes": (1, 2),
+        "name": "a",
+        "seed": None,
+    }
+    assert not entry_with_hparams.bundled
+    changed = entry_with_hparams.check_hparams({"lr": 0.1})
+    assert changed == {**entry_with_hparams.hparams, "lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"lr": 1}, {"width": 4}, {"tied": True}, {"sizes": [3]}, {"name": ""}, {"seed": 3}],
+    ids=str,
+)
+def test_hparams_that_fit(given: dict, entry_with_hparams: Entry) -> None:
+    assert entry_with_hparams.check_hparams(given) == {**entry_with_hparams.hparams, **given}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": "fast"}, "mine: lr must be float, got 'fast'"),
+        ({"lr": True}, "mine: lr must be float, got True"),
+        ({"width": True}, "mine: width must be int, got True"),
+        ({"width": 8.5}, "mine: width must be int, got 8.5"),
+        ({"tied": 1}, "mine: tied must be bool, got 1"),
+        ({"sizes": 3}, "mine: sizes must be tuple, got 3"),
+        ({"name": 3}, "mine: name must be str, got 3"),
+        ({"lrr": 1}, "mine has no hyper-parameter 'lrr': did you mean 'lr'?"),
+        (
+            {"zzz": 1},
+            "mine has no hyper-parameter 'zzz'; known: lr, width, tied, sizes, name, seed",
+        ),
+        ({"extra": 1}, None),
+        ({"device": "cuda"}, None),
+    ],
+    ids=str,
+)
+def test_hparams_that_do_not_fit(
+    given: dict, message: str | None, entry_with_hparams: Entry
+) -> None:
+    with pytest.raises(InputError) as caught:
+        entry_with_hparams.check_hparams(given)
+    assert message is None or str(caught.value) == message
+    assert "\n" not in str(caught.value)
+
+
+def test_open_ended_hparams(tmp_path: Path) -> None:
+    path = write(tmp_path, "open.py", "def GAN(task, *, device='cpu', lr=0.1, **more): ...")
+    entry = registry.load_entry(path)
+    assert entry.hparams == {"lr": 0.1}
+    assert entry.check_hparams({"other": [1]}) == {"lr": 0.1, "other": [1]}
+    with pytest.raises(InputError, match="lr must be float"):
+        entry.check_hparams({"lr": "x"})
+
+
+def test_entry_without_hparams(tmp_path: Path) -> None:
+    entry = registry.load_entry(write(tmp_path, "none.py", "def GAN(task, *, device='cpu'): ..."))
+    with pytest.raises(InputError, match=r"^none has no hyper-parameter 'lr'$"):
+        entry.check_hparams({"lr": 1})
+
+
+@pytest.mark.parametrize("kind", ["tasks", "baselines", "metrics"])
+def test_listing(kind: str) -> None:
+    rows = registry.listing(kind)
+    assert rows
+    for row in rows:
+        assert row.summary
+        assert "\n" not in row.summary
+    if kind != "metrics":
+        assert [row.name for row in rows] == registry.names(kind)
+
+
+def test_listing_shows_what_loading_finds(baseline_name: str, entry: Entry) -> None:
+    (row,) = [row for row in registry.listing("baselines") if row.name == baseline_name]
+    shown = row.details["hyper-parameters"]
+    assert shown == ", ".join(f"{name}={value!r}" for name, value in entry.hparams.items())
+
+
+def test_directions_of_quantities() -> None:
+    directions = registry.directions()
+    assert set(directions.values()) == {"lower", "higher"}
+    assert directions["mmd"] == directions["reverse_kl"] == "lower"
+    assert directions["modes"] == directions["sine_r2"] == "higher"
+
+
+def test_listing_does_not_import_torch() -> None:
+    code = (
+        "import sys; from ganbench import registry; "
+        "rows = [registry.listing(kind) for kind in ('tasks', 'baselines', 'metrics')]; "
+        "assert all(rows); registry.directions(); "
+        "sys.exit('torch is imported' if 'torch' in sys.modules else 0)"
+    )
+    root = Path(registry.__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

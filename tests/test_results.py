@@ -1,0 +1,192 @@
+"""Results: round trips, atomic writes, merging, summaries."""
+
+import json
+import math
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from ganbench import leaderboard, results, stats
+from ganbench.errors import InputError
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+TIMING = {
+    name: 0.0
+    for name in results.Timing.model_fields
+    if name not in ("steps_per_second", "step_ms_median", "step_ms_p95")
+} | {"steps_per_second": None, "step_ms_median": None, "step_ms_p95": None}
+
+
+def a_seed(seed: int = 0, status: str = "ok", value: float = 0.25) -> results.SeedResult:
+    scores = {"ok": (1 - value) / 1, "interrupted": None}
+    return results.SeedResult(
+        seed=seed,
+        status=status,
+        reason=None,
+        metrics={"mmd": value if status == "ok" else None},
+        score=scores.get(status, 0.0),
+        curve=[results.Point(step=1, train_seconds=0.5, losses={"d_loss": 1.0}, metrics={})],
+        timing=results.Timing(**TIMING),
+        peak_memory_bytes=1,
+        samples_sha256=None,
+    )
+
+
+def a_result(*seeds: results.SeedResult, name: str = "my_gan", sha: str = "ab") -> results.Result:
+    info = results.MetricInfo(direction="lower", floor=0.0, ceiling=1.0, noise=0.01)
+    seeds = seeds or (a_seed(),)
+    return results.Result(
+        ganbench_version="0",
+        created_at="2026-01-01T00:00:00+00:00",
+        task=results.TaskInfo(name="toy", version=1, metrics={"mmd": info}),
+        entry=results.EntryInfo(
+            name=name, source="x.py", sha256=sha, hparams={"lr": 0.1}, git_commit=None, dirty=None
+        ),
+        protocol=results.Protocol(
+            steps=1,
+            batch_size=1,
+            evaluations=1,
+            evaluation_size=1,
+            budget="smoke",
+            engine="eager",
+            device="cpu",
+            threads=1,
+        ),
+        official=False,
+        seeds=list(seeds),
+        summary=stats.summarise(seeds, ["mmd"]),
+        machine=results.Machine(
+            cpu="c",
+            cores=1,
+            memory_bytes=1,
+            accelerator=None,
+            driver=None,
+            os="o",
+            python="3",
+            torch="2",
+            numpy="2",
+        ),
+    )
+
+
+@given(value=FINITE, losses=st.dictionaries(st.text(), FINITE, max_size=4), text=st.text())
+@settings(deadline=None)
+def test_round_trip_is_exact(value, losses, text):
+    seed = a_seed(value=value if abs(value) < 1e300 else 0.0)
+    seed.curve[0].losses.update(losses)
+    result = a_result(seed)
+    result.seeds[0].reason = text.encode("utf-8", "ignore").decode()
+    assert results.loads(results.dumps(result), "here") == result
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_are_never_written_or_read(bad):
+    result = a_result()
+    result.seeds[0].metrics["mmd"] = bad
+    # pydantic writes a non-finite float as null, which is then no valid score's metric; the
+    # field itself refuses it at construction.
+    with pytest.raises(ValueError, match="finite"):
+        results.SeedResult(**{**a_seed().model_dump(), "metrics": {"mmd": bad}})
+    text = results.dumps(a_result()).replace("0.25", "NaN")
+    with pytest.raises(InputError, match="not a valid result"):
+        results.loads(text, "here")
+
+
+def test_unknown_fields_are_refused():
+    document = json.loads(results.dumps(a_result()))
+    document["extra"] = 1
+    with pytest.raises(InputError, match="extra"):
+        results.loads(json.dumps(document), "here")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "r.json"
+    results.write_atomically(path, b"old")
+
+    def fail(handle: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(results.os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        results.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_concurrent_additions_lose_nothing(tmp_path):
+    def work(seed: int) -> None:
+        leaderboard.add(a_result(a_seed(seed)), tmp_path)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    merged = results.load_result(tmp_path / "toy" / "my_gan.json")
+    assert [seed.seed for seed in merged.seeds] == list(range(8))
+    assert leaderboard.inconsistencies(merged, tmp_path / "toy" / "my_gan.json") == []
+
+
+def test_an_interrupted_seed_never_replaces_a_finished_one(tmp_path):
+    leaderboard.add(a_result(a_seed(0)), tmp_path)
+    added = leaderboard.add(a_result(a_seed(0, "interrupted"), a_seed(1, "diverged")), tmp_path)
+    assert [(s.seed, s.status) for s in added.result.seeds] == [(0, "ok"), (1, "diverged")]
+
+
+def test_another_source_is_set_aside(tmp_path):
+    leaderboard.add(a_result(sha="one"), tmp_path)
+    leaderboard.add(a_result(sha="two"), tmp_path)
+    added = leaderboard.add(a_result(sha="three"), tmp_path)
+    kept = sorted((tmp_path / "toy" / "old").iterdir())
+    assert [results.load_result(path).entry.sha256 for path in kept] == ["two", "one"]
+    assert added.set_aside == kept[0]
+
+
+def test_failed_seeds_count_as_0_and_interrupted_ones_not_at_all():
+    seeds = [a_seed(0), a_seed(1, "diverged"), a_seed(2, "failed"), a_seed(3, "interrupted")]
+    summary = stats.summarise(seeds, ["mmd"])
+    assert summary["score"].mean == pytest.approx(0.75 / 3)
+    assert summary["mmd"].mean == 0.25
+    assert summary["mmd"].ci95 is None
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
+@settings(deadline=None, max_examples=30)
+def test_interval_holds_the_iqm_and_lies_within_the_data(values):
+    summary = stats.summarise_values(values)
+    low, high = summary.ci95
+    assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
+    assert summary.iqm == pytest.approx(scipy_stats.trim_mean(values, 0.25))
+    assert summary.std == pytest.approx(np.std(values, ddof=1))
+
+
+def test_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        low, high = stats.bootstrap_interval(list(rng.normal(size=20)), rng=rng)
+        hits += low <= 0 <= high
+    assert 170 <= hits <= 200  # the percentile bootstrap of 20 values covers about 92 %
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda r: r.seeds.append(r.seeds[0]), "holds a seed twice"),
+        (lambda r: setattr(r.seeds[0], "score", 0.9), "should be 0.75"),
+        (lambda r: r.seeds[0].metrics.update(mmd=0.1), "summary of mmd"),
+        (lambda r: r.seeds[0].metrics.update(other=0.1), "metrics are not those"),
+        (lambda r: setattr(r, "official", True), "no bundled task"),
+        (lambda r: setattr(r.entry, "name", "other"), "'other' on 'toy'"),
+    ],
+)
+def test_inconsistencies_are_found(tmp_path, change, finding):
+    result = a_result()
+    path = tmp_path / "toy" / "my_gan.json"
+    assert leaderboard.inconsistencies(result, path) == []
+    change(result)
+    assert finding in "\n".join(leaderboard.inconsistencies(result, path))
