@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,7 +161,12 @@ def train_all(
     ) as pool:
         futures = [pool.submit(_train_in_worker, spec, seed) for seed in seeds]
         _follow(futures, messages, report, stop or threading.Event(), event)
-        return [future.result() for future in futures if not future.cancelled()]
+        try:
+            return [future.result() for future in futures if not future.cancelled()]
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
+            ) from error
 
 
 def _follow(

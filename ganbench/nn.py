@@ -1,4 +1,4 @@
-"""Keras's layers, initialisers, optimiser and loss for PyTorch, where the two differ."""
+"""Keras's layers, initialisers and optimiser for PyTorch, where the two differ."""
 
 from __future__ import annotations
 
@@ -97,16 +97,3 @@ class Adam(torch.optim.Adam):
             group["steps"] += 1
             group["eps"] = group["epsilon"] / (1 - group["betas"][1] ** group["steps"]) ** 0.5
         super().step()
-
-
-def binary_cross_entropy(probability: Tensor, label: float) -> Tensor:
-    """Mean cross-entropy of probabilities (n, 1) against one label, clipped at 1e-7 as in Keras.
-
-    A clipped probability passes no gradient; that is part of how such a GAN trains.
-    """
-    p = probability.clamp(1e-7, 1 - 1e-7)
-    if label == 1.0:
-        return -p.log().mean()
-    if label == 0.0:
-        return -(1 - p).log().mean()
-    return -(label * p.log() + (1 - label) * (1 - p).log()).mean()

@@ -6,6 +6,7 @@ import math
 import random
 from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (b"", b"text", whole[:50], whole[:-1], b"\xff" * 8 + whole[8:]):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match="is damaged .*: run without --resume"):
+        with pytest.raises(InputError, match=r"is damaged .*: run without --resume"):
             checkpoint.load_state(path)
 
 
@@ -151,7 +152,7 @@ class Plain:
         loss.backward()
         self.optimizer.step()
         self.total += real.sum(0)
-        self.history.append((len(self.history), float(loss)))
+        self.history.append((len(self.history), float(loss.detach())))
         self.seen[0] += 1
         return {"loss": loss.detach()}
 
@@ -309,6 +310,29 @@ def test_plain_attributes_come_back(tmp_path: Path) -> None:
     assert resumed.history == gan.history
     assert resumed.seen[0].tolist() == [1, 1]
     assert resumed.total.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], None),
+        ((), 3),
+        ([1], [1, 2]),
+        ({}, None),
+        ({"a": 1}, "text"),
+        (None, [1]),
+        (torch.zeros(2), None),
+        (torch.zeros(2), torch.full((2,), 1 / 3, dtype=torch.float64)),
+        (torch.zeros(2), torch.ones(3)),
+        ([torch.zeros(2)], (torch.ones(2),)),
+        (3, {"a": torch.ones(1)}),
+    ],
+    ids=str,
+)
+def test_attributes_may_change_their_kind(before: Any, after: Any, tmp_path: Path) -> None:
+    gan, resumed = SimpleNamespace(value=after), SimpleNamespace(value=before)
+    checkpoint.restore_gan(resumed, through_a_file(checkpoint.gan_state(gan), tmp_path))
+    assert equal(resumed.value, after)
 
 
 @pytest.mark.parametrize(

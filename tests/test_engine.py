@@ -169,7 +169,7 @@ def test_a_critic_has_no_accuracy() -> None:
 
 
 def test_losses_may_reach_into_the_discriminator() -> None:
-    game = tiny(g_loss=lambda D, real, fake: D[0](fake).square().mean())
+    game = tiny(g_loss=lambda D, real, fake: D.get_submodule("0")(fake).square().mean())
     assert Trainer(game, seed=0).train_step(batches(1)[0])["g_loss"] > 0
 
 

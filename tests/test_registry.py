@@ -117,7 +117,11 @@ def test_nothing_near_lists_the_choices(elsewhere: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("given", ["", ".", "..", "/", "tasks/", "__init__", "a" * 300, "a\0b"])
+ODD = {"empty": "", "dot": ".", "dots": "..", "root": "/", "folder": "tasks/"}
+ODD |= {"private": "__init__", "long": "a" * 300, "zero": "a\0b"}
+
+
+@pytest.mark.parametrize("given", ODD.values(), ids=ODD)
 def test_odd_names_are_refused(given: str, elsewhere: Path) -> None:
     with pytest.raises(InputError):
         registry.load_task(given)
@@ -198,11 +202,11 @@ def test_task_of_ones_own_needs_bounds(tmp_path: Path) -> None:
     assert registry.load_task(path).bounds == registry.load_task("gaussian").bounds
     assert not registry.is_unchanged(path)
     write(tmp_path, "mine.json", frozen.replace('"version": 1', '"version": 2'))
-    with pytest.raises(InputError, match="mine.json is of version 2, the task of version 1"):
+    with pytest.raises(InputError, match=r"mine.json is of version 2, the task of version 1"):
         registry.load_task(path)
     for broken in ("{", "{}", "[]", '{"metrics": {"mmd": {}}}', '{"metrics": {"mmd": 3}}'):
         write(tmp_path, "mine.json", broken)
-        with pytest.raises(InputError, match="mine.json is not a file of floors and ceilings"):
+        with pytest.raises(InputError, match=r"mine.json is not a file of floors and ceilings"):
             registry.load_task(path)
 
 

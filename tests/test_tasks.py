@@ -244,5 +244,5 @@ def test_pool_is_dealt_with_replacement() -> None:
 def test_samples_that_do_not_fit_are_refused(task: Task) -> None:
     with pytest.raises(InputError, match=f"on task '{task.name}', got"):
         task.check(torch.zeros(5, 3, 1), 5, "sample(5)")
-    with pytest.raises(InputError, match="must return a tensor on task .*, got list"):
+    with pytest.raises(InputError, match=r"must return a tensor on task .*, got list"):
         task.check([0.0], 1, "sample(1)")  # type: ignore[arg-type]
