@@ -26,6 +26,7 @@ from ganbench.errors import InputError
 from ganbench.results import write_atomically
 
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
+ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
 MODULE_INTERNALS = frozenset(vars(nn.Module()))
 
 
@@ -103,12 +104,14 @@ def restore_gan(gan: object, state: Any) -> None:
 
 def _put_back(value: Any, saved: Any) -> Any:
     """`saved`, but tensors are copied in place: an optimiser may hold these very ones."""
-    if isinstance(value, Tensor) and isinstance(saved, Tensor) and value.shape == saved.shape:
+    alike = isinstance(value, Tensor) and isinstance(saved, Tensor) and value.dtype == saved.dtype
+    if alike and value.shape == saved.shape:
         with torch.no_grad():
             return value.copy_(saved)
-    if isinstance(value, (list, tuple)) and len(value) == len(saved):
+    both = (value, saved)
+    if all(isinstance(side, (list, tuple)) for side in both) and len(value) == len(saved):
         return type(saved)(_put_back(a, b) for a, b in zip(value, saved, strict=True))
-    if isinstance(value, dict):
+    if all(isinstance(side, dict) for side in both):
         return {key: _put_back(value.get(key), item) for key, item in saved.items()}
     return saved
 
@@ -158,13 +161,18 @@ def _is_plain(value: object) -> bool:
         return all(isinstance(k, (str, int)) and _is_plain(v) for k, v in value.items())
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
-    kinds = (Tensor, np.ndarray, np.generic, bool, int, float, str)
-    return value is None or isinstance(value, kinds)
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in ARRAY_KINDS
+    if isinstance(value, np.generic):
+        return value.dtype.kind in "biufU"
+    return value is None or isinstance(value, (Tensor, bool, int, float, str))
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """A JSON skeleton of `value`; its tensors go to `tensors` under numbers."""
-    if isinstance(value, (Tensor, np.ndarray)):
+    if isinstance(value, Tensor) or (
+        isinstance(value, np.ndarray) and value.dtype.kind in ARRAY_KINDS
+    ):
         name = str(len(tensors))
         tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(value.copy())
         tensors[name] = tensor.cpu().contiguous().clone()
@@ -175,7 +183,7 @@ def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_pack(item, tensors) for item in value]}
     if isinstance(value, np.generic):
-        return value.item()
+        return _pack(value.item(), tensors)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise UnsaveableError(

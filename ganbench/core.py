@@ -176,7 +176,7 @@ class Task:
         return self.bounds[self.ranking].position(values[self.ranking])
 
     def check(self, samples: Tensor, n: int, source: str) -> Tensor:
-        """`samples` as float32, if they are n finite samples of this task; else InputError."""
+        """`samples` as float32, if they are n samples of this task; else InputError."""
         if not isinstance(samples, Tensor):
             kind = type(samples).__name__
             raise InputError(f"{source} must return a tensor on task {self.name!r}, got {kind}")

@@ -40,12 +40,13 @@ class Trainer:
         with torch.set_grad_enabled(g_turn and game.reuse_latent):
             fake = self.generator(game.latent(n, self.rng))
 
-        judge = _Judge(self.discriminator)
-        d_loss = game.d_loss(judge, real, fake.detach())  # type: ignore[arg-type]
+        judge, frozen = _Judge(self.discriminator), fake.detach()
+        d_loss = game.d_loss(judge, real, frozen)  # type: ignore[arg-type]
         self.d_optimizer.zero_grad()
         d_loss.backward()
         self.d_optimizer.step()
-        log = {"d_loss": d_loss.detach(), **judge.accuracy("d_accuracy", game.decision, real)}
+        right = judge.share("d_accuracy", game.decision, real=real, fake=frozen)
+        log = {"d_loss": d_loss.detach(), **right}
         if not g_turn:
             return log
 
@@ -56,7 +57,7 @@ class Trainer:
         self.g_optimizer.zero_grad()
         g_loss.backward(inputs=self.g_params)
         self.g_optimizer.step()
-        taken = judge.accuracy("g_accuracy", game.decision, fake)
+        taken = judge.share("g_accuracy", game.decision, real=fake)
         return {**log, "g_loss": g_loss.detach(), **taken}
 
     def sample(self, n: int) -> Tensor:
@@ -83,12 +84,18 @@ class _Judge:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
 
-    def accuracy(self, name: str, decision: float | None, real: Tensor) -> dict[str, Tensor]:
-        """Share of verdicts that are right, if `real` is real and every other batch is fake."""
-        if decision is None or not self._said:
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        return self._module[index]  # type: ignore[index, no-any-return]
+
+    def share(
+        self, name: str, decision: float | None, *, real: Tensor, fake: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Share of verdicts that call `real` real and `fake` fake; other batches do not count."""
+        if decision is None:
             return {}
         right = [
             ((verdict.detach() > decision) == (batch is real)).float().mean()
             for batch, verdict in self._said
+            if batch is real or batch is fake
         ]
-        return {name: sum(right[1:], right[0]) / len(right)}
+        return {name: sum(right[1:], right[0]) / len(right)} if right else {}

@@ -97,6 +97,9 @@ def find(kind: Kind, name: str) -> Path:
     or an ending is a path, and `baselines/mlp_gan` also works where no such folder is.
     """
     given = Path(name)
+    if not 0 < len(given.name) <= 200:
+        what = SINGULAR[kind]
+        raise InputError(f"{name[:50]!r} is no name of a {what} (see `ganbench list {kind}`)")
     path = given if given.suffix == ".py" else given.with_name(given.name + ".py")
     bundled = folder(kind) / path.name
     bare = given.name == name and given.suffix != ".py"

@@ -185,12 +185,15 @@ class Run:
         return self._result(status, reason)
 
     def _train_round(self, real: Tensor, start: int) -> None:
-        """Train on a round's batches, in blocks that end where a point of the curve is due."""
+        """Train on a round's batches, in blocks, one for each point of the curve."""
         every, end = self.env.budget.log_every, start + len(real)
         step = start
         while step < end:
-            # The first step is timed apart: it warms caches up and would spoil the rate
-            until = 1 if step == 0 else min(end, (step // every + 1) * every)
+            until = start + ((step - start) // every + 1) * every
+            if end - until < every / 2:
+                until = end  # a short rest would make a noisy point of the curve
+            if step == 0:
+                until = 1  # timed apart: the first step warms caches up and would spoil the rate
             label = "warmup" if step == 0 else "training"
             before = self.env.clock.seconds[label]
             with self.env.clock.during(label):

@@ -70,6 +70,7 @@ def test_generator_is_updated_on_its_turns_only(reuse_latent: bool) -> None:
 @pytest.mark.parametrize("reuse_latent", [False, True])
 def test_each_loss_updates_its_own_network(reuse_latent: bool) -> None:
     seen: list[list[Tensor]] = []
+    grads: list[Tensor] = []
     game = tiny(reuse_latent=reuse_latent)
 
     def d_loss(D: torch_nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -80,6 +81,7 @@ def test_each_loss_updates_its_own_network(reuse_latent: bool) -> None:
     def g_loss(D: torch_nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         assert same(seen[-1], weights(game.generator))  # D's update has left G alone
         seen.append(weights(game.discriminator))
+        grads[:] = [p.grad.clone() for p in game.discriminator.parameters()]
         return game.g_loss(D, real, fake)
 
     trainer = Trainer(replace(game, d_loss=d_loss, g_loss=g_loss), seed=0)
@@ -87,6 +89,7 @@ def test_each_loss_updates_its_own_network(reuse_latent: bool) -> None:
         before = weights(game.generator)
         trainer.train_step(real)
         assert same(seen[-1], weights(game.discriminator))  # and G's update D
+        assert same(grads, [p.grad for p in game.discriminator.parameters()])
         assert not same(before, weights(game.generator))
     assert len(seen) == 6
 

@@ -50,7 +50,7 @@ def sine_fit(
 
 
 def fit_sines(
-    curves: Tensor, *, x: Tensor, b_range: Range, c_range: Range, iterations: int = 30
+    curves: Tensor, *, x: Tensor, b_range: Range, c_range: Range, iterations: int = 100
 ) -> SineFit:
     """min |y - sin(bx + c)|^2 over b and c in their ranges, for each row y of `curves`.
 
