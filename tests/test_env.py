@@ -117,7 +117,8 @@ def test_wrong_samples_are_refused() -> None:
 def test_samples_of_other_kinds_are_taken() -> None:
     env = Env(toy())
     env.reset(seed=0)
-    env.step(at(1.0).double().requires_grad_())
+    *_, info = env.step(at(1.0).double().requires_grad_())
+    assert math.isfinite(info["score"])
 
 
 def test_step_before_reset() -> None:
