@@ -91,6 +91,8 @@ def run(
     added = board.add(result, Path(leaderboard))
     if added.set_aside:
         notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
+    for seed in done:
+        write_seed(folder / f"seed-{seed.seed}", seed)
     pictures = draw(loaded, folder, done)
     return Finished(
         seeds=done, result=added.result, path=added.path, pictures=pictures, notes=notes
@@ -259,8 +261,6 @@ def in_ranking_order(task: Task) -> dict[str, Any]:
 def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
     """The pictures of a run, from the frames in its folder."""
     frames = {seed.seed: read_frames(folder / f"seed-{seed.seed}") for seed in seeds}
-    for seed in seeds:
-        write_curve(folder / f"seed-{seed.seed}", seed)
     return plots.save_pictures(task, frames, seeds, folder)
 
 
@@ -283,7 +283,7 @@ def redraw(folder: Path) -> list[Path]:
     return draw(task, folder, seeds)
 
 
-def write_curve(folder: Path, seed: SeedResult) -> None:
+def write_seed(folder: Path, seed: SeedResult) -> None:
     """Keep a seed's result beside its samples, for `ganbench plot`."""
     text = json.dumps(seed.model_dump(mode="json"), indent=1, allow_nan=False)
     results.write_atomically(folder / "result.json", text.encode())
