@@ -1,7 +1,13 @@
 """The GAN of the tutorials: two multilayer perceptrons and cross-entropy, preset by task.
 
-`sine`, `quadratic` and `gaussian` are published tutorial systems, kept to the letter; other tasks
-get plain networks that work in the task's own units. None for a hyper-parameter means the preset's.
+`sine`, `quadratic`, `gaussian` and `mnist` are published tutorial systems, kept to the letter;
+other image tasks get that of `mnist`, the rest plain networks that work in the task's own units.
+None for a hyper-parameter means the preset's.
+
+The sources in Keras take cross-entropy of the sigmoid's output, which Keras on TensorFlow computes
+from its logits, as here (`_get_logits` in Keras's TensorFlow backend). Clipped probabilities would
+leave G without a gradient once D is sure: on `sine` it then stays at a loss of 16 for good, which
+the published run does not.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +20,9 @@ from torch import nn as torch_nn
 from torch.nn.functional import softplus
 
 from ganbench import nn
-from ganbench.core import Game, MakeOptimizer, Sampler, Task
+from ganbench.core import Game, Recording, Sampler, Task
+
+Discriminator = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +36,7 @@ class Preset:
     d_lr: float
     g_activation: str = "leaky_relu"
     d_activation: str = "leaky_relu"
+    norm: str | None = None
     dropout: float = 0.0
 
 
@@ -45,6 +54,14 @@ QUADRATIC = Preset(latent_dim=2, g_hidden=(16, 16), d_hidden=(16, 16), g_lr=1e-3
 GAUSSIAN = Preset(
     latent_dim=2, g_hidden=(), d_hidden=(5, 3), g_lr=0.01, d_lr=0.05, d_activation="tanh"
 )
+IMAGES = Preset(
+    latent_dim=100,
+    g_hidden=(256, 512, 1024),
+    d_hidden=(1024, 512, 256),
+    g_lr=2e-4,
+    d_lr=2e-4,
+    dropout=0.3,
+)
 DEFAULT = Preset(
     latent_dim=8, g_hidden=(128, 128, 128), d_hidden=(128, 128, 128), g_lr=5e-4, d_lr=5e-4
 )
@@ -61,10 +78,15 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
     d_hidden: Sequence[int] | None = None,
     latent_dim: int | None = None,
     activation: str | None = None,
+    norm: str | None = None,
     dropout: float | None = None,
 ) -> Game:
-    """The Game of the task's preset; `lr` and `activation` set those of both networks."""
-    build, preset = SYSTEMS.get(task.name, (plain, DEFAULT))
+    """The Game of the task's preset; `lr`, `activation` and `norm` set those of both networks.
+
+    `dropout` is the discriminator's alone.
+    """
+    other = (images, IMAGES) if task.is_images else (plain, DEFAULT)
+    build, preset = SYSTEMS.get(task.name, other)
     changes = {
         "g_lr": g_lr if g_lr is not None else lr,
         "d_lr": d_lr if d_lr is not None else lr,
@@ -73,11 +95,16 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
         "latent_dim": latent_dim,
         "g_activation": activation,
         "d_activation": activation,
+        "norm": norm,
         "dropout": dropout,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    if activation is not None and activation not in nn.ACTIVATIONS:
-        raise ValueError(f"activation {activation!r} is none of {', '.join(nn.ACTIVATIONS)}")
+    for name, value, known in (
+        ("activation", activation, nn.ACTIVATIONS),
+        ("norm", norm, nn.NORMS),
+    ):
+        if value is not None and value not in known:
+            raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
     return build(task, replace(preset, **given), device)  # type: ignore[arg-type]
 
 
@@ -88,102 +115,160 @@ def sine(task: Task, preset: Preset, device: str) -> Game:
     def latent(n: int, rng: torch.Generator) -> Tensor:
         return pool[torch.randint(len(pool), (n,), generator=rng, device=rng.device)]
 
-    width = task.shape[0]
-    body = nn.mlp(
-        [width, *preset.d_hidden, 1],
-        activation=preset.d_activation,
-        dropout=preset.dropout,
-    )
-    g_body = nn.mlp([preset.latent_dim, *preset.g_hidden, width], activation=preset.g_activation)
-    # Keras on TensorFlow, as in the source, takes the cross-entropy from the sigmoid's
-    # logits. Clipped probabilities would leave G without a gradient once D is sure: it then
-    # stays at a loss of 16 for good, which the published run does not.
-    return logit_game(
-        generator=torch_nn.Sequential(g_body, torch_nn.Tanh()),
-        discriminator=body,
+    return Game(
+        generator=torch_nn.Sequential(g_body(preset, task.width), torch_nn.Tanh()),
+        discriminator=d_body(preset, task.width, 1),
         latent=latent,
+        d_loss=one_batch_loss,
+        g_loss=g_loss,
         d_optimizer=partial(nn.Adam, lr=preset.d_lr),
         g_optimizer=partial(nn.Adam, lr=preset.g_lr),
-        one_batch=True,
+        reuse_latent=True,
+        # A line an epoch; curves at its epochs 3, 13, ..., 63, counted from 0.
+        recording=Recording(log_every=256, sample_steps=range(1024, 16_385, 2560), epoch=256),
     )
 
 
 def quadratic(task: Task, preset: Preset, device: str) -> Game:
     """Tutorial: logits, RMSProp, raw coordinates; D ends in a feature layer of width 2."""
-    d_body = nn.mlp(
-        [2, *preset.d_hidden, 2], activation=preset.d_activation, dropout=preset.dropout
-    )
-    rmsprop = partial(torch.optim.RMSprop, alpha=0.9, eps=1e-10)
-    return logit_game(
-        generator=nn.mlp([preset.latent_dim, *preset.g_hidden, 2], activation=preset.g_activation),
-        discriminator=torch_nn.Sequential(d_body, nn.dense(2, 1)),
+    # TensorFlow 1's optimizer: its mean squares start at 1.
+    rmsprop = partial(nn.RMSprop, decay=0.9, epsilon=1e-10, initial=1.0)
+    return Game(
+        generator=g_body(preset, 2),
+        discriminator=torch_nn.Sequential(d_body(preset, 2, 2), nn.dense(2, 1)),
         latent=uniform_latent(preset.latent_dim),
+        d_loss=d_loss,
+        g_loss=g_loss,
         d_optimizer=partial(rmsprop, lr=preset.d_lr),
         g_optimizer=partial(rmsprop, lr=preset.g_lr),
+        reuse_latent=True,
+        features=lambda D, batch: D[0](batch),  # type: ignore[index]
+        recording=Recording(
+            log_every=10, sample_steps=range(1000, task.budget.steps + 1, 1000), sample_size=256
+        ),
     )
 
 
 def gaussian(task: Task, preset: Preset, device: str) -> Game:
     """Tutorial: a linear generator, a tiny tanh discriminator with two class logits."""
     small = nn.normal(0.02)
-    d_body = nn.mlp([2, *preset.d_hidden, 2], activation=preset.d_activation, init=small)
-    return logit_game(
-        generator=nn.mlp(
-            [preset.latent_dim, *preset.g_hidden, 2], activation=preset.g_activation, init=small
-        ),
-        discriminator=torch_nn.Sequential(d_body, nn.Margin()),
+    # Epsilon is that of the source's framework, 1e-8, in the place where Keras has it too.
+    adam = partial(nn.Adam, epsilon=1e-8)
+    return Game(
+        generator=g_body(preset, 2, init=small),
+        discriminator=torch_nn.Sequential(d_body(preset, 2, 2, init=small), nn.Margin()),
         latent=normal_latent(preset.latent_dim),
-        d_optimizer=partial(nn.Adam, lr=preset.d_lr, epsilon=1e-8),
-        g_optimizer=partial(nn.Adam, lr=preset.g_lr, epsilon=1e-8),
+        d_loss=d_loss,
+        g_loss=g_loss,
+        d_optimizer=partial(adam, lr=preset.d_lr),
+        g_optimizer=partial(adam, lr=preset.g_lr),
+        reuse_latent=True,
+        recording=Recording(
+            log_every=250, sample_steps=range(250, 2501, 250), sample_size=100, epoch=250
+        ),
+    )
+
+
+def images(task: Task, preset: Preset, device: str) -> Game:
+    """Tutorial on MNIST: one-sided label smoothing, dropout in D, small first weights."""
+    small = nn.normal(0.02)
+    adam = partial(nn.Adam, betas=(0.5, 0.999))
+    epoch, steps = 468, task.budget.steps
+    return Game(
+        generator=torch_nn.Sequential(
+            g_body(preset, task.width, first_init=small),
+            torch_nn.Tanh(),
+            torch_nn.Unflatten(1, task.shape),
+        ),
+        discriminator=torch_nn.Sequential(
+            torch_nn.Flatten(), d_body(preset, task.width, 1, first_init=small)
+        ),
+        latent=normal_latent(preset.latent_dim),
+        d_loss=partial(one_batch_loss, label=0.9),
+        g_loss=g_loss,
+        d_optimizer=partial(adam, lr=preset.d_lr),
+        g_optimizer=partial(adam, lr=preset.g_lr),
+        recording=Recording(
+            log_every=epoch,
+            sample_steps=(epoch, *range(20 * epoch, steps + 1, 20 * epoch)),
+            sample_size=100,
+            epoch=epoch,
+        ),
     )
 
 
 def plain(task: Task, preset: Preset, device: str) -> Game:
     """Any other task: networks that see and make data of mean 0 and deviation 1."""
-    width = int(torch.Size(task.shape).numel())
-    mean, scale = task.mean.float(), task.scale
-    g_body = nn.mlp([preset.latent_dim, *preset.g_hidden, width], activation=preset.g_activation)
-    d_body = nn.mlp(
-        [width, *preset.d_hidden, 1], activation=preset.d_activation, dropout=preset.dropout
-    )
-    return logit_game(
-        generator=torch_nn.Sequential(g_body, nn.Affine(scale, mean)),
-        discriminator=torch_nn.Sequential(nn.Affine(1 / scale, -mean / scale), d_body),
-        latent=normal_latent(preset.latent_dim),
-        d_optimizer=partial(nn.Adam, lr=preset.d_lr, betas=(0.5, 0.999)),
-        g_optimizer=partial(nn.Adam, lr=preset.g_lr, betas=(0.5, 0.999)),
-    )
-
-
-def logit_game(
-    *,
-    generator: torch_nn.Module,
-    discriminator: torch_nn.Module,
-    latent: Sampler,
-    d_optimizer: MakeOptimizer,
-    g_optimizer: MakeOptimizer,
-    one_batch: bool = False,
-) -> Game:
-    """Cross-entropy on logits: D's loss is the mean on real plus the mean on fake.
-
-    With `one_batch` it is half that, the mean over real and fake together.
-
-    -log sigmoid(l) = softplus(-l). G's update sees the fakes of D's update again, under the new
-    D, and raises their chance of passing for real (Goodfellow et al. 2014, section 3).
-    """
-    weight = 0.5 if one_batch else 1.0
+    adam = partial(nn.Adam, betas=(0.5, 0.999))
+    center, scale = task.center, task.scale
     return Game(
-        generator=generator,
-        discriminator=discriminator,
-        latent=latent,
-        d_loss=lambda D, real, fake: (
-            weight * (softplus(-D(real)).mean() + softplus(D(fake)).mean())
+        generator=torch_nn.Sequential(g_body(preset, task.width), nn.Affine(scale, center)),
+        discriminator=torch_nn.Sequential(
+            nn.Affine(1 / scale, -center / scale), d_body(preset, task.width, 1)
         ),
-        g_loss=lambda D, real, fake: softplus(-D(fake)).mean(),
-        d_optimizer=d_optimizer,
-        g_optimizer=g_optimizer,
+        latent=normal_latent(preset.latent_dim),
+        d_loss=d_loss,
+        g_loss=g_loss,
+        d_optimizer=partial(adam, lr=preset.d_lr),
+        g_optimizer=partial(adam, lr=preset.g_lr),
         reuse_latent=True,
     )
+
+
+def g_body(
+    preset: Preset,
+    width: int,
+    *,
+    init: nn.Initializer = nn.glorot_uniform,
+    first_init: nn.Initializer | None = None,
+) -> torch_nn.Sequential:
+    """The generator's dense layers, from the latent to `width` numbers."""
+    return nn.mlp(
+        [preset.latent_dim, *preset.g_hidden, width],
+        activation=preset.g_activation,
+        norm=preset.norm,
+        init=init,
+        first_init=first_init,
+    )
+
+
+def d_body(
+    preset: Preset,
+    width: int,
+    out: int,
+    *,
+    init: nn.Initializer = nn.glorot_uniform,
+    first_init: nn.Initializer | None = None,
+) -> torch_nn.Sequential:
+    """The discriminator's dense layers, from `width` numbers to `out`."""
+    return nn.mlp(
+        [width, *preset.d_hidden, out],
+        activation=preset.d_activation,
+        norm=preset.norm,
+        dropout=preset.dropout,
+        init=init,
+        first_init=first_init,
+    )
+
+
+# Cross-entropy on logits: -log sigmoid(l) = softplus(-l) (Goodfellow et al. 2014, section 3).
+
+
+def d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+    """The mean on real plus the mean on fake."""
+    return softplus(-D(real)).mean() + softplus(D(fake)).mean()
+
+
+def one_batch_loss(D: Discriminator, real: Tensor, fake: Tensor, *, label: float = 1.0) -> Tensor:
+    """The mean over real and fake in one batch; a `label` of real below 1 smooths one-sidedly."""
+    logit = D(real)
+    on_real = softplus(-logit) + (1 - label) * logit
+    return (on_real.mean() + softplus(D(fake)).mean()) / 2
+
+
+def g_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+    """The fakes' chance of passing for real, to be raised."""
+    return softplus(-D(fake)).mean()
 
 
 def uniform_latent(dim: int) -> Sampler:
@@ -200,4 +285,5 @@ SYSTEMS: dict[str, tuple[Callable[[Task, Preset, str], Game], Preset]] = {
     "sine": (sine, SINE),
     "quadratic": (quadratic, QUADRATIC),
     "gaussian": (gaussian, GAUSSIAN),
+    "mnist": (images, IMAGES),
 }

@@ -17,7 +17,7 @@ class GAN:
     """Keeps running sums of the first two moments, in float64."""
 
     def __init__(self, task: Task, *, device: str = "cpu") -> None:
-        width = int(torch.Size(task.shape).numel())
+        width = task.width
         self.shape, self.device = task.shape, device
         self.count = 0
         self.sum = torch.zeros(width, dtype=torch.float64, device=device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
@@ -126,9 +126,12 @@ class Task:
 
     `sample(n, rng)` draws a float32 tensor of shape (n, *shape). With a `pool`, training deals
     from that many samples drawn once a run: with replacement, or (`shuffle`) each once an epoch.
+    A task of collected data has a `training_set` instead, dealt in the same ways, and a `held_out`
+    set as its reference; both are called when they are first needed.
     The first of `metrics` ranks. `mean` (d,), `covariance` (d, d), `modes` and `log_density`
     ((n, d) -> (n,)) are true facts about the target, where they exist. An episode terminates at
-    score `threshold`. `grid` holds the abscissae of a task whose samples are curves.
+    score `threshold`. `grid` holds the abscissae of a task whose samples are curves. Samples of
+    shape (channels, height, width) are images with values in [-1, 1].
     """
 
     name: str
@@ -137,9 +140,11 @@ class Task:
     sample: Sampler
     metrics: Mapping[str, Metric]
     budget: Budget
-    mean: Tensor
-    covariance: Tensor
+    mean: Tensor | None = None
+    covariance: Tensor | None = None
     pool: int | None = None
+    training_set: Callable[[], Tensor] | None = None
+    held_out: Callable[[], Tensor] | None = None
     shuffle: bool = False
     modes: Modes | None = None
     log_density: Callable[[Tensor], Tensor] | None = None
@@ -150,13 +155,38 @@ class Task:
     @cached_property
     def reference(self) -> Tensor:
         """The held-out real samples that every entry is judged against."""
+        if self.held_out is not None:
+            return self.held_out()
         rng = torch.Generator().manual_seed(REFERENCE_SEED)
         return self.sample(self.budget.evaluation_size, rng)
 
     @cached_property
+    def center(self) -> Tensor:
+        """True mean of each coordinate, shape (d,), float32; 0 where it is not known."""
+        return torch.zeros(self.width) if self.mean is None else self.mean.float()
+
+    @cached_property
     def scale(self) -> Tensor:
-        """True standard deviation of each coordinate, shape (d,)."""
+        """True standard deviation of each coordinate, shape (d,); 1 where it is not known."""
+        if self.covariance is None:
+            return torch.ones(self.width)
         return self.covariance.diagonal().sqrt().float()
+
+    @property
+    def width(self) -> int:
+        """Numbers in one sample."""
+        return math.prod(self.shape)
+
+    @property
+    def is_images(self) -> bool:
+        """Whether samples are images."""
+        return len(self.shape) == 3
+
+    def draw_pool(self, seed: int) -> Tensor | None:
+        """What run `seed` trains on, (n, *shape); None if every batch is drawn afresh."""
+        if self.training_set is not None:
+            return self.training_set()
+        return None if self.pool is None else self.sample(self.pool, generator(seed, "pool"))
 
     @property
     def ranking(self) -> str:
@@ -201,25 +231,53 @@ class GAN(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What a published system notes while it trains; None leaves it to the task's budget.
+
+    The mean losses of every `log_every` steps make a row of the log; `sample_size` samples are
+    drawn for pictures after each of `sample_steps` (ascending). `epoch` is how many steps the source calls one.
+    """
+
+    log_every: int | None = None
+    sample_steps: Sequence[int] | None = None
+    sample_size: int | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Game:
     """A GAN written as its two networks and its two losses; the engine does the rest.
 
     `latent(n, rng)` draws the generator's input on the device of `rng`. `d_loss(D, real, fake)`
     and `g_loss(D, real, fake)` return scalars and touch nothing else, so that the engine may
-    stack and compile them. The optimizer fields take parameters and return an optimizer.
+    stack and compile them. Several `d_loss` make an update each, in turn. The optimizer fields
+    take parameters and return an optimizer.
 
     The generator is updated at every `d_updates`-th step. With `reuse_latent` it is updated on
-    the very fakes the discriminator has just learned from, otherwise on fresh ones. `decision`
-    is the discriminator output above which a sample counts as taken for real; None for a critic.
+    the latent of the very fakes that the discriminator has just learned from, otherwise on a
+    fresh one. With `inference_fakes` the discriminator learns from fakes that the generator makes
+    in inference mode, as `predict` does in Keras. `decision` is the discriminator output above
+    which a sample counts as taken for real; None for a critic.
+
+    `features(D, batch)` gives the activations (n, k) of the discriminator's feature layer, for
+    the pictures. `recording` is what the source of a published system prints and draws.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     latent: Sampler
-    d_loss: Loss
+    d_loss: Loss | Sequence[Loss]
     g_loss: Loss
     d_optimizer: MakeOptimizer
     g_optimizer: MakeOptimizer
     d_updates: int = 1
     reuse_latent: bool = False
+    inference_fakes: bool = False
     decision: float | None = 0.0
+    features: Callable[[nn.Module, Tensor], Tensor] | None = None
+    recording: Recording = Recording()
+
+    @property
+    def d_losses(self) -> Sequence[Loss]:
+        """The discriminator's losses, one an update."""
+        return (self.d_loss,) if callable(self.d_loss) else self.d_loss

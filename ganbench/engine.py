@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,9 +15,9 @@ from ganbench.core import Game, generator
 class Trainer:
     """One Game being trained for one seed: a `GAN` like any other to the harness.
 
-    Latent noise comes from a stream of the seed's own. Logged: `d_loss` and `g_loss`, the
-    discriminator's accuracy `d_accuracy` on the batches of its update, before the update, and
-    `g_accuracy`, the share of the generator's batch that is taken for real.
+    Latent noise comes from a stream of the seed's own. Logged: `d_loss` (the mean, if there are
+    several) and `g_loss`, the discriminator's accuracy `d_accuracy` on the batches of its update,
+    before the update, and `g_accuracy`, the share of the generator's batch taken for real.
     """
 
     def __init__(self, game: Game, *, seed: int, device: str = "cpu", compiled: bool = False):
@@ -31,42 +32,88 @@ class Trainer:
         self.g_optimizer = game.g_optimizer(self.g_params)
         self.rng = generator(seed, "latent", device=device)
         self.steps = 0
+        self.snapshot: dict[str, Tensor] | None = None
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
-        game, n = self.game, len(real)
+        game = self.game
         self.steps += 1
         g_turn = self.steps % game.d_updates == 0
-        with torch.set_grad_enabled(g_turn and game.reuse_latent):
-            fake = self.generator(game.latent(n, self.rng))
-
-        judge, frozen = _Judge(self.discriminator), fake.detach()
-        d_loss = game.d_loss(judge, real, frozen)  # type: ignore[arg-type]
-        self.d_optimizer.zero_grad()
-        d_loss.backward()
-        self.d_optimizer.step()
-        right = judge.share("d_accuracy", game.decision, real=real, fake=frozen)
-        log = {"d_loss": d_loss.detach(), **right}
+        latent = game.latent(len(real), self.rng)
+        keep = g_turn and game.reuse_latent and not game.inference_fakes
+        fake = self._fakes_for_d(latent, keep_graph=keep)
+        self._look("before_d", real, latent)
+        log = self._update_d(real, fake.detach())
         if not g_turn:
             return log
-
         if not game.reuse_latent:
-            fake = self.generator(game.latent(n, self.rng))
-        judge = _Judge(self.discriminator)
-        g_loss = game.g_loss(judge, real, fake)  # type: ignore[arg-type]
-        self.g_optimizer.zero_grad()
-        g_loss.backward(inputs=self.g_params)
-        self.g_optimizer.step()
-        taken = judge.share("g_accuracy", game.decision, real=fake)
-        return {**log, "g_loss": g_loss.detach(), **taken}
+            latent = game.latent(len(real), self.rng)
+        if not keep:
+            fake = self.generator(latent)
+        self._look("before_g", real, latent)
+        log |= self._update_g(real, fake)
+        self._look("after_g", real, latent)
+        return log
 
     def sample(self, n: int) -> Tensor:
         """n samples from the generator in inference mode."""
-        self.generator.eval()
-        with torch.no_grad():
+        with inference(self.generator):
             samples: Tensor = self.generator(self.game.latent(n, self.rng))
-        self.generator.train()
         return samples
+
+    def _fakes_for_d(self, latent: Tensor, *, keep_graph: bool) -> Tensor:
+        if self.game.inference_fakes:
+            with inference(self.generator):
+                fake: Tensor = self.generator(latent)
+            return fake
+        with torch.set_grad_enabled(keep_graph):
+            fake = self.generator(latent)
+        return fake
+
+    def _update_d(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        judge, losses = _Judge(self.discriminator), []
+        for d_loss in self.game.d_losses:
+            loss = d_loss(judge, real, fake)  # type: ignore[arg-type]
+            self.d_optimizer.zero_grad()
+            loss.backward()
+            self.d_optimizer.step()
+            losses.append(loss.detach())
+        mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        right = judge.share("d_accuracy", self.game.decision, real=real, fake=fake)
+        return {"d_loss": mean, **right}
+
+    def _update_g(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        judge = _Judge(self.discriminator)
+        loss = self.game.g_loss(judge, real, fake)  # type: ignore[arg-type]
+        self.g_optimizer.zero_grad()
+        loss.backward(inputs=self.g_params)
+        self.g_optimizer.step()
+        taken = judge.share("g_accuracy", self.game.decision, real=fake)
+        return {"g_loss": loss.detach(), **taken}
+
+    def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
+        """Add the features of a batch and of the latent's fakes to the snapshot, if one is taken.
+
+        In inference mode, so that looking changes neither weights nor random streams.
+        """
+        features = self.game.features
+        if self.snapshot is None or features is None:
+            return
+        with inference(self.generator), inference(self.discriminator):
+            fake = self.generator(latent)
+            self.snapshot[f"real_{when}"] = features(self.discriminator, real)
+            self.snapshot[f"fake_{when}"] = features(self.discriminator, fake)
+
+
+@contextmanager
+def inference(module: nn.Module) -> Iterator[None]:
+    """The module in inference mode, without gradients; in training mode again afterwards."""
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train()
 
 
 class _Judge:

@@ -90,8 +90,7 @@ class Env:
         with self.clock.during("data"):
             self._seed, self.round = seed, round
             self._value = self.task.bounds[self.task.ranking].ceiling
-            if self.task.pool is not None:
-                self._pool = self.task.sample(self.task.pool, generator(seed, "pool"))
+            self._pool = self.task.draw_pool(seed)
             real = self.deal()
         self.clock.switch("training")
         return real, {"step": round * self.budget.steps_per_round}

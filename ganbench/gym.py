@@ -32,7 +32,7 @@ class GanEnv(gymnasium.Env[Array, Array]):
         self.env = make(task, budget=budget)
         spec, shape = self.env.budget, self.env.task.shape
         # Finite bounds, as Gymnasium asks for, that no real draw comes near: 20 deviations.
-        reach = float((self.env.task.mean.abs().float() + 20 * self.env.task.scale).max())
+        reach = float((self.env.task.center.abs() + 20 * self.env.task.scale).max())
         batches = (spec.steps_per_round, spec.batch_size, *shape)
         self.observation_space = spaces.Box(-reach, reach, batches, np.float32)
         self.action_space = spaces.Box(-reach, reach, (spec.evaluation_size, *shape), np.float32)

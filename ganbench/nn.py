@@ -17,6 +17,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": lambda width: BatchNorm(width, momentum=0.8),
+    "layer": nn.LayerNorm,
+}
+
+
+glorot_uniform: Initializer = nn.init.xavier_uniform_
 
 
 def normal(std: float) -> Initializer:
@@ -24,7 +31,7 @@ def normal(std: float) -> Initializer:
     return lambda weight: nn.init.normal_(weight, 0.0, std)
 
 
-def dense(fan_in: int, fan_out: int, *, init: Initializer = nn.init.xavier_uniform_) -> nn.Linear:
+def dense(fan_in: int, fan_out: int, *, init: Initializer = glorot_uniform) -> nn.Linear:
     """Keras's Dense: Glorot-uniform weights and a zero bias (torch's Linear has neither)."""
     layer = nn.Linear(fan_in, fan_out)
     with torch.no_grad():
@@ -37,16 +44,47 @@ def mlp(
     sizes: Sequence[int],
     *,
     activation: str = "leaky_relu",
+    norm: str | None = None,
     dropout: float = 0.0,
-    init: Initializer = nn.init.xavier_uniform_,
+    init: Initializer = glorot_uniform,
+    first_init: Initializer | None = None,
 ) -> nn.Sequential:
-    """Dense layers of those sizes, each but the last followed by activation and dropout."""
+    """Dense layers of those sizes, each but the last followed by activation, norm and dropout.
+
+    `norm` is a name in `NORMS`; `first_init` is for the weights of the first layer alone.
+    """
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes[:-1]):
-        layers += [dense(fan_in, fan_out, init=init), ACTIVATIONS[activation]()]
+        layers.append(dense(fan_in, fan_out, init=init if layers else first_init or init))
+        layers.append(ACTIVATIONS[activation]())
+        if norm:
+            layers.append(NORMS[norm](fan_out))
         if dropout:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, dense(sizes[-2], sizes[-1], init=init))
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Keras's BatchNormalization: epsilon 1e-3, and moving averages of the biased variance.
+
+    `momentum` is Keras's: the share of a moving average that is kept, one minus torch's.
+    """
+
+    def __init__(self, width: int, *, momentum: float = 0.99, epsilon: float = 1e-3) -> None:
+        super().__init__(width, eps=epsilon, momentum=1 - momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width) to (n, width)."""
+        if not self.training:
+            return super().forward(x)
+        y, mean, inverse_std = torch.native_batch_norm(
+            x, self.weight, self.bias, None, None, True, 0.0, self.eps
+        )
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+            variance = inverse_std.pow(-2) - self.eps
+            self.running_var.lerp_(variance, self.momentum)  # type: ignore[union-attr, arg-type]
+        return y
 
 
 class Affine(nn.Module):
@@ -97,3 +135,38 @@ class Adam(torch.optim.Adam):
             group["steps"] += 1
             group["eps"] = group["epsilon"] / (1 - group["betas"][1] ** group["steps"]) ** 0.5
         super().step()
+
+
+class RMSprop(torch.optim.Optimizer):
+    """RMSProp with TensorFlow's place for epsilon, inside the root, as in Keras.
+
+    `initial` is where the mean squares start: at 0 in Keras, at 1 in TensorFlow 1's
+    `RMSPropOptimizer` (seen in `tf.compat.v1`), which makes the first steps much smaller. Hinton
+    2012, lecture 6e of "Neural networks for machine learning".
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        decay: float = 0.9,
+        epsilon: float = 1e-7,
+        initial: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "decay": decay, "epsilon": epsilon})
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p] = {"mean_square": torch.full_like(p, initial)}
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update from the gradients in place."""
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            grads = [p.grad for p in params]
+            squares = [self.state[p]["mean_square"] for p in params]
+            torch._foreach_mul_(squares, group["decay"])
+            torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])
+            roots = torch._foreach_add(squares, group["epsilon"])
+            torch._foreach_sqrt_(roots)
+            torch._foreach_addcdiv_(params, grads, roots, -group["lr"])

@@ -37,16 +37,19 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
     latent_dim: int = 8,
 ) -> Game:
     """Two networks, two losses, two optimisers; the keyword-only arguments are for `--set`."""
-    d = int(torch.Size(task.shape).numel())
-    mean, scale = task.mean.float(), task.scale
+    d, center, scale = task.width, task.center, task.scale
     adam = partial(nn.Adam, lr=lr, betas=(0.5, 0.999))
     return Game(
         # Both networks work on numbers of mean 0 and deviation 1, whatever the task's units.
         generator=torch_nn.Sequential(
-            nn.mlp([latent_dim, width, width, d]), nn.Affine(scale, mean)
+            nn.mlp([latent_dim, width, width, d]),
+            nn.Affine(scale, center),
+            torch_nn.Unflatten(1, task.shape),
         ),
         discriminator=torch_nn.Sequential(
-            nn.Affine(1 / scale, -mean / scale), nn.mlp([d, width, width, 1])
+            torch_nn.Flatten(),
+            nn.Affine(1 / scale, -center / scale),
+            nn.mlp([d, width, width, 1]),
         ),
         latent=lambda n, rng: torch.randn(n, latent_dim, generator=rng, device=rng.device),
         d_loss=d_loss,
