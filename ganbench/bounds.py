@@ -2,8 +2,9 @@
 
 For each metric the floor is its mean over pairs of independent real draws of the evaluation
 size; the ceiling is the better mean of two naive samplers judged against the same real draws:
-uniform noise over the reference's bounding box, and the Gaussian of the true moments (which does
-not count on `gaussian`, where it is exact). Frozen, so that scores never move.
+uniform noise over the reference's bounding box, and the Gaussian of the true moments, or else of
+the training set's (which does not count on `gaussian`, where it is exact). Frozen, so that scores
+never move.
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ Values = dict[str, float]
 
 
 def measure_pair(task: Task, index: int) -> dict[str, Values]:
-    """Every metric of pair `index`: a real draw against a real, a uniform and a Gaussian one."""
+    """Every metric of pair `index`: a real draw against a real, a uniform and a Gaussian one.
+
+    Where the real data are few, the held-out reference is one side of every pair.
+    """
     n = task.budget.evaluation_size
-    real = task.sample(n, generator(index, "floor-real"))
+    fixed = task.held_out is not None
+    real = task.reference if fixed else task.sample(n, generator(index, "floor-real"))
     fakes = {
         "real": task.sample(n, generator(index, "floor-fake")),
         "uniform": naive.uniform_box(task.reference, n, generator(index, "uniform")),
     }
     if task.name != "gaussian":
         rng = generator(index, "gaussian")
-        fakes["gaussian"] = naive.matched_gaussian(task.mean, task.covariance, n, rng)
+        drawn = naive.matched_gaussian(*task.moments, n, rng)
+        fakes["gaussian"] = drawn.view(n, *task.shape)
     return {name: task.evaluate(real, fake) for name, fake in fakes.items()}
 
 

@@ -10,15 +10,19 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganbench import __version__
 from ganbench.errors import InputError
+
+if TYPE_CHECKING:
+    from ganbench.harness import Finished
 
 
 class Group(click.Group):
@@ -80,7 +84,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
     default="auto",
     help="torch.compile for the networks of a Game; auto is off.",
 )
-@click.option("--set", "settings", multiple=True, metavar="K=V", help="Set a hyper-parameter.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="K=V[,V...]",
+    help="Set a hyper-parameter; of several values, each is run.",
+)
+@click.option(
+    "--log-every",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Print and log the losses every N steps.  [default: as the published system does]",
+)
+@click.option(
+    "--sample-every",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw samples every N steps.  [default: as the published system does]",
+)
 @leaderboard_option
 @click.option(
     "--out",
@@ -103,6 +125,8 @@ def run(
     workers: int | None,
     compiled: str,
     settings: tuple[str, ...],
+    log_every: int | None,
+    sample_every: int | None,
     root: Path,
     out: Path,
     resume: bool,
@@ -112,36 +136,59 @@ def run(
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     from ganbench import harness, tables
     from ganbench.progress import show_progress
+    from ganbench.training import Spec
 
-    numbers = range(first_seed, first_seed + seeds)
-    with stopping() as stop, show_progress(len(numbers), quiet=quiet or as_json) as report:
-        finished = harness.run(
-            baseline,
-            task,
-            seeds=numbers,
+    specs = [
+        Spec(
+            task=task,
+            baseline=baseline,
+            hparams=hparams,
             budget=budget,
             steps=steps,
             device=device,
-            workers=workers or min(seeds, os.cpu_count() or 1),
             compiled=compiled == "on",
-            hparams=parse_settings(settings),
+            resume=resume,
+            log_every=log_every,
+            sample_every=sample_every,
+        )
+        for hparams in parse_settings(settings)
+    ]
+    count = len(specs) * seeds
+    progress = show_progress(
+        named=len(specs) > 1, lines=log_every is not None, quiet=quiet or as_json
+    )
+    with stopping() as stop, progress as report:
+        finished = harness.run(
+            specs,
+            seeds=range(first_seed, first_seed + seeds),
+            workers=workers or min(count, os.cpu_count() or 1),
             leaderboard=root,
             out=out,
-            resume=resume,
             report=report,
             stop=stop,
         )
     if as_json:
-        click.echo(json.dumps(finished.result.model_dump(mode="json"), allow_nan=False))
+        documents = [each.result.model_dump(mode="json") for each in finished]
+        click.echo(json.dumps(documents if len(specs) > 1 else documents[0], allow_nan=False))
+    elif len(specs) > 1:
+        tables.print_sweep(finished)
     else:
-        tables.print_result(finished)
-    for note in finished.notes:
-        click.echo(note, err=True)
-    bad = [seed for seed in finished.seeds if seed.status != "ok"]
-    for seed in bad:
-        click.echo(f"seed {seed.seed} {seed.status}: {seed.reason}", err=True)
-    if bad:
-        sys.exit(1)
+        tables.print_result(finished[0])
+    sys.exit(report_trouble(finished))
+
+
+def report_trouble(finished: Sequence[Finished]) -> int:
+    """Say on standard error what did not go as it should; the exit code, 1 for a bad seed."""
+    code = 0
+    for each in finished:
+        name = f"{each.result.entry.name}: " if len(finished) > 1 else ""
+        for note in each.notes:
+            click.echo(f"{name}{note}", err=True)
+        for seed in each.seeds:
+            if seed.status != "ok":
+                code = 1
+                click.echo(f"{name}seed {seed.seed} {seed.status}: {seed.reason}", err=True)
+    return code
 
 
 @main.command("list")
@@ -245,6 +292,21 @@ def leaderboard_schema() -> None:
     click.echo(json.dumps(results.schema(), indent=1))
 
 
+@main.group("data")
+def data_group() -> None:
+    """Fetch the data sets that tasks need."""
+
+
+@data_group.command("fetch")
+@click.argument("name")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def data_fetch(name: str, quiet: bool) -> None:
+    """Fetch a data set (mnist, fashion_mnist) into the cache, verify it, print its folder."""
+    from ganbench import data
+
+    click.echo(data.fetch(name, quiet=quiet))
+
+
 @main.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def plot(folder: Path) -> None:
@@ -270,18 +332,35 @@ def new(name: str) -> None:
     click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
 
 
-def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`("lr=1e-4", "g_hidden=[32,32]")` to a dictionary of Python values."""
-    values: dict[str, Any] = {}
+def parse_settings(settings: tuple[str, ...]) -> list[dict[str, Any]]:
+    """`("lr=1e-3,3e-3", "g_hidden=[32,32]")` to one dictionary for each combination of values."""
+    choices: dict[str, list[Any]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if not equals or not name:
+        if not equals or not name or not text:
             raise click.UsageError(f"--set takes NAME=VALUE, got {setting!r}")
-        try:
-            values[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            values[name] = text
-    return values
+        choices[name] = [parse_value(part) for part in split_values(text)]
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+
+
+def split_values(text: str) -> list[str]:
+    """The parts between commas that stand in no bracket: `[32,32],[64]` to `[32,32]`, `[64]`."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def parse_value(text: str) -> Any:
+    """A Python value, or the text itself if it is none."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
 
 
 class stopping:  # noqa: N801 - used as a context manager

@@ -161,6 +161,16 @@ class Task:
         return self.sample(self.budget.evaluation_size, rng)
 
     @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (d,) and covariance (d, d) in float64: the exact ones, else the training set's."""
+        if self.mean is not None and self.covariance is not None:
+            return self.mean, self.covariance
+        if self.training_set is None:
+            raise InputError(f"task {self.name!r} has neither exact moments nor a training set")
+        flat = self.training_set().flatten(1).double()
+        return flat.mean(0), torch.cov(flat.T)
+
+    @cached_property
     def center(self) -> Tensor:
         """True mean of each coordinate, shape (d,), float32; 0 where it is not known."""
         return torch.zeros(self.width) if self.mean is None else self.mean.float()
@@ -235,7 +245,8 @@ class Recording:
     """What a published system notes while it trains; None leaves it to the task's budget.
 
     The mean losses of every `log_every` steps make a row of the log; `sample_size` samples are
-    drawn for pictures after each of `sample_steps` (ascending). `epoch` is how many steps the source calls one.
+    drawn for pictures after each of `sample_steps` (ascending). `epoch` is the steps in what the
+    source calls an epoch.
     """
 
     log_every: int | None = None

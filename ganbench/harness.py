@@ -9,8 +9,8 @@ import queue
 import re
 import signal
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,8 +25,20 @@ from ganbench import leaderboard as board
 from ganbench import machine, plots, registry, results, stats
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
+from ganbench.losses import read_log
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
 from ganbench.training import Progress, Report, Spec, Stop, train_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One entry to be run: what was asked for, its name on the board, notes for the user."""
+
+    spec: Spec
+    task: Task
+    entry: registry.Entry
+    name: str
+    notes: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,61 +53,76 @@ class Finished:
 
 
 def run(
-    baseline: str,
-    task: str,
+    specs: Sequence[Spec],
     *,
     seeds: Sequence[int] = (0,),
-    budget: str = "full",
-    steps: int | None = None,
-    device: str = "auto",
     workers: int = 1,
-    compiled: bool = False,
-    hparams: Mapping[str, Any] | None = None,
     leaderboard: Path | str = "leaderboard",
     out: Path | str = "runs",
-    resume: bool = False,
     report: Report = lambda _: None,
     stop: Stop | None = None,
-) -> Finished:
-    """Train every seed, add the result to the leaderboard, draw the pictures.
+) -> list[Finished]:
+    """Train every seed of every spec, add the results to the leaderboard, draw the pictures.
 
+    A result is added as soon as the last of its seeds is done; pictures are drawn at the end.
     Raises InputError before any training for whatever can be known then: names, hyper-parameters,
-    folders that cannot be written, a damaged file where the result would go.
+    folders that cannot be written, a damaged file where a result would go.
     """
-    loaded, entry = registry.load_task(task), registry.load_entry(baseline)
-    hparams = dict(hparams or {})
-    entry.check_hparams(hparams)
-    spec = Spec(
-        task=task,
-        baseline=baseline,
-        hparams=hparams,
-        budget=budget,
-        steps=steps,
-        device=resolve_device(device),
-        compiled=compiled,
-        resume=resume,
-    )
-    spent = spec.budget_of(loaded)
-    name = entry_name(entry.name, spec, spent)
-    results.check_writable(Path(leaderboard) / loaded.name)
-    existing = Path(leaderboard) / loaded.name / f"{name}.json"
+    board_folder = Path(leaderboard)
+    jobs = [prepare(spec, Path(out), board_folder) for spec in specs]
+    names = [job.name for job in jobs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
+    work = [(index, seed) for index in range(len(jobs)) for seed in seeds]
+    collected: dict[int, list[SeedResult]] = {}
+    added: dict[int, tuple[board.Added, list[SeedResult]]] = {}
+
+    def add(index: int) -> None:
+        done = sorted(collected.pop(index), key=lambda seed: seed.seed)
+        added[index] = (_add(jobs[index], done, board_folder), done)
+
+    try:
+        specs = [job.spec for job in jobs]
+        for place, seed in train_all([(specs[i], n) for i, n in work], workers, report, stop):
+            index = work[place][0]
+            collected.setdefault(index, []).append(seed)
+            if len(collected[index]) == len(seeds):
+                add(index)
+    finally:
+        for index in list(collected):  # stopped early: what is done is kept
+            add(index)
+    if not added:
+        raise InputError("stopped before anything was done")
+    return [_finish(jobs[index], *added[index]) for index in sorted(added)]
+
+
+def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
+    """Look everything up and check it, before any training."""
+    task, entry = registry.load_task(spec.task), registry.load_entry(spec.baseline)
+    entry.check_hparams(spec.hparams)
+    spec = replace(spec, device=resolve_device(spec.device))
+    name = entry_name(entry.name, spec, spec.budget_of(task))
+    results.check_writable(leaderboard / task.name)
+    existing = leaderboard / task.name / f"{name}.json"
     if existing.exists():
         results.load_result(existing)
-    folder, notes = prepare_folder(Path(out) / loaded.name / name, entry, spec)
-    spec = replace(spec, folder=folder)
+    folder, notes = prepare_folder(out / task.name / name, entry, spec)
+    return Job(spec=replace(spec, folder=folder), task=task, entry=entry, name=name, notes=notes)
 
-    done = train_all(spec, seeds, workers, report, stop)
-    if not done:
-        raise InputError("stopped before anything was done")
-    result = compose(loaded, entry, spec, name, done)
-    added = board.add(result, Path(leaderboard))
+
+def _add(job: Job, seeds: list[SeedResult], leaderboard: Path) -> board.Added:
+    for seed in seeds:
+        write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
+    return board.add(compose(job.task, job.entry, job.spec, job.name, seeds), leaderboard)
+
+
+def _finish(job: Job, added: board.Added, seeds: list[SeedResult]) -> Finished:
+    notes = list(job.notes)
     if added.set_aside:
         notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
-    for seed in done:
-        write_seed(folder / f"seed-{seed.seed}", seed)
-    pictures = draw(loaded, folder, done)
+    pictures = draw(job.task, job.spec.folder, seeds)
     return Finished(
-        seeds=done, result=added.result, path=added.path, pictures=pictures, notes=notes
+        seeds=seeds, result=added.result, path=added.path, pictures=pictures, notes=notes
     )
 
 
@@ -143,41 +170,52 @@ def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Pat
 
 
 def train_all(
-    spec: Spec, seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
-) -> list[SeedResult]:
-    """Every seed's result, in order; seeds not begun when a stop is asked for are left out."""
-    if min(workers, len(seeds)) <= 1:
-        done = []
-        for seed in seeds:
-            if stop is not None and stop.is_set():
-                break
-            done.append(train_seed(spec, seed, report=report, stop=stop))
-        return done
+    work: Sequence[tuple[Spec, int]], workers: int, report: Report, stop: Stop | None
+) -> Iterator[tuple[int, SeedResult]]:
+    """(place in `work`, result) of each seed as it ends; what a stop finds not begun is left out.
+
+    An InputError, of what breaks the GAN's contract, is raised when all the others are done.
+    """
+    stop = stop or threading.Event()
+    if min(workers, len(work)) <= 1:
+        for place, (spec, seed) in enumerate(work):
+            if stop.is_set():
+                return
+            yield place, train_seed(spec, seed, report=report, stop=stop)
+        return
     context = multiprocessing.get_context("spawn")
     messages, event = context.Queue(), context.Event()
     with ProcessPoolExecutor(
-        min(workers, len(seeds)),
+        min(workers, len(work)),
         mp_context=context,
         initializer=_start_worker,
         initargs=(messages, event),
     ) as pool:
-        futures = [pool.submit(_train_in_worker, spec, seed) for seed in seeds]
-        _follow(futures, messages, report, stop or threading.Event(), event)
-        try:
-            return [future.result() for future in futures if not future.cancelled()]
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
-            ) from error
+        futures = {
+            pool.submit(_train_in_worker, spec, seed): place
+            for place, (spec, seed) in enumerate(work)
+        }
+        errors = []
+        for future in _ended(futures, messages, report, stop, event):
+            try:
+                yield futures[future], future.result()
+            except InputError as error:
+                errors.append(error)
+            except BrokenProcessPool as error:
+                raise InputError(
+                    "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
+                ) from error
+        if errors:
+            raise errors[0]
 
 
-def _follow(
-    futures: Sequence[Future[SeedResult]], messages: Any, report: Report, stop: Stop, event: Any
-) -> None:
-    """Pass the workers' progress on, and the wish to stop to them, until all are done."""
+def _ended(
+    futures: Iterable[Future[SeedResult]], messages: Any, report: Report, stop: Stop, event: Any
+) -> Iterator[Future[SeedResult]]:
+    """The futures as they end; passes on the workers' progress, and to them the wish to stop."""
     pending = set(futures)
     while pending:
-        _, pending = wait(pending, timeout=0.1)
+        ended, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
         if stop.is_set() and not event.is_set():
             event.set()
             for future in pending:
@@ -187,6 +225,7 @@ def _follow(
                 report(messages.get_nowait())
             except queue.Empty:
                 break
+        yield from (future for future in ended if not future.cancelled())
 
 
 _worker: dict[str, Any] = {}  # this process's ends of the channels, set once when it starts
@@ -259,9 +298,17 @@ def in_ranking_order(task: Task) -> dict[str, Any]:
 
 
 def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
-    """The pictures of a run, from the frames in its folder."""
-    frames = {seed.seed: read_frames(folder / f"seed-{seed.seed}") for seed in seeds}
-    return plots.save_pictures(task, frames, seeds, folder)
+    """The pictures of a run, from what its seeds left in the folder."""
+    places = {seed.seed: folder / f"seed-{seed.seed}" for seed in seeds}
+    return plots.save_pictures(
+        task,
+        {seed: read_frames(place / "frames") for seed, place in places.items()},
+        seeds,
+        folder,
+        kept={seed: read_frames(place / "samples") for seed, place in places.items()},
+        logs={seed: read_log(place / "log.jsonl") for seed, place in places.items()},
+        features={seed: read_features(place / "features") for seed, place in places.items()},
+    )
 
 
 def redraw(folder: Path) -> list[Path]:
@@ -290,9 +337,18 @@ def write_seed(folder: Path, seed: SeedResult) -> None:
 
 
 def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:
-    """(step, samples) of each round, in order."""
-    paths = sorted((folder / "frames").glob("*.npy"))
+    """(step, samples) of every .npy file, in order."""
+    paths = sorted(folder.glob("*.npy"))
     return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
+
+
+def read_features(folder: Path) -> list[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
+    """(step, snapshot) of every .npz file, in order."""
+    snapshots = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as arrays:
+            snapshots.append((int(path.stem), dict(arrays)))
+    return snapshots
 
 
 def _jsonable(value: Any) -> Any:

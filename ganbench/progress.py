@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,20 +17,24 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def show_progress(seeds: int, *, quiet: bool) -> Iterator[Report]:
-    """A function that reports progress on standard error, in the way that fits."""
+def show_progress(*, named: bool, lines: bool, quiet: bool) -> Iterator[Report]:
+    """A function that reports progress on standard error, in the way that fits.
+
+    `named`: several entries run at once, so each line says which it is of. `lines`: print them
+    above the bar too.
+    """
     console = Console(stderr=True, highlight=False)
     if quiet:
         yield lambda _: None
     elif console.is_terminal:
-        with _bar(console) as report:
+        with _bar(console, named, lines) as report:
             yield report
     else:
-        yield _print_line
+        yield partial(_print_line, named)
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[Report]:
+def _bar(console: Console, named: bool, lines: bool) -> Iterator[Report]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -38,39 +43,60 @@ def _bar(console: Console) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}"),
     )
-    rows: dict[int, int] = {}
-    scores: dict[int, str] = {}
+    rows: dict[str, int] = {}
+    scores: dict[str, str] = {}
     with Bar(*columns, console=console) as bar:
 
         def report(progress: Progress) -> None:
-            seed = progress.seed
-            if seed not in rows:
-                label = f"seed {seed}"
-                rows[seed] = bar.add_task(label, total=progress.steps, rate="", state="")
-            if progress.note:
-                bar.console.print(f"seed {seed}: {progress.note}")
+            who = _who(progress, named)
+            if who not in rows:
+                rows[who] = bar.add_task(who, total=progress.steps, rate="", state="")
+            if progress.note or (lines and progress.line):
+                bar.console.print(_line(progress, named), soft_wrap=True)
             if progress.score is not None:
-                scores[seed] = f"score {progress.score:.3f}"
-            state = " ".join(filter(None, (describe_losses(progress), scores.get(seed, ""))))
-            rate = f"{_rate(progress):,.0f} steps/s"
-            bar.update(rows[seed], completed=progress.step, rate=rate, state=state)  # type: ignore[arg-type]
+                scores[who] = f"score {progress.score:.3f}"
+            state = (describe_epoch(progress), describe_losses(progress), scores.get(who, ""))
+            bar.update(
+                rows[who],  # type: ignore[arg-type]
+                completed=progress.step,
+                rate=f"{_rate(progress):,.0f} steps/s",
+                state=" ".join(filter(None, state)),
+            )
 
         yield report
 
 
-def _print_line(progress: Progress) -> None:
+def _print_line(named: bool, progress: Progress) -> None:
+    if progress.note or progress.line:
+        print(_line(progress, named), file=sys.stderr, flush=True)
+
+
+def _line(progress: Progress, named: bool) -> str:
     if progress.note:
-        print(f"seed {progress.seed}  {progress.note}", file=sys.stderr, flush=True)
-        return
+        return f"{_who(progress, named)}  {progress.note}"
     left = (progress.steps - progress.step) / _rate(progress) if _rate(progress) else 0.0
     parts = [
-        f"seed {progress.seed}",
+        _who(progress, named),
+        describe_epoch(progress),
         f"step {progress.step:>{len(str(progress.steps))}}/{progress.steps}",
+        f"{progress.line_seconds:.2f} s" if progress.score is None else "",
         f"{_rate(progress):,.0f} steps/s",
         f"left {left:.0f} s",
         f"score {progress.score:.3f}" if progress.score is not None else describe_losses(progress),
     ]
-    print("  ".join(filter(None, parts)), file=sys.stderr, flush=True)
+    return "  ".join(filter(None, parts))
+
+
+def _who(progress: Progress, named: bool) -> str:
+    return f"{progress.label} seed {progress.seed}" if named else f"seed {progress.seed}"
+
+
+def describe_epoch(progress: Progress) -> str:
+    """`epoch  3/64`, or nothing where the source counts no epochs."""
+    if progress.epochs is None:
+        return ""
+    now, all_ = progress.epochs
+    return f"epoch {now:>{len(str(all_))}}/{all_}"
 
 
 def describe_losses(progress: Progress) -> str:

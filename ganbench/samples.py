@@ -1,8 +1,11 @@
-"""Samples from anywhere: reading a file of them and scoring it on a task."""
+"""Files of samples: writing those of a run, reading and scoring those from anywhere."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from torch import Tensor
 
 from ganbench import registry
 from ganbench.errors import InputError
+from ganbench.results import write_atomically
 
 FEWEST = 100
 
@@ -76,6 +80,25 @@ def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
         "metrics": metrics,
     }
     return document, notes
+
+
+def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """A .npy file, written atomically."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """An .npz file, written atomically."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def sha256_of(samples: Tensor) -> str:
+    """Hash of the samples' float32 values in C order."""
+    return hashlib.sha256(samples.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def _npy(path: Path) -> np.ndarray[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,34 @@ def print_result(finished: Finished) -> None:
     console.print(f"result    {finished.path}", soft_wrap=True, highlight=False)
     for picture in finished.pictures:
         console.print(f"picture   {picture}", soft_wrap=True, highlight=False)
+
+
+def print_sweep(finished: Sequence[Finished]) -> None:
+    """Settings of one baseline beside one another: quality, stability, time."""
+    first = finished[0].result
+    title = f"{first.task.name}: {len(finished)} settings, {_seeds(len(finished[0].seeds))} each"
+    arrow = ARROWS[first.task.metrics[first.ranking].direction]
+    columns = ("score (IQM, 95 %)", "std", f"{first.ranking} {arrow}", "ok", "steps/s", "seconds")
+    table = _table(title, "entry", *columns)
+    best = max(finished, key=lambda each: _or_lowest(each.result.summary["score"].iqm))
+    for each in finished:
+        score, seeds = each.result.summary["score"], each.seeds
+        speeds = [s.timing.steps_per_second for s in seeds if s.timing.steps_per_second]
+        cells = (
+            _interval(score),
+            number(score.std),
+            number(each.result.summary[first.ranking].iqm),
+            f"{sum(seed.status == 'ok' for seed in seeds)}/{len(seeds)}",
+            f"{sum(speeds) / len(speeds):,.0f}" if speeds else "-",
+            f"{sum(seed.timing.train_seconds for seed in seeds) / len(seeds):.1f}",
+        )
+        style = "bold" if _meets(score, best.result.summary["score"]) else None
+        table.add_row(each.result.entry.name, *cells, style=style)
+    console = _console()
+    console.print(table)
+    console.print("bold: the best score, and those whose interval meets its own; seconds a seed")
+    for each in finished:
+        console.print(f"result    {each.path}", soft_wrap=True, highlight=False)
 
 
 def print_evaluation(document: Mapping[str, Any]) -> None:
@@ -102,6 +131,10 @@ def number(value: float | None) -> str:
     if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e5):
         return f"{value:.2e}"
     return f"{value:.4g}"
+
+
+def _or_lowest(value: float | None) -> float:
+    return -math.inf if value is None else value
 
 
 def _meets(summary: Summary, best: Summary) -> bool:

@@ -6,8 +6,6 @@ it, and for small networks a second thread gains nothing.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
 import random
 import shutil
@@ -22,13 +20,16 @@ import torch
 from torch import Tensor
 
 from ganbench import checkpoint, machine, registry
-from ganbench.core import GAN, Budget, Game, Task, stream
+from ganbench.core import GAN, Budget, Game, Recording, Task, stream
 from ganbench.engine import Trainer
 from ganbench.env import Env
 from ganbench.errors import InputError
-from ganbench.results import Point, SeedResult, Status, Timing, write_atomically
+from ganbench.losses import Log, Window, stacked
+from ganbench.results import Point, SeedResult, Status, Timing
+from ganbench.samples import sha256_of, write_arrays, write_npy
+from ganbench.schedule import Schedule
 
-FRAME_SIZE = 1024  # samples of each round that are kept for the pictures
+FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
 
 
@@ -44,6 +45,8 @@ class Spec:
     device: str = "cpu"
     compiled: bool = False
     resume: bool = False
+    log_every: int | None = None
+    sample_every: int | None = None
     folder: Path = Path("runs")
 
     def budget_of(self, task: Task) -> Budget:
@@ -54,14 +57,23 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What is reported at each point of the curve and at each evaluation."""
+    """What is reported at each row of the log, point of the curve and evaluation.
 
+    `label` names the run where several go on at once. `line` says whether this is worth a line
+    where there is no bar, and `line_seconds` are those of training since the last such. `epochs`
+    are how many have passed and how many there will be, where the source counts them.
+    """
+
+    label: str
     seed: int
     step: int
     steps: int
     train_seconds: float
     losses: Mapping[str, float]
-    score: float | None
+    score: float | None = None
+    line: bool = True
+    line_seconds: float = 0.0
+    epochs: tuple[int, int] | None = None
     note: str = ""
 
 
@@ -153,6 +165,8 @@ class Run:
         self.env = Env(self.task, budget=spec.budget_of(self.task), device=spec.device)
         self.folder = spec.folder / f"seed-{seed}"
         self.curve: list[Point] = []
+        self.row, self.point = Window(), Window()
+        self.told = 0.0
         self.block_ms: list[float] = []
         self.metrics: dict[str, float] = {}
         self.samples: Tensor | None = None
@@ -163,47 +177,74 @@ class Run:
         """The loop: deal, train, score, save, until the budget is spent."""
         with self.env.clock.during("building"):
             self.gan = build(self.entry, self.spec, self.task, self.seed)
+            self._plan()
             first = self._restore() if self.spec.resume else self._start_afresh()
         if first >= self.env.budget.rounds:
             return self._result("ok", None)
-        real, info = self.env.reset(seed=self.seed, round=first)
+        self.log = Log(self.folder / "log.jsonl", after=first * self.env.budget.steps_per_round)
         status: Status = "ok"
         reason: str | None = None
-        done = False
         try:
-            while not done:
-                self._train_round(real, info["step"])
-                with self.env.clock.during("evaluation"):
-                    samples = self._sample()
-                real, _, _, done, info = self.env.step(samples)
-                with self.env.clock.during("saving"):
-                    self._note_round(samples, info)
-                    self._save()
+            self._train_rounds(first)
         except EndedError as end:
             status, reason = end.status, end.reason
+        finally:
+            self.log.close()
         self.env.clock.switch("other")
         return self._result(status, reason)
 
+    def _plan(self) -> None:
+        """When to note what: the user's wish, else the published system's, else the task's."""
+        game = self.gan.game if isinstance(self.gan, Trainer) else None
+        self.recording = game.recording if game else Recording()
+        self.schedule = Schedule.of(
+            self.env.budget,
+            self.recording,
+            log_every=self.spec.log_every,
+            sample_every=self.spec.sample_every,
+            watches=game is not None and game.features is not None,
+        )
+
+    def _train_rounds(self, first: int) -> None:
+        real, info = self.env.reset(seed=self.seed, round=first)
+        done = False
+        while not done:
+            self._train_round(real, info["step"])
+            with self.env.clock.during("evaluation"):
+                samples = self._evaluated_samples()
+            real, _, _, done, info = self.env.step(samples)
+            with self.env.clock.during("saving"):
+                self._note_round(samples, info)
+                self.log.flush()
+                self._save()
+
     def _train_round(self, real: Tensor, start: int) -> None:
-        """Train on a round's batches, in blocks, one for each point of the curve."""
-        every, end = self.env.budget.log_every, start + len(real)
-        step = start
+        """Train on a round's batches, in blocks that end where something is to be noted."""
+        step, end = start, start + len(real)
         while step < end:
-            until = start + ((step - start) // every + 1) * every
-            if end - until < every / 2:
-                until = end  # a short rest would make a noisy point of the curve
-            if step == 0:
-                until = 1  # timed apart: the first step warms caches up and would spoil the rate
+            until = self.schedule.next_stop(step, start, end)
+            watched = self._watch(step, until)
             label = "warmup" if step == 0 else "training"
             before = self.env.clock.seconds[label]
             with self.env.clock.during(label):
                 logs = [self._train_step(real[i - start], i) for i in range(step, until)]
             seconds = self.env.clock.seconds[label] - before
             with self.env.clock.during("other"):
-                if step > 0:
+                if step > 0 and not watched:
                     self.block_ms.append(1000 * seconds / (until - step))
-                    self._note_block(logs, step, until)
+                self._note_block(logs, step, until)
+                self._note_point(until, start, end)
+            if self.schedule.has_samples(until):
+                with self.env.clock.during("saving"):
+                    self._keep_samples(until)
             step = until
+
+    def _watch(self, step: int, until: int) -> bool:
+        """Have the trainer look into the next step, if it leads to kept samples."""
+        due = self.schedule.watches and until == step + 1 and self.schedule.has_samples(until)
+        if due and isinstance(self.gan, Trainer):
+            self.gan.snapshot = {}
+        return due
 
     def _train_step(self, real: Tensor, step: int) -> Mapping[str, Any]:
         if self.stop is not None and self.stop.is_set():
@@ -220,61 +261,94 @@ class Run:
             raise InputError(f"train_step must return a mapping of named scalars, got {kind}")
         return log
 
-    def _note_block(self, logs: Sequence[Mapping[str, Any]], start: int, end: int) -> None:
-        """Average a block's logs; a loss that is not finite ends the run at its first step."""
-        losses = {}
-        for name in dict.fromkeys(name for log in logs for name in log):
-            values = torch.stack(
-                [torch.as_tensor(log[name]).detach().double() for log in logs if name in log]
-            ).flatten()
-            if not bool(torch.isfinite(values).all()):
-                at = int(torch.nonzero(~torch.isfinite(values))[0])
-                place = start + at + 1 if len(values) == len(logs) else end
-                raise EndedError("diverged", f"{name} is {float(values[at])} at step {place}")
-            losses[name] = float(values.mean())
-        point = Point(step=end, train_seconds=self._trained(), losses=losses, metrics={})
-        self.curve.append(point)
-        self._tell(point, None)
+    def _note_block(self, logs: Sequence[Mapping[str, Any]], start: int, step: int) -> None:
+        """Add a block's logs to row and point; a loss not finite ends the run at its step."""
+        values = stacked(logs)
+        for name, array in values.items():
+            bad = np.flatnonzero(~np.isfinite(array))
+            if len(bad):
+                place = start + int(bad[0]) + 1 if len(array) == len(logs) else step
+                raise EndedError("diverged", f"{name} is {array[bad[0]]} at step {place}")
+        self.row.add(values)
+        self.point.add(values)
+        if self.schedule.has_row(step):
+            losses = self.row.take()
+            self.log.write(step, self._trained(), losses)
+            if self.schedule.tells_rows:
+                self._tell(step, losses)
 
-    def _sample(self) -> Tensor:
-        n = self.env.budget.evaluation_size
-        with own_randomness(self.gan, stream(self.seed, "evaluation", self.env.round)):
-            try:
-                made = self.gan.sample(n)
-            except Exception as error:
-                kind = type(error).__name__
-                raise EndedError("failed", f"sample({n}): {kind}: {_line(error)}") from error
-        samples = self.task.check(made, n, f"sample({n})")
-        round = self.env.round + 1
+    def _note_point(self, step: int, start: int, end: int) -> None:
+        if self.schedule.has_point(step, start, end):
+            losses, seconds = self.point.take(), self._trained()
+            self.curve.append(Point(step=step, train_seconds=seconds, losses=losses, metrics={}))
+            self._tell(step, losses, line=not self.schedule.tells_rows)
+
+    def _evaluated_samples(self) -> Tensor:
+        """This round's samples for the judge."""
+        n, round = self.env.budget.evaluation_size, self.env.round + 1
+        samples = self._sample(n, stream(self.seed, "evaluation", self.env.round))
         if not bool(torch.isfinite(samples).all()):
             raise EndedError("diverged", f"samples hold NaN or Inf after round {round}")
         if float(samples.abs().max()) > RUNAWAY * float(self.task.reference.abs().max()):
             raise EndedError("diverged", f"samples run away to infinity after round {round}")
         return samples
 
+    def _sample(self, n: int, seed: int) -> Tensor:
+        with own_randomness(self.gan, seed):
+            try:
+                made = self.gan.sample(n)
+            except Exception as error:
+                kind = type(error).__name__
+                raise EndedError("failed", f"sample({n}): {kind}: {_line(error)}") from error
+        return self.task.check(made, n, f"sample({n})")
+
     def _note_round(self, samples: Tensor, info: Mapping[str, Any]) -> None:
         self.samples, self.metrics = samples, dict(info["metrics"])
-        if not self.curve or self.curve[-1].step != info["step"]:
-            point = Point(step=info["step"], train_seconds=self._trained(), losses={}, metrics={})
-            self.curve.append(point)
         self.curve[-1].metrics.update(self.metrics)
-        frame = samples[:FRAME_SIZE].cpu().numpy()
+        frame = samples[: self._frame_size()].cpu().numpy()
         write_npy(self.folder / "frames" / f"{info['step']:09d}.npy", frame)
-        self._tell(self.curve[-1], info["score"])
+        self._tell(info["step"], self.curve[-1].losses, score=info["score"])
 
-    def _tell(self, point: Point, score: float | None, note: str = "") -> None:
-        steps = self.env.budget.steps
+    def _keep_samples(self, step: int) -> None:
+        """Samples, and what the trainer saw of its features, for the pictures of this step."""
+        n = self.recording.sample_size or self._frame_size()
+        samples = self._sample(n, stream(self.seed, "picture", step)).cpu().numpy()
+        write_npy(self.folder / "samples" / f"{step:09d}.npy", samples)
+        if isinstance(self.gan, Trainer) and self.gan.snapshot:
+            arrays = {name: seen.cpu().numpy() for name, seen in self.gan.snapshot.items()}
+            write_arrays(self.folder / "features" / f"{step:09d}.npz", arrays)
+            self.gan.snapshot = None
+
+    def _frame_size(self) -> int:
+        return IMAGE_FRAME_SIZE if self.task.is_images else FRAME_SIZE
+
+    def _tell(
+        self,
+        step: int,
+        losses: Mapping[str, float],
+        *,
+        score: float | None = None,
+        line: bool = True,
+        note: str = "",
+    ) -> None:
+        seconds, epoch, steps = self._trained(), self.recording.epoch, self.env.budget.steps
         self.report(
             Progress(
+                label=self.spec.folder.name,
                 seed=self.seed,
-                step=point.step,
+                step=step,
                 steps=steps,
-                train_seconds=point.train_seconds,
-                losses=point.losses,
+                train_seconds=seconds,
+                losses=losses,
                 score=score,
+                line=line,
+                line_seconds=seconds - self.told,
+                epochs=(math.ceil(step / epoch), math.ceil(steps / epoch)) if epoch else None,
                 note=note,
             )
         )
+        if line and score is None:
+            self.told = seconds
 
     def _trained(self) -> float:
         return self.env.clock.seconds["training"] + self.earlier.get("training", 0.0)
@@ -290,6 +364,7 @@ class Run:
                 "gan": checkpoint.gan_state(self.gan),
                 "random": checkpoint.random_state(),
                 "curve": [point.model_dump() for point in self.curve],
+                "row": [self.row.sums, self.row.counts],
                 "block_ms": self.block_ms,
                 "seconds": self._seconds(),
                 "metrics": self.metrics,
@@ -298,7 +373,7 @@ class Run:
             checkpoint.save_state(self.folder / "checkpoint.safetensors", state)
         except checkpoint.UnsaveableError as error:
             self.can_save = False
-            self._tell(self.curve[-1], None, note=str(error))
+            self._tell(self.curve[-1].step, {}, note=str(error))
 
     def _start_afresh(self) -> int:
         """Remove what an earlier run of the same seed left."""
@@ -318,6 +393,7 @@ class Run:
         checkpoint.restore_gan(self.gan, state["gan"])
         checkpoint.restore_random(state["random"])
         self.curve = [Point(**point) for point in state["curve"]]
+        self.row.sums, self.row.counts = state["row"]
         self.block_ms, self.metrics = state["block_ms"], state["metrics"]
         self.samples, self.earlier = state["samples"], state["seconds"]
         return int(state["round"])
@@ -348,7 +424,7 @@ class Run:
         score = self.task.score(self.metrics) if finished else 0.0
         samples = self.samples
         if samples is not None:
-            write_samples(self.folder / "samples.npz", samples)
+            write_arrays(self.folder / "samples.npz", {"samples": samples.cpu().numpy()})
         return SeedResult(
             seed=self.seed,
             status=status,
@@ -384,25 +460,6 @@ class Run:
 
 
 PARTS = ("warmup", "building", "evaluation", "data", "saving")
-
-
-def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
-    """A .npy file, written atomically."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue())
-
-
-def write_samples(path: Path, samples: Tensor) -> None:
-    """An .npz file with the array `samples`, as `ganbench evaluate` reads it."""
-    buffer = io.BytesIO()
-    np.savez(buffer, samples=samples.cpu().numpy())
-    write_atomically(path, buffer.getvalue())
-
-
-def sha256_of(samples: Tensor) -> str:
-    """Hash of the samples' float32 values in C order."""
-    return hashlib.sha256(samples.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def _line(error: BaseException) -> str:

@@ -1,0 +1,94 @@
+"""What the image tasks share: a data set as a Task, its splits, its metrics."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganbench import data, metrics
+from ganbench.core import REFERENCE_SEED, Budget, Metric, Task
+
+# 50 epochs of 468 batches: 60,000 images in batches of 128, the rest of an epoch left out.
+BUDGET = Budget(steps=23_400, batch_size=128, evaluations=50, evaluation_size=4096, log_every=78)
+
+
+def image_task(name: str) -> Task:
+    """Version 1 of the task of that data set, ranked by Frechet distance.
+
+    Images are (1, 28, 28) in [-1, 1]. Training is on all 60,000 training images. Of the 10,000
+    test images 4,096, drawn once, are the reference; `sample` draws from the others without
+    replacement, so that a perfect entry is one that cannot be told from them.
+    """
+
+    def sample(n: int, rng: torch.Generator) -> Tensor:
+        others = test_images(name)[BUDGET.evaluation_size :]
+        count = math.ceil(n / len(others))
+        orders = [torch.randperm(len(others), generator=rng) for _ in range(count)]
+        return others[torch.cat(orders)[:n]]
+
+    def held_out() -> Tensor:
+        return test_images(name)[: BUDGET.evaluation_size]
+
+    return Task(
+        name=name,
+        version=1,
+        shape=(1, 28, 28),
+        sample=sample,
+        metrics=image_metrics(name),
+        budget=BUDGET,
+        training_set=functools.partial(training_images, name),
+        held_out=held_out,
+    )
+
+
+def image_metrics(name: str) -> dict[str, Metric]:
+    """Metrics in a classifier's features, and in pixels."""
+
+    def features(real: Tensor, fake: Tensor) -> Mapping[str, float]:
+        return metrics.image_features(real, fake, name=name)
+
+    def memorisation(real: Tensor, fake: Tensor) -> float:
+        return metrics.memorisation(real, fake, training=lambda: training_images(name))
+
+    def mmd(real: Tensor, fake: Tensor) -> float:
+        return metrics.mmd(real.flatten(1), fake.flatten(1), widths=kernel_widths(name))
+
+    def two_sample(real: Tensor, fake: Tensor) -> Mapping[str, float]:
+        return metrics.discriminator_test(real.flatten(1), fake.flatten(1))
+
+    return {
+        "frechet": features,
+        "memorisation": memorisation,
+        "mmd": mmd,
+        "discriminator_accuracy": two_sample,
+    }
+
+
+@functools.cache
+def training_images(name: str) -> Tensor:
+    """All training images of a data set, (60000, 1, 28, 28)."""
+    return scaled(data.load(name).train_images)
+
+
+@functools.cache
+def test_images(name: str) -> Tensor:
+    """All test images, (10000, 1, 28, 28), shuffled: their first half is easier than the second."""
+    order = torch.randperm(10_000, generator=torch.Generator().manual_seed(REFERENCE_SEED))
+    return scaled(data.load(name).test_images)[order]
+
+
+@functools.cache
+def kernel_widths(name: str) -> tuple[float, ...]:
+    """Widths of the pixel kernel, from the training images."""
+    return metrics.kernel_widths(training_images(name)[:1024].flatten(1))
+
+
+def scaled(images: NDArray[np.uint8]) -> Tensor:
+    """Bytes (n, h, w) to float32 (n, 1, h, w) in [-1, 1]."""
+    return (torch.from_numpy(images).float().unsqueeze(1) - 127.5) / 127.5

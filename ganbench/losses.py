@@ -1,0 +1,89 @@
+"""Losses of a run: averaged over windows of steps, and written row by row to `log.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ganbench.results import write_atomically
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Window:
+    """Means since the last `take`: of each name over the steps that reported it."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Array]) -> None:
+        """Add some steps' values."""
+        for name, array in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(array.sum())
+            self.counts[name] = self.counts.get(name, 0) + len(array)
+
+    def take(self) -> dict[str, float]:
+        """The means; the window is empty afterwards."""
+        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+class Log:
+    """The rows of `log.jsonl`, one JSON object a line: step, train_seconds and mean losses.
+
+    Rows of an earlier run of the same seed are kept up to step `after`, from where a resumed run
+    goes on; none are with 0.
+    """
+
+    def __init__(self, path: Path, *, after: int) -> None:
+        kept = [line for line in _lines(path) if after and json.loads(line)["step"] <= after]
+        write_atomically(path, "".join(kept).encode())
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, train_seconds: float, losses: Mapping[str, float]) -> None:
+        """Add a row."""
+        row = {"step": step, "train_seconds": round(train_seconds, 6), **losses}
+        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def flush(self) -> None:
+        """Hand the rows to the system, before a checkpoint counts on them."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._file.close()
+
+
+def read_log(path: Path) -> dict[str, Array]:
+    """The columns of a log, all of one length, NaN where a row lacks a value; {} without a file."""
+    rows = [json.loads(line) for line in _lines(path)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+
+def _lines(path: Path) -> list[str]:
+    """The whole lines; a killed run may have left half of one at the end."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1].splitlines(keepends=True)
+
+
+def stacked(logs: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
+    """Each name's values over the steps that reported it, on the CPU in one transfer a name."""
+    names = dict.fromkeys(name for log in logs for name in log)
+    return {
+        name: torch.stack([torch.as_tensor(log[name]).detach() for log in logs if name in log])
+        .double()
+        .flatten()
+        .cpu()
+        .numpy()
+        for name in names
+    }
