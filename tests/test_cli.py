@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganbench import results
-from ganbench.cli import main
+from ganbench.cli import main, parse_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -238,6 +238,65 @@ def test_hyper_parameters_name_their_own_entry():
     path_found = next(Path("leaderboard/gaussian").glob("mlp_gan-*.json"))
     hparams = json.loads(path_found.read_text())["entry"]["hparams"]
     assert (hparams["lr"], hparams["d_hidden"]) == (1e-4, [8, 8]), path
+
+
+def test_a_list_of_values_is_a_sweep():
+    arguments = ("run", gan_file(PLAIN_GAN), "--task", "gaussian", "--steps", "10", "--quiet")
+    swept = invoke(*arguments, "--set", "lr=1e-3,3e-3", "--set", "hidden=8,16", "--workers", "1")
+    assert swept.exit_code == 0, swept.output
+    names = [
+        f"my_gan-hidden={hidden}-lr={lr}-10steps" for lr in (0.001, 0.003) for hidden in (8, 16)
+    ]
+    assert sorted(path.stem for path in Path("leaderboard/gaussian").glob("*.json")) == sorted(
+        names
+    )
+    for name in names:
+        assert swept.stdout.count(name) == 2  # in the table, and as a path
+    assert swept.stdout.count("1/1") == 4
+    alone = invoke(*arguments, "--set", "lr=3e-3", "--set", "hidden=8", "--leaderboard", "lb2")
+    assert alone.exit_code == 0
+    path = "gaussian/my_gan-hidden=8-lr=0.003-10steps.json"
+    assert steady(f"lb2/{path}") == steady(f"leaderboard/{path}")
+
+
+def test_sweep_as_json_is_a_list():
+    arguments = ("run", gan_file(PLAIN_GAN), "--task", "gaussian", "--steps", "10", "--json")
+    document = json.loads(invoke(*arguments, "--set", "lr=1e-3,3e-3").stdout)
+    assert [one["entry"]["hparams"]["lr"] for one in document] == [1e-3, 3e-3]
+
+
+def test_settings_of_a_sweep():
+    assert parse_settings(("a=1,2", "b=[3,4],[5]")) == [
+        {"a": a, "b": b} for a in (1, 2) for b in ([3, 4], [5])
+    ]
+    assert parse_settings(("activation=tanh,relu",)) == [
+        {"activation": "tanh"},
+        {"activation": "relu"},
+    ]
+    assert parse_settings(("d_hidden=(32,32)",)) == [{"d_hidden": (32, 32)}]
+    assert parse_settings(()) == [{}]
+
+
+def test_the_same_setting_twice_is_refused():
+    arguments = ("run", "oracle", "--task", "gaussian", "--steps", "10")
+    file = gan_file(PLAIN_GAN)
+    result = invoke("run", file, *arguments[2:], "--set", "lr=1e-3,0.001")
+    assert_usage_error(result, "twice", "lr=0.001")
+    assert not list(Path("leaderboard").rglob("*.json"))
+
+
+def test_a_seed_that_breaks_the_contract_loses_no_other():
+    body = PLAIN_GAN.replace(
+        "self.shape = task.shape", "self.shape = task.shape; self.bad = lr > 1"
+    )
+    body = body.replace('return {"d_loss"', 'return 3 if self.bad else {"d_loss"')
+    arguments = ("run", gan_file(body), "--task", "gaussian", "--steps", "10", "--quiet")
+    for workers in ("1", "2"):
+        result = invoke(*arguments, "--set", "lr=1e-3,3.0", "--workers", workers)
+        assert_usage_error(result, "train_step must return a mapping")
+        path = Path("leaderboard/gaussian/my_gan-lr=0.001-10steps.json")
+        assert json.loads(path.read_text())["seeds"][0]["status"] == "ok"
+        path.unlink()
 
 
 def test_diverged_seed_is_found_at_its_round_and_exits_1():

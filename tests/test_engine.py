@@ -12,7 +12,7 @@ from torch import nn as torch_nn
 from torch.nn.functional import softplus
 
 from ganbench import nn
-from ganbench.core import GAN, Game
+from ganbench.core import GAN, Game, generator
 from ganbench.engine import Trainer
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -205,3 +205,76 @@ def test_samples_are_made_in_inference_mode() -> None:
     assert not samples.requires_grad
     assert samples.ne(0).all()
     assert game.generator.training
+
+
+def test_several_losses_make_an_update_each() -> None:
+    """The second loss sees the discriminator that the first has changed."""
+
+    def on_real(D, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(-D(real)).mean()
+
+    def on_fake(D, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(D(fake)).mean()
+
+    game, mirror = tiny(d_loss=(on_real, on_fake)), tiny()
+    (real,) = batches(1)
+    log = Trainer(game, seed=0).train_step(real)
+    fake = mirror.generator(noise(8, generator(0, "latent"))).detach()
+    D, losses, right = mirror.discriminator, [], []
+    optimizer = SGD(D.parameters())
+    for loss, batch, sign in ((on_real, real, 1), (on_fake, fake, -1)):
+        right.append((sign * D(batch) > 0).float().mean())
+        value = loss(D, real, fake)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.detach())
+    assert same(weights(game.discriminator), weights(D))
+    assert torch.equal(log["d_loss"], torch.stack(losses).mean())
+    assert torch.equal(log["d_accuracy"], sum(right) / 2)
+
+
+@pytest.mark.parametrize("reuse_latent", [False, True])
+def test_inference_fakes_are_made_with_moving_averages(reuse_latent: bool) -> None:
+    """The fakes D sees leave the averages alone, the batch that G learns from moves them once."""
+    body = torch_nn.Sequential(nn.dense(2, 4), nn.BatchNorm(4), nn.dense(4, 2))
+    seen: list[bool] = []
+    body.register_forward_pre_hook(lambda module, args: seen.append(module.training))
+    latents: list[Tensor] = []
+
+    def latent(n: int, rng: torch.Generator) -> Tensor:
+        latents.append(noise(n, rng))
+        return latents[-1]
+
+    game = tiny(generator=body, latent=latent, inference_fakes=True, reuse_latent=reuse_latent)
+    hidden = body[0](noise(8, generator(0, "latent"))).detach()
+    Trainer(game, seed=0).train_step(batches(1)[0])
+    assert seen == [False, True]
+    assert len(latents) == (1 if reuse_latent else 2)
+    if reuse_latent:
+        assert torch.allclose(body[1].running_mean, 0.01 * hidden.mean(0), atol=1e-7)
+
+
+def test_a_snapshot_shows_features_and_changes_nothing() -> None:
+    def features(D: torch_nn.Module, batch: Tensor) -> Tensor:
+        return D[0](batch)  # type: ignore[index]
+
+    plain = Trainer(tiny(discriminator=nn.mlp([2, 4, 1], dropout=0.5)), seed=0)
+    looked = Trainer(tiny(discriminator=nn.mlp([2, 4, 1], dropout=0.5), features=features), seed=0)
+    looked.discriminator.load_state_dict(plain.discriminator.state_dict())
+    for trainer in (plain, looked):
+        torch.manual_seed(1)
+        trainer.snapshot = {} if trainer is looked else None
+        for real in batches(3):
+            trainer.train_step(real)
+    assert same(weights(plain.discriminator), weights(looked.discriminator))
+    assert same(weights(plain.generator), weights(looked.generator))
+    shot = looked.snapshot
+    assert plain.snapshot is None and shot is not None
+    assert list(shot) == [
+        f"{who}_{when}" for when in ("before_d", "before_g", "after_g") for who in ("real", "fake")
+    ]
+    # D is at rest while G is updated: the real ones stay, the generated ones move.
+    assert torch.equal(shot["real_before_g"], shot["real_after_g"])
+    assert not torch.equal(shot["real_before_d"], shot["real_before_g"])
+    assert not torch.equal(shot["fake_before_g"], shot["fake_after_g"])

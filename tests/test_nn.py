@@ -138,3 +138,72 @@ def test_adam_goes_on_from_a_state_dict() -> None:
     train(optimizer, param, grads[10:])
     train(resumed, copy, grads[10:])
     assert torch.equal(param, copy)
+
+
+def rmsprop_by_formula(grads: list, lr: float, epsilon: float, initial: float) -> np.ndarray:
+    """As TensorFlow's RMSPropOptimizer (initial 1) and Keras's RMSprop (initial 0), in float64."""
+    w, square = np.ones(6), np.full(6, initial)
+    for grad in grads:
+        g = grad.double().numpy()
+        square = 0.9 * square + 0.1 * g**2
+        w -= lr * g / np.sqrt(square + epsilon)
+    return w
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+@pytest.mark.parametrize(("epsilon", "initial"), [(1e-10, 1.0), (1e-7, 0.0)])
+def test_rmsprop_is_that_of_tensorflow(scale: float, epsilon: float, initial: float) -> None:
+    """With gradients of 1e-4 the place of epsilon counts, and where the squares start."""
+    param = torch.nn.Parameter(torch.ones(6))
+    optimizer = nn.RMSprop([param], lr=1e-2, epsilon=epsilon, initial=initial)
+    train(optimizer, param, gradients(scale))
+    expected = rmsprop_by_formula(gradients(scale), 1e-2, epsilon, initial)
+    assert param.detach().numpy() == pytest.approx(expected, abs=1e-6)
+    assert float(abs(param.detach() - 1).max()) > 1e-6
+
+
+def test_rmsprop_goes_on_from_a_state_dict() -> None:
+    whole, first, second = (torch.nn.Parameter(torch.ones(6)) for _ in range(3))
+    train(nn.RMSprop([whole], initial=1.0), whole, gradients(1.0))
+    before = nn.RMSprop([first], initial=1.0)
+    train(before, first, gradients(1.0)[:7])
+    after = nn.RMSprop([second], initial=1.0)
+    after.load_state_dict(before.state_dict())
+    second.data.copy_(first.data)
+    train(after, second, gradients(1.0)[7:])
+    assert torch.equal(whole, second)
+
+
+def test_batch_norm_keeps_moving_averages_as_keras_does() -> None:
+    """Momentum is the share kept, the variance the biased one: torch's differs by n / (n - 1)."""
+    x = 3 * torch.randn(5, 2, generator=torch.Generator().manual_seed(0)) + 1
+    layer = nn.BatchNorm(2, momentum=0.8)
+    y = layer(x)
+    variance = x.var(0, correction=0)
+    assert torch.allclose(y, (x - x.mean(0)) / (variance + 1e-3).sqrt(), atol=1e-6)
+    assert torch.allclose(layer.running_mean, 0.2 * x.mean(0), atol=1e-6)
+    assert torch.allclose(layer.running_var, 0.8 + 0.2 * variance, rtol=1e-5)
+    layer.eval()
+    expected = (x - layer.running_mean) / (layer.running_var + 1e-3).sqrt()
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+
+
+def test_batch_norm_learns() -> None:
+    layer = nn.BatchNorm(2)
+    layer(torch.randn(4, 2)).square().sum().backward()
+    assert layer.weight.grad is not None and float(layer.weight.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize("name", list(nn.NORMS))
+def test_mlp_puts_the_norm_after_the_activation(name: str) -> None:
+    kind = type(nn.NORMS[name](3))
+    layers = nn.mlp([2, 3, 3, 1], norm=name, dropout=0.5)
+    kinds = [type(layer) for layer in layers]
+    hidden = [torch.nn.Linear, torch.nn.LeakyReLU, kind, torch.nn.Dropout]
+    assert kinds == [*hidden, *hidden, torch.nn.Linear]
+
+
+def test_mlp_starts_the_first_layer_by_a_law_of_its_own() -> None:
+    layers = nn.mlp([2, 300, 300, 1], first_init=nn.normal(0.02))
+    assert float(layers[0].weight.detach().std()) == pytest.approx(0.02, rel=0.15)
+    assert float(layers[2].weight.detach().std()) == pytest.approx(math.sqrt(1 / 300), rel=0.05)

@@ -1,5 +1,6 @@
 """The training loop: points of the curve, random streams, checkpoints that cannot be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from ganbench import registry
+from ganbench.losses import read_log
 from ganbench.training import Progress, Spec, own_randomness, seed_global, train_seed
 
 
@@ -16,6 +18,45 @@ def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> No
     result = train_seed(spec, 0)
     assert [point.step for point in result.curve] == list(range(5, 46, 5))
     assert all(point.metrics and point.losses for point in result.curve)
+
+
+def test_a_published_system_records_at_its_own_steps(tmp_path: Path) -> None:
+    """mlp_gan on quadratic: losses every 10 steps, samples and features every 1,000."""
+    spec = Spec(task="quadratic", baseline="mlp_gan", steps=1100, folder=tmp_path)
+    result = train_seed(spec, 0)
+    log = read_log(tmp_path / "seed-0/log.jsonl")
+    assert log["step"].tolist() == list(range(10, 1101, 10))
+    whole = [point.losses["d_loss"] for point in result.curve]
+    assert np.mean(log["d_loss"]) == pytest.approx(np.mean(whole), rel=1e-6)
+    for folder, ending in (("samples", "npy"), ("features", "npz")):
+        kept = sorted((tmp_path / "seed-0" / folder).iterdir())
+        expected = [1000, 1100] if folder == "samples" else [1000]
+        assert [path.name for path in kept] == [f"{step:09d}.{ending}" for step in expected]
+    assert np.load(tmp_path / "seed-0/samples/000001000.npy").shape == (256, 2)
+
+
+def test_recording_more_often_does_not_change_training(tmp_path: Path) -> None:
+    few = Spec(task="sine", baseline="mlp_gan", steps=40, folder=tmp_path / "few")
+    many = replace(few, log_every=1, sample_every=3, folder=tmp_path / "many")
+    assert train_seed(few, 0).samples_sha256 == train_seed(many, 0).samples_sha256
+    assert read_log(tmp_path / "many/seed-0/log.jsonl")["step"].tolist() == list(range(1, 41))
+    kept = sorted((tmp_path / "many/seed-0/samples").iterdir())
+    assert [int(path.stem) for path in kept] == [*range(3, 41, 3), 40]
+
+
+def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
+    """mlp_gan on gaussian prints a line an epoch of 250 steps."""
+    told: list[Progress] = []
+    spec = Spec(task="gaussian", baseline="mlp_gan", steps=750, folder=tmp_path)
+    train_seed(spec, 0, report=told.append)
+    lines = [one for one in told if one.line and one.score is None]
+    assert [(one.step, one.epochs) for one in lines] == [
+        (250, (1, 3)),
+        (500, (2, 3)),
+        (750, (3, 3)),
+    ]
+    assert sum(one.line_seconds for one in lines) == pytest.approx(lines[-1].train_seconds)
+    assert "d_accuracy" in lines[0].losses
 
 
 def test_clocks_add_up(tmp_path: Path) -> None:
