@@ -6,12 +6,11 @@ import functools
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganbench import data, metrics
+from ganbench.classifier import scaled
 from ganbench.core import REFERENCE_SEED, Budget, Metric, Task
 
 # 50 epochs of 468 batches: 60,000 images in batches of 128, the rest of an epoch left out.
@@ -49,12 +48,13 @@ def image_task(name: str) -> Task:
 
 def image_metrics(name: str) -> dict[str, Metric]:
     """Metrics in a classifier's features, and in pixels."""
+    training = functools.partial(training_images, name)  # one object: its distances are cached
 
     def features(real: Tensor, fake: Tensor) -> Mapping[str, float]:
         return metrics.image_features(real, fake, name=name)
 
     def memorisation(real: Tensor, fake: Tensor) -> float:
-        return metrics.memorisation(real, fake, training=lambda: training_images(name))
+        return metrics.memorisation(real, fake, training=training)
 
     def mmd(real: Tensor, fake: Tensor) -> float:
         return metrics.mmd(real.flatten(1), fake.flatten(1), widths=kernel_widths(name))
@@ -87,8 +87,3 @@ def test_images(name: str) -> Tensor:
 def kernel_widths(name: str) -> tuple[float, ...]:
     """Widths of the pixel kernel, from the training images."""
     return metrics.kernel_widths(training_images(name)[:1024].flatten(1))
-
-
-def scaled(images: NDArray[np.uint8]) -> Tensor:
-    """Bytes (n, h, w) to float32 (n, 1, h, w) in [-1, 1]."""
-    return (torch.from_numpy(images).float().unsqueeze(1) - 127.5) / 127.5

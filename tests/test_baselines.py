@@ -1,13 +1,15 @@
 """Conformance of every bundled baseline, and what each promises."""
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 
-from ganbench import registry
+from ganbench import nn, registry
 from ganbench.core import GAN, Game
 from ganbench.training import Spec, build, train_seed
 
-SHAPES = ["ring8", "sine", "quadratic", "gaussian"]
+SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist"]
 
 
 @pytest.mark.parametrize("target", SHAPES)
@@ -51,6 +53,11 @@ def sizes(module: torch.nn.Module) -> list[tuple[int, ...]]:
         ("sine", [(64, 64), (512, 64), (64, 512)], [(64, 64), (64, 64), (1, 64)]),
         ("quadratic", [(16, 2), (16, 16), (2, 16)], [(16, 2), (16, 16), (2, 16), (1, 2)]),
         ("gaussian", [(2, 2)], [(5, 2), (3, 5), (2, 3)]),
+        (
+            "mnist",
+            [(256, 100), (512, 256), (1024, 512), (784, 1024)],
+            [(1024, 784), (512, 1024), (256, 512), (1, 256)],
+        ),
     ],
 )
 def test_presets_have_the_published_layers(target, generator, discriminator):
@@ -58,7 +65,33 @@ def test_presets_have_the_published_layers(target, generator, discriminator):
     assert isinstance(game, Game)
     assert sizes(game.generator) == generator
     assert sizes(game.discriminator) == discriminator
-    assert game.reuse_latent
+    assert game.reuse_latent is (target != "mnist")
+
+
+def test_batchnorm_has_the_published_layers():
+    make = registry.load_entry("mlp_gan_batchnorm").make
+    game = make(registry.load_task("mnist"), device="cpu")
+    assert sizes(game.generator) == [(256, 100), (512, 256), (1024, 512), (784, 1024)]
+    assert sizes(game.discriminator) == [(512, 784), (256, 512), (1, 256)]
+    norms = [layer for layer in game.generator.modules() if isinstance(layer, nn.BatchNorm)]
+    assert [len(layer.running_mean) for layer in norms] == [256, 512, 1024]
+    assert [round(layer.momentum, 12) for layer in norms] == [0.2] * 3  # Keras's 0.8
+    assert game.inference_fakes and not game.reuse_latent and len(game.d_losses) == 2
+
+
+def steps_of(baseline: str, target: str) -> list[int]:
+    task = registry.load_task(target)
+    game = registry.load_entry(baseline).make(task, device="cpu")
+    return list(game.recording.sample_steps)
+
+
+def test_published_systems_draw_at_their_own_steps():
+    epochs = [step / 256 - 1 for step in steps_of("mlp_gan", "sine")]
+    assert epochs == [3, 13, 23, 33, 43, 53, 63]  # counted from 0
+    assert steps_of("mlp_gan", "quadratic") == list(range(1000, 100_001, 1000))
+    assert [step / 468 for step in steps_of("mlp_gan", "mnist")] == [1, 20, 40]
+    assert [step / 250 for step in steps_of("mlp_gan", "gaussian")] == list(range(1, 11))
+    assert steps_of("mlp_gan_batchnorm", "mnist") == list(range(50, 23_401, 50))
 
 
 def test_presets_have_the_published_noise():
@@ -106,4 +139,5 @@ def test_oracle_scores_1_and_noise_about_0(target):
 
 
 def ranking_value(task, samples: torch.Tensor) -> float:
-    return float(task.metrics[task.ranking](task.reference, samples))
+    value = task.metrics[task.ranking](task.reference, samples)
+    return float(value[task.ranking] if isinstance(value, Mapping) else value)

@@ -5,7 +5,9 @@
 """
 
 from ganbench.metrics.curves import curve_residual
+from ganbench.metrics.features import class_kl, classifier_score, frechet, image_features, kid
 from ganbench.metrics.kernel import energy, kernel_widths, mmd
+from ganbench.metrics.memorisation import memorisation
 from ganbench.metrics.mixture import mixture_modes
 from ganbench.metrics.moments import covariance_error, mean_error
 from ganbench.metrics.sine import fit_sines, sine_fit
@@ -13,13 +15,19 @@ from ganbench.metrics.sliced import sliced_wasserstein
 from ganbench.metrics.two_sample import discriminator_test
 
 __all__ = [
+    "class_kl",
+    "classifier_score",
     "covariance_error",
     "curve_residual",
     "discriminator_test",
     "energy",
     "fit_sines",
+    "frechet",
+    "image_features",
     "kernel_widths",
+    "kid",
     "mean_error",
+    "memorisation",
     "mixture_modes",
     "mmd",
     "sine_fit",
