@@ -14,8 +14,9 @@ class Schedule:
     """The steps of a run after which something is noted; steps count from 1.
 
     Rows of the log come every `row_every` steps and at the end, points of the curve every
-    `point_every` steps of a round and at its end. Samples are kept after each of `sample_steps` (ascending) and at the end. With
-    `watches`, the step that leads to such a one is trained alone, so that it can be looked into.
+    `point_every` steps of a round and at its end. Samples are kept after each of `sample_steps`
+    (ascending) and at the end. With `watches`, the step that leads to such a one is trained
+    alone, so that it can be looked into.
     """
 
     steps: int

@@ -1,0 +1,5 @@
+"""Keras on PyTorch, chosen before anything imports Keras."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
