@@ -136,7 +136,7 @@ def run(
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     from ganbench import harness, tables
     from ganbench.progress import show_progress
-    from ganbench.training import Spec
+    from ganbench.spec import Spec
 
     specs = [
         Spec(

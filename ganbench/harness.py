@@ -27,7 +27,8 @@ from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.losses import read_log
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
-from ganbench.training import Progress, Report, Spec, Stop, train_seed
+from ganbench.spec import Progress, Report, Spec, Stop
+from ganbench.training import train_seed
 
 
 @dataclass(frozen=True, kw_only=True)

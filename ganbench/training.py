@@ -7,84 +7,28 @@ it, and for small networks a second thread gains nothing.
 from __future__ import annotations
 
 import math
-import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ganbench import checkpoint, machine, registry
-from ganbench.core import GAN, Budget, Game, Recording, Task, stream
+from ganbench.core import Recording, stream
 from ganbench.engine import Trainer
 from ganbench.env import Env
-from ganbench.errors import InputError
+from ganbench.errors import InputError, first_line
 from ganbench.losses import Log, Window, stacked
+from ganbench.randomness import own_randomness
 from ganbench.results import Point, SeedResult, Status, Timing
 from ganbench.samples import sha256_of, write_arrays, write_npy
 from ganbench.schedule import Schedule
+from ganbench.spec import Progress, Report, Spec, Stop, build
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spec:
-    """One entry's run in plain words, so that another process can take it over."""
-
-    task: str
-    baseline: str
-    hparams: Mapping[str, Any] = field(default_factory=dict)
-    budget: str = "full"
-    steps: int | None = None
-    device: str = "cpu"
-    compiled: bool = False
-    resume: bool = False
-    log_every: int | None = None
-    sample_every: int | None = None
-    folder: Path = Path("runs")
-
-    def budget_of(self, task: Task) -> Budget:
-        """The task's budget as asked for."""
-        budget = task.budget.reduced(self.budget)
-        return budget if self.steps is None else budget.with_steps(self.steps)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What is reported at each row of the log, point of the curve and evaluation.
-
-    `label` names the run where several go on at once. `line` says whether this is worth a line
-    where there is no bar, and `line_seconds` are those of training since the last such. `epochs`
-    are how many have passed and how many there will be, where the source counts them.
-    """
-
-    label: str
-    seed: int
-    step: int
-    steps: int
-    train_seconds: float
-    losses: Mapping[str, float]
-    score: float | None = None
-    line: bool = True
-    line_seconds: float = 0.0
-    epochs: tuple[int, int] | None = None
-    note: str = ""
-
-
-Report = Callable[[Progress], None]
-
-
-class Stop(Protocol):
-    """An event that asks the run to stop at the next step."""
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
 
 
 class EndedError(Exception):
@@ -93,50 +37,6 @@ class EndedError(Exception):
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status, self.reason = status, reason
-
-
-def build(entry: registry.Entry, spec: Spec, task: Task, seed: int) -> GAN:
-    """Seed everything, call the entry's `GAN`, and wrap a Game in its trainer."""
-    seed_global(stream(seed, "init"))
-    hparams = entry.check_hparams(spec.hparams)
-    try:
-        made = entry.make(task, device=spec.device, **hparams)
-    except Exception as error:
-        kind = type(error).__name__
-        raise InputError(f"{entry.path.name}: GAN(...) raised {kind}: {_line(error)}") from error
-    if isinstance(made, Game):
-        made = Trainer(made, seed=seed, device=spec.device, compiled=spec.compiled)
-    if not isinstance(made, GAN):
-        kind = type(made).__name__
-        raise InputError(
-            f"{entry.path.name}: GAN(...) must return a ganbench.Game or an object with "
-            f"train_step(real) and sample(n), got {kind}"
-        )
-    return made
-
-
-def seed_global(seed: int) -> None:
-    """Seed torch, NumPy and Python, whichever of them a GAN may draw from."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-@contextmanager
-def own_randomness(gan: GAN, seed: int) -> Iterator[None]:
-    """Draw from an evaluation stream, then put every stream back where training left it."""
-    before = checkpoint.random_state()
-    generators = checkpoint.torch_generators(gan)
-    states = [rng.get_state() for rng in generators]
-    seed_global(seed)
-    for rng in generators:
-        rng.manual_seed(seed)
-    try:
-        yield
-    finally:
-        checkpoint.restore_random(before)
-        for rng, state in zip(generators, states, strict=True):
-            rng.set_state(state)
 
 
 def train_seed(
@@ -253,7 +153,7 @@ class Run:
             log = self.gan.train_step(real)
         except Exception as error:
             kind = type(error).__name__
-            raise EndedError("failed", f"step {step + 1}: {kind}: {_line(error)}") from error
+            raise EndedError("failed", f"step {step + 1}: {kind}: {first_line(error)}") from error
         if log is None:
             return {}
         if not isinstance(log, Mapping):
@@ -299,7 +199,7 @@ class Run:
                 made = self.gan.sample(n)
             except Exception as error:
                 kind = type(error).__name__
-                raise EndedError("failed", f"sample({n}): {kind}: {_line(error)}") from error
+                raise EndedError("failed", f"sample({n}): {kind}: {first_line(error)}") from error
         return self.task.check(made, n, f"sample({n})")
 
     def _note_round(self, samples: Tensor, info: Mapping[str, Any]) -> None:
@@ -460,8 +360,3 @@ class Run:
 
 
 PARTS = ("warmup", "building", "evaluation", "data", "saving")
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else "no message"

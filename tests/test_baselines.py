@@ -7,7 +7,8 @@ import torch
 
 from ganbench import nn, registry
 from ganbench.core import GAN, Game
-from ganbench.training import Spec, build, train_seed
+from ganbench.spec import Spec, build
+from ganbench.training import train_seed
 
 SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist"]
 

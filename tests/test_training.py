@@ -9,7 +9,9 @@ import torch
 
 from ganbench import registry
 from ganbench.losses import read_log
-from ganbench.training import Progress, Spec, own_randomness, seed_global, train_seed
+from ganbench.randomness import own_randomness, seed_global
+from ganbench.spec import Progress, Spec
+from ganbench.training import train_seed
 
 
 def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""What is asked of a run and what it reports; building the GAN that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ganbench import registry
+from ganbench.core import GAN, Budget, Game, Task, stream
+from ganbench.engine import Trainer
+from ganbench.errors import InputError, first_line
+from ganbench.randomness import seed_global
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One entry's run in plain words, so that another process can take it over."""
+
+    task: str
+    baseline: str
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    budget: str = "full"
+    steps: int | None = None
+    device: str = "cpu"
+    compiled: bool = False
+    resume: bool = False
+    log_every: int | None = None
+    sample_every: int | None = None
+    folder: Path = Path("runs")
+
+    def budget_of(self, task: Task) -> Budget:
+        """The task's budget as asked for."""
+        budget = task.budget.reduced(self.budget)
+        return budget if self.steps is None else budget.with_steps(self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What is reported at each row of the log, point of the curve and evaluation.
+
+    `label` names the run where several go on at once. `line` says whether this is worth a line
+    where there is no bar, and `line_seconds` are those of training since the last such. `epochs`
+    are how many have passed and how many there will be, where the source counts them.
+    """
+
+    label: str
+    seed: int
+    step: int
+    steps: int
+    train_seconds: float
+    losses: Mapping[str, float]
+    score: float | None = None
+    line: bool = True
+    line_seconds: float = 0.0
+    epochs: tuple[int, int] | None = None
+    note: str = ""
+
+
+Report = Callable[[Progress], None]
+
+
+class Stop(Protocol):
+    """An event that asks the run to stop at the next step."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+
+
+def build(entry: registry.Entry, spec: Spec, task: Task, seed: int) -> GAN:
+    """Seed everything, call the entry's `GAN`, and wrap a Game in its trainer."""
+    seed_global(stream(seed, "init"))
+    hparams = entry.check_hparams(spec.hparams)
+    try:
+        made = entry.make(task, device=spec.device, **hparams)
+    except Exception as error:
+        kind = type(error).__name__
+        raise InputError(
+            f"{entry.path.name}: GAN(...) raised {kind}: {first_line(error)}"
+        ) from error
+    if isinstance(made, Game):
+        made = Trainer(made, seed=seed, device=spec.device, compiled=spec.compiled)
+    if not isinstance(made, GAN):
+        kind = type(made).__name__
+        raise InputError(
+            f"{entry.path.name}: GAN(...) must return a ganbench.Game or an object with "
+            f"train_step(real) and sample(n), got {kind}"
+        )
+    return made
