@@ -5,14 +5,15 @@ other image tasks get that of `mnist`, the rest plain networks that work in the 
 None for a hyper-parameter means the preset's.
 
 The sources in Keras take cross-entropy of the sigmoid's output, which Keras on TensorFlow computes
-from its logits, as here (`_get_logits` in Keras's TensorFlow backend). Clipped probabilities would
-leave G without a gradient once D is sure: on `sine` it then stays at a loss of 16 for good, which
-the published run does not.
+from its logits, as here (`_get_logits` in Keras's TensorFlow backend). Probabilities clipped at
+1e-7, as Keras has them on its other backends, leave G without a gradient once D is sure: on `sine`
+its loss then stays at 16 for good, which the published run's does not.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -215,39 +216,20 @@ def plain(task: Task, preset: Preset, device: str) -> Game:
     )
 
 
-def g_body(
-    preset: Preset,
-    width: int,
-    *,
-    init: nn.Initializer = nn.glorot_uniform,
-    first_init: nn.Initializer | None = None,
-) -> torch_nn.Sequential:
+def g_body(preset: Preset, width: int, **inits: Any) -> torch_nn.Sequential:
     """The generator's dense layers, from the latent to `width` numbers."""
-    return nn.mlp(
-        [preset.latent_dim, *preset.g_hidden, width],
-        activation=preset.g_activation,
-        norm=preset.norm,
-        init=init,
-        first_init=first_init,
-    )
+    sizes = [preset.latent_dim, *preset.g_hidden, width]
+    return nn.mlp(sizes, activation=preset.g_activation, norm=preset.norm, **inits)
 
 
-def d_body(
-    preset: Preset,
-    width: int,
-    out: int,
-    *,
-    init: nn.Initializer = nn.glorot_uniform,
-    first_init: nn.Initializer | None = None,
-) -> torch_nn.Sequential:
+def d_body(preset: Preset, width: int, out: int, **inits: Any) -> torch_nn.Sequential:
     """The discriminator's dense layers, from `width` numbers to `out`."""
     return nn.mlp(
         [width, *preset.d_hidden, out],
         activation=preset.d_activation,
         norm=preset.norm,
         dropout=preset.dropout,
-        init=init,
-        first_init=first_init,
+        **inits,
     )
 
 

@@ -139,14 +139,14 @@ def resolve_device(device: str) -> str:
 
 def entry_name(base: str, spec: Spec, budget: Budget) -> str:
     """The entry's name on the board: the file's, with whatever is not the default appended."""
-    parts = [base, *(f"{key}={value}" for key, value in sorted(spec.hparams.items()))]
+    parts = [base, *(f"{key}={_plain(value)}" for key, value in sorted(spec.hparams.items()))]
     if budget.name == "custom":
         parts.append(f"{budget.steps}steps")
     elif budget.name != "full":
         parts.append(budget.name)
     parts += ["cuda"] if spec.device != "cpu" else []
     parts += ["compiled"] if spec.compiled else []
-    name = re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts))
+    name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", "-".join(parts))
     if len(name) > 100:
         name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return name
@@ -350,6 +350,11 @@ def read_features(folder: Path) -> list[tuple[int, dict[str, np.ndarray[Any, Any
         with np.load(path, allow_pickle=False) as arrays:
             snapshots.append((int(path.stem), dict(arrays)))
     return snapshots
+
+
+def _plain(value: Any) -> str:
+    """A value as a part of a file's name: `[16, 16]` as 16,16."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _jsonable(value: Any) -> Any:

@@ -71,7 +71,7 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
     view.show(real, view.real)
     made = view.line(axes, "generated", ORANGE, 4)
     _legend(figure, [real, made])
-    title = figure.suptitle("", fontsize=11, y=0.92)
+    title = figure.suptitle("", fontsize=11, y=1 - 0.4 / figure.get_figheight())
     for artist in (made, title):
         artist.set_animated(True)
     canvas.draw()
@@ -94,6 +94,7 @@ class _View:
 
     def __init__(self, task: Task) -> None:
         self.grid = None if task.grid is None else task.grid.numpy().astype(float)
+        self.sizes: dict[Line2D, float] = {}
         self.real = task.reference[:SHOWN_POINTS].numpy()
         x, y, _ = self._lay_out(self.real, far=math.inf)
         self.xlim = limits(x, 0.15 if self.grid is None else 0.0)
@@ -114,12 +115,16 @@ class _View:
         style: dict[str, Any] = {"color": colour, "label": label}
         if self.grid is not None:
             return axes.plot([], [], lw=size / 3, alpha=0.8, **style)[0]
-        return axes.plot([], [], ls="", marker=".", ms=size, mew=0, **style)[0]
+        dots = axes.plot([], [], ls="", marker=".", ms=size, mew=0, **style)[0]
+        self.sizes[dots] = size
+        return dots
 
     def show(self, line: Line2D, samples: Array) -> float:
         """Put samples into `line`; returns the share of values that the axes cannot show."""
         x, y, outside = self._lay_out(samples, far=20.0)
         line.set_data(x, y)
+        if line in self.sizes:  # the fewer the larger, up to double
+            line.set_markersize(self.sizes[line] * min(2.0, (SHOWN_POINTS / len(x)) ** 0.5))
         return outside
 
     def _lay_out(self, samples: Array, far: float) -> tuple[Array, Array, float]:
