@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from ganbench.errors import InputError
 from ganbench.results import write_atomically
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -77,13 +79,26 @@ def _lines(path: Path) -> list[str]:
 
 
 def stacked(logs: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
-    """Each name's values over the steps that reported it, on the CPU in one transfer a name."""
-    names = dict.fromkeys(name for log in logs for name in log)
-    return {
-        name: torch.stack([torch.as_tensor(log[name]).detach() for log in logs if name in log])
-        .double()
-        .flatten()
-        .cpu()
-        .numpy()
-        for name in names
-    }
+    """Each name's values over the steps that reported it; InputError for what is no scalar."""
+    columns: dict[str, list[Any]] = {}
+    for log in logs:
+        for name, value in log.items():
+            columns.setdefault(name, []).append(value)
+    if not columns:
+        return {}
+    flat = [value for column in columns.values() for value in column]
+    if not all(isinstance(value, Tensor) and value.ndim == 0 for value in flat):
+        flat = [_scalar(name, value) for name, column in columns.items() for value in column]
+    # One stack and one transfer: rows of ten steps must not cost more than the steps.
+    values = torch.stack(flat).detach().double().cpu().numpy()
+    ends = np.cumsum([len(column) for column in columns.values()])
+    return dict(zip(columns, np.split(values, ends[:-1]), strict=True))
+
+
+def _scalar(name: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value).detach().cpu().reshape(())
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"train_step must return named scalars, got {name}={value!r:.50}"
+        ) from error

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from ganbench.errors import InputError
 from ganbench.losses import Log, Window, read_log, stacked
 
 
@@ -22,6 +24,16 @@ def test_stacked_takes_tensors_and_numbers() -> None:
     values = stacked([{"a": 1.0, "b": torch.tensor([2.0])}, {"a": torch.tensor(3)}])
     assert values["a"].tolist() == [1, 3]
     assert values["b"].tolist() == [2]
+    only_tensors = [{"a": torch.tensor(1.0), "b": torch.tensor(2)}, {"b": torch.tensor(3)}]
+    values = stacked(only_tensors)
+    assert (values["a"].tolist(), values["b"].tolist()) == ([1], [2, 3])
+    assert stacked([{}, {}]) == {}
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2), "low", None])
+def test_what_is_no_scalar_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match="must return named scalars, got d_loss="):
+        stacked([{"d_loss": value}])
 
 
 def test_rows_come_back_as_columns(tmp_path: Path) -> None:
