@@ -296,6 +296,7 @@ class Run:
         self.row.sums, self.row.counts = state["row"]
         self.block_ms, self.metrics = state["block_ms"], state["metrics"]
         self.samples, self.earlier = state["samples"], state["seconds"]
+        self.told = self._trained()
         return int(state["round"])
 
     def identity(self) -> dict[str, Any]:
