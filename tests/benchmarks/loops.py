@@ -16,7 +16,7 @@ import numpy as np
 
 IMAGES = 60_000
 
-Steps = Callable[[int], None]
+Steps = Callable[[int], dict[str, float]]  # the losses of the last step, or of all
 Draw = Callable[[], np.ndarray]
 
 
@@ -47,10 +47,9 @@ def ganbench_steps(system: str) -> Steps:
     name = "mlp_gan_batchnorm" if system == "mnist_batchnorm" else "mlp_gan"
     trainer = Trainer(registry.load_entry(name).make(task), seed=0)
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> dict[str, float]:
         logs = [trainer.train_step(real) for real in env.deal(steps)]
-        for key in logs[0]:
-            float(torch.stack([log[key] for log in logs]).mean())
+        return {key: float(torch.stack([log[key] for log in logs]).mean()) for key in logs[0]}
 
     return run
 
@@ -73,9 +72,10 @@ def keras_steps(system: str, fakes: str) -> Steps:
     real = keras_batches(system, n, source.discriminator.input_shape[1:], rng)
     noise = noise_draws(system, n, source.latent, rng)
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> dict[str, float]:
         for _ in range(steps):
-            source.train_step(real(), noise)
+            log = source.train_step(real(), noise)
+        return log
 
     return run
 
@@ -128,11 +128,12 @@ def tensorflow1_steps() -> Steps:
     rng = np.random.default_rng(0)
     batch = keras_batches("quadratic", 256, (2,), rng)
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> dict[str, float]:
         for _ in range(steps):
             noise = rng.uniform(-1, 1, (256, 2))
-            session.run([train_d, d_loss], {real: batch(), latent: noise})
-            session.run([train_g, g_loss], {latent: noise})
+            _, of_d = session.run([train_d, d_loss], {real: batch(), latent: noise})
+            _, of_g = session.run([train_g, g_loss], {latent: noise})
+        return {"d_loss": of_d, "g_loss": of_g}
 
     return run
 
@@ -184,7 +185,7 @@ def plain_torch_steps() -> Steps:
     is_fake, is_real = (torch.full((4,), label) for label in (0, 1))
     pool = torch.randn(1000, 2) @ torch.tensor([[1.0, 2.0], [-0.1, 0.5]]) + torch.tensor([1.0, 2.0])
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> dict[str, float]:
         order = torch.cat([torch.randperm(1000) for _ in range(steps // 250 + 1)])
         for which in order.split(4)[:steps]:
             real = pool[which]
@@ -199,5 +200,6 @@ def plain_torch_steps() -> Steps:
             cross_entropy(discriminator(fake), is_real).backward()
             g_adam.step()
             right.item()
+        return {"d_loss": loss.item()}
 
     return run

@@ -34,7 +34,9 @@ def test_loops(side, system, monkeypatch):
     """What the script times, two steps of each."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(loops, "IMAGES", 256)
-    loops.make_steps(side, system)(2)
+    log = loops.make_steps(side, system)(2)
+    assert {"d_loss", "g_loss"} <= log.keys()
+    assert np.isfinite(list(log.values())).all()
 
 
 def test_script():
