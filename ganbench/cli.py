@@ -337,9 +337,10 @@ def parse_settings(settings: tuple[str, ...]) -> list[dict[str, Any]]:
     choices: dict[str, list[Any]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if not equals or not name or not text:
-            raise click.UsageError(f"--set takes NAME=VALUE, got {setting!r}")
-        choices[name] = [parse_value(part) for part in split_values(text)]
+        parts = split_values(text)
+        if not equals or not name or not all(parts):
+            raise click.UsageError(f"--set takes NAME=VALUE or NAME=VALUE,VALUE, got {setting!r}")
+        choices[name] = [parse_value(part) for part in parts]
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 

@@ -277,6 +277,13 @@ def test_settings_of_a_sweep():
     assert parse_settings(()) == [{}]
 
 
+@pytest.mark.parametrize("setting", ["lr", "lr=", "=3", "lr=1e-3,", "lr=,1e-3"])
+def test_a_setting_without_a_value_is_refused(setting):
+    result = invoke("run", "mlp_gan", "--task", "gaussian", "--set", setting)
+    assert result.exit_code == 2
+    assert f"--set takes NAME=VALUE or NAME=VALUE,VALUE, got {setting!r}" in result.stderr
+
+
 def test_the_same_setting_twice_is_refused():
     arguments = ("run", "oracle", "--task", "gaussian", "--steps", "10")
     file = gan_file(PLAIN_GAN)
