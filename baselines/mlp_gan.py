@@ -267,5 +267,4 @@ SYSTEMS: dict[str, tuple[Callable[[Task, Preset, str], Game], Preset]] = {
     "sine": (sine, SINE),
     "quadratic": (quadratic, QUADRATIC),
     "gaussian": (gaussian, GAUSSIAN),
-    "mnist": (images, IMAGES),
 }

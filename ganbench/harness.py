@@ -175,7 +175,8 @@ def train_all(
 ) -> Iterator[tuple[int, SeedResult]]:
     """(place in `work`, result) of each seed as it ends; what a stop finds not begun is left out.
 
-    An InputError, of what breaks the GAN's contract, is raised when all the others are done.
+    An InputError, of what breaks the GAN's contract, is raised at once by a single worker, else
+    when all the others are done.
     """
     stop = stop or threading.Event()
     if min(workers, len(work)) <= 1:

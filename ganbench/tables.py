@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ganbench.results import Result, Summary
+from ganbench.results import Result, SeedResult, Summary
 
 if TYPE_CHECKING:
     from ganbench.harness import Finished
@@ -34,9 +34,8 @@ def print_result(finished: Finished) -> None:
         table.add_row(label, *cells, style=style)
     console.print(table)
     console.print(f"score {_interval(result.summary['score'])}: 1 is real data, 0 a naive sampler")
-    speeds = [s.timing.steps_per_second for s in finished.seeds if s.timing.steps_per_second]
-    if speeds:
-        speed = sum(speeds) / len(speeds)
+    speed = _mean_speed(finished.seeds)
+    if speed is not None:
         console.print(f"{speed:,.0f} steps/s on {result.protocol.device}, one thread a seed")
     console.print(f"result    {finished.path}", soft_wrap=True, highlight=False)
     for picture in finished.pictures:
@@ -53,13 +52,13 @@ def print_sweep(finished: Sequence[Finished]) -> None:
     best = max(finished, key=lambda each: _or_lowest(each.result.summary["score"].iqm))
     for each in finished:
         score, seeds = each.result.summary["score"], each.seeds
-        speeds = [s.timing.steps_per_second for s in seeds if s.timing.steps_per_second]
+        speed = _mean_speed(seeds)
         cells = (
             _interval(score),
             number(score.std),
             number(each.result.summary[first.ranking].iqm),
             f"{sum(seed.status == 'ok' for seed in seeds)}/{len(seeds)}",
-            f"{sum(speeds) / len(speeds):,.0f}" if speeds else "-",
+            "-" if speed is None else f"{speed:,.0f}",
             f"{sum(seed.timing.train_seconds for seed in seeds) / len(seeds):.1f}",
         )
         style = "bold" if _meets(score, best.result.summary["score"]) else None
@@ -131,6 +130,12 @@ def number(value: float | None) -> str:
     if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e5):
         return f"{value:.2e}"
     return f"{value:.4g}"
+
+
+def _mean_speed(seeds: Sequence[SeedResult]) -> float | None:
+    """Steps per second over the seeds that were timed; None if none was."""
+    speeds = [s.timing.steps_per_second for s in seeds if s.timing.steps_per_second]
+    return sum(speeds) / len(speeds) if speeds else None
 
 
 def _or_lowest(value: float | None) -> float:

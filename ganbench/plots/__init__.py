@@ -40,7 +40,7 @@ def save_pictures(
     accuracies (NaN where a row has none), which are drawn instead of the curve's.
     `features[seed]` holds (step, snapshot), see `plots.feature_view`.
     """
-    look: _Look = walls if len(task.shape) == 3 else points
+    look: _Look = walls if task.is_images else points
     recorded = {seed.seed: kept.get(seed.seed) or frames.get(seed.seed, ()) for seed in seeds}
     rounds = {seed: frames.get(seed) or recorded[seed] for seed in recorded}
     shown = next((seed for seed in recorded if recorded[seed]), None)
