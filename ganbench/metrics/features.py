@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ganbench.classifier import features_and_probabilities
+from ganbench.metrics._inputs import checked
+from ganbench.metrics._pairs import mean_between, mean_within
 
 QUANTITIES = {
     "frechet": ("lower", "Frechet distance in a small classifier's features; not Inception FID"),
@@ -17,8 +19,6 @@ QUANTITIES = {
     "classifier_score": ("higher", "exp of the mean KL(p(y|x) || p(y)), from 1 to the classes"),
     "class_kl": ("lower", "KL divergence of the fakes' class shares from the real ones', in nats"),
 }
-
-BLOCK = 512  # rows and columns of one block of the kernel matrix
 
 
 def image_features(real: Tensor, fake: Tensor, *, name: str) -> dict[str, float]:
@@ -44,7 +44,8 @@ def frechet(real: Tensor, fake: Tensor) -> float:
     so only values at equal sizes compare. Other features than Inception's: NOT the FID of
     papers. Formula: Heusel et al. 2017, "GANs trained by a two time-scale update rule", eq. 6.
     """
-    x, y = real.flatten(1).double(), fake.flatten(1).double()
+    real, fake = checked(real, fake)
+    x, y = real.double(), fake.double()
     gap = x.mean(0) - y.mean(0)
     real_covariance, fake_covariance = torch.cov(x.T), torch.cov(y.T)
     # (C1 C2)^(1/2) has the eigenvalues of (A C2 A)^(1/2) with A = C1^(1/2), which is symmetric.
@@ -62,8 +63,10 @@ def kid(real: Tensor, fake: Tensor) -> float:
     is no randomness. Other features than Inception's: NOT the KID of papers. Formula:
     Binkowski et al. 2018, "Demystifying MMD GANs", section 4.
     """
-    x, y = real.flatten(1).double(), fake.flatten(1).double()
-    return _mean_within(x) + _mean_within(y) - 2 * _kernel_sum(x, y) / (len(x) * len(y))
+    real, fake = checked(real, fake)
+    real, fake = real.double(), fake.double()
+    within = mean_within(real, _cubic) + mean_within(fake, _cubic)
+    return within - 2 * mean_between(real, fake, _cubic)
 
 
 def classifier_score(real: Tensor, fake: Tensor) -> float:
@@ -96,16 +99,6 @@ def _class_shares(probabilities: Tensor) -> Tensor:
     return (counts + 1) / (n + classes)
 
 
-def _mean_within(x: Tensor) -> float:
-    """Mean of the kernel over all ordered pairs of different rows."""
-    on_diagonal = (x.square().sum(1) / x.shape[1] + 1).pow(3).sum()
-    return (_kernel_sum(x, x) - float(on_diagonal)) / (len(x) * (len(x) - 1))
-
-
-def _kernel_sum(x: Tensor, y: Tensor) -> float:
-    total = torch.zeros((), dtype=x.dtype, device=x.device)
-    for rows in x.split(BLOCK):
-        for columns in y.split(BLOCK):
-            kernel = (rows @ columns.T).div_(x.shape[1]).add_(1)
-            total += (kernel * kernel).mul_(kernel).sum()
-    return float(total)
+def _cubic(rows: Tensor, columns: Tensor) -> Tensor:
+    base = (rows @ columns.T).div_(rows.shape[1]).add_(1)
+    return (base * base).mul_(base)

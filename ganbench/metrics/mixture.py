@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from ganbench.metrics._inputs import checked
+
 QUANTITIES = {
     "modes": ("higher", "modes with at least one sample within 3 sigma"),
     "modes_10pct": ("higher", "modes with at least a tenth of their due share within 3 sigma"),
@@ -23,6 +25,7 @@ def mixture_modes(real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float) 
     `reverse_kl` is sum p log(K p) over the high-quality counts (log K if there are none).
     Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN). `real` is not looked at.
     """
+    _, fake = checked(real, fake)
     modes, n = len(centers), len(fake)
     distance, nearest = torch.cdist(fake.double(), centers.to(fake).double()).min(dim=1)
     good = distance <= 3 * sigma

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganbench.metrics._inputs import checked
+
 QUANTITIES = {
     "mean_error": ("lower", "distance of the mean to the true one, in true standard deviations"),
     "covariance_error": ("lower", "Frobenius distance to the true covariance, relative"),
@@ -18,6 +20,7 @@ def mean_error(real: Tensor, fake: Tensor, *, mean: Tensor, covariance: Tensor) 
 
     `real` is not looked at: the exact moments are known.
     """
+    _, fake = checked(real, fake)
     gap = fake.double().mean(0) - mean.to(fake.device)
     return float(gap.norm() / covariance.trace().sqrt())
 
@@ -31,6 +34,7 @@ def covariance_error(
     axis v the error is |v'Cv - s| / s with s the true variance. A weak discriminator misses what
     lies along the narrow axis. `mean` and `covariance` are exact; `real` is not looked at.
     """
+    _, fake = checked(real, fake)
     truth = covariance.to(fake.device)
     estimate = torch.cov(fake.double().T)
     variances, axes = torch.linalg.eigh(truth)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganbench.metrics._inputs import checked
+
 QUANTITIES = {
     "sliced_wasserstein": ("lower", "2-Wasserstein distance, root mean square over directions"),
 }
@@ -19,6 +21,7 @@ def sliced_wasserstein(
     functions are read at the larger sample's levels. Not zero for two samples of one law: see
     the floor. Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters", JMIV 51.
     """
+    real, fake = checked(real, fake)
     rng = torch.Generator().manual_seed(seed)
     axes = torch.randn(real.shape[1], directions, generator=rng).to(real)
     axes /= axes.norm(dim=0)
