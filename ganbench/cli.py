@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from types import FrameType
@@ -59,6 +60,13 @@ leaderboard_option = click.option(
     show_default=True,
     help="Folder of the results.",
 )
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for pictures, samples and checkpoints.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -104,13 +112,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
     help="Draw samples every N steps.  [default: as the published system does]",
 )
 @leaderboard_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder for pictures, samples and checkpoints.",
-)
+@out_option
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -240,6 +242,62 @@ def evaluate(samples: Path, task: str, as_json: bool) -> None:
         click.echo(json.dumps(document, allow_nan=False))
     else:
         tables.print_evaluation(document)
+
+
+@main.command()
+@click.argument("metric", required=False)
+@click.option("--task", help="A task's name, or the path of a task file.")
+@click.option(
+    "--size",
+    type=click.IntRange(128),
+    default=1024,
+    show_default=True,
+    help="Samples of each side.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(20),
+    default=500,
+    show_default=True,
+    help="Pairs of equal laws for the two-sample test's false positives.",
+)
+@out_option
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress.")
+def audit(
+    metric: str | None,
+    task: str | None,
+    size: int,
+    draws: int,
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Try whether METRIC, or all of them, keep what they promise on samples spoilt on purpose."""
+    from ganbench import audit as audits
+    from ganbench import tables
+
+    findings = []
+    for name in [task] if task else audits.tasks_for(metric):
+        found, pictures = audits.audit_task(
+            name,
+            only=metric,
+            size=size,
+            draws=draws,
+            folder=out / "audit",
+            report=None if quiet or as_json else lambda line: click.echo(line, err=True),
+        )
+        findings += found
+        if not as_json:
+            tables.print_audit(name, found)
+            for picture in pictures:
+                click.echo(f"picture   {picture}")
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    broken = sum(not finding.kept for finding in findings)
+    click.echo(f"{len(findings)} promises tried, {broken} broken", err=True)
+    if broken:
+        sys.exit(1)
 
 
 @main.group("leaderboard")

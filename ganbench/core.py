@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from ganbench.errors import InputError
 
 Direction = Literal["lower", "higher"]
 Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
+Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
 Sampler = Callable[[int, torch.Generator], Tensor]
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -129,9 +130,12 @@ class Task:
     A task of collected data has a `training_set` instead, dealt in the same ways, and a `held_out`
     set as its reference; both are called when they are first needed.
     The first of `metrics` ranks. `mean` (d,), `covariance` (d, d), `modes` and `log_density`
-    ((n, d) -> (n,)) are true facts about the target, where they exist. An episode terminates at
-    score `threshold`. `grid` holds the abscissae of a task whose samples are curves. Samples of
-    shape (channels, height, width) are images with values in [-1, 1].
+    ((n, d) -> (n,)) are true facts about the target, where they exist; `exact_moments` returns
+    the first two where it takes a data set to know them, and is called when they are first
+    needed. `label` says which mode or class each sample belongs to ((n, *shape) -> (n,), from 0).
+    An episode terminates at score `threshold`. `grid` holds the abscissae of a task whose
+    samples are curves. Samples of shape (channels, height, width) are images with values in
+    [-1, 1].
     """
 
     name: str
@@ -142,11 +146,13 @@ class Task:
     budget: Budget
     mean: Tensor | None = None
     covariance: Tensor | None = None
+    exact_moments: Callable[[], tuple[Tensor, Tensor]] | None = None
     pool: int | None = None
     training_set: Callable[[], Tensor] | None = None
     held_out: Callable[[], Tensor] | None = None
     shuffle: bool = False
     modes: Modes | None = None
+    label: Callable[[Tensor], Tensor] | None = None
     log_density: Callable[[Tensor], Tensor] | None = None
     threshold: float = 0.98
     grid: Tensor | None = None
@@ -165,6 +171,8 @@ class Task:
         """Mean (d,) and covariance (d, d) in float64: the exact ones, else the training set's."""
         if self.mean is not None and self.covariance is not None:
             return self.mean, self.covariance
+        if self.exact_moments is not None:
+            return self.exact_moments()
         if self.training_set is None:
             raise InputError(f"task {self.name!r} has neither exact moments nor a training set")
         flat = self.training_set().flatten(1).double()
@@ -206,10 +214,21 @@ class Task:
     def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Every metric of the task between two sample tensors of shape (n, *shape)."""
         values: dict[str, float] = {}
-        for name, metric in self.metrics.items():
-            value = metric(real, fake)
-            values.update(value if isinstance(value, Mapping) else {name: float(value)})
+        for measure in self.measures():
+            values.update(measure(real, fake))
         return values
+
+    def measures(self) -> Iterator[Measure]:
+        """Each of `metrics` as a function that names the quantities it returns."""
+        for name, metric in self.metrics.items():
+
+            def measure(
+                real: Tensor, fake: Tensor, name: str = name, metric: Metric = metric
+            ) -> Mapping[str, float]:
+                value = metric(real, fake)
+                return value if isinstance(value, Mapping) else {name: float(value)}
+
+            yield measure
 
     def score(self, values: Mapping[str, float]) -> float:
         """The ranking metric between ceiling (0) and floor (1)."""

@@ -6,7 +6,9 @@ import functools
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganbench import data, metrics
@@ -59,15 +61,17 @@ def image_metrics(name: str) -> dict[str, Metric]:
     def mmd(real: Tensor, fake: Tensor) -> float:
         return metrics.mmd(real.flatten(1), fake.flatten(1), widths=kernel_widths(name))
 
-    def two_sample(real: Tensor, fake: Tensor) -> Mapping[str, float]:
-        return metrics.discriminator_test(real.flatten(1), fake.flatten(1))
-
     return {
         "frechet": features,
         "memorisation": memorisation,
         "mmd": mmd,
         "discriminator_accuracy": two_sample,
     }
+
+
+def two_sample(real: Tensor, fake: Tensor) -> Mapping[str, float]:
+    """The classifier two-sample test on the pixels of images (n, channels, 28, 28)."""
+    return metrics.discriminator_test(real.flatten(1), fake.flatten(1))
 
 
 @functools.cache
@@ -81,6 +85,13 @@ def test_images(name: str) -> Tensor:
     """All test images, (10000, 1, 28, 28), shuffled: their first half is easier than the second."""
     order = torch.randperm(10_000, generator=torch.Generator().manual_seed(REFERENCE_SEED))
     return scaled(data.load(name).test_images)[order]
+
+
+@functools.cache
+def all_images(name: str) -> NDArray[np.uint8]:
+    """Training and test images together, (70000, 28, 28), as bytes."""
+    images = data.load(name)
+    return np.concatenate([images.train_images, images.test_images])
 
 
 @functools.cache

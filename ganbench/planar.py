@@ -28,7 +28,7 @@ def covariance_metrics(mean: Tensor, covariance: Tensor) -> dict[str, Metric]:
 def distance_metrics(
     sample: Sampler, covariance: Tensor, *, finest: float | None = None
 ) -> dict[str, Metric]:
-    """The metrics of any task: MMD, energy, sliced Wasserstein and the two-sample test.
+    """The metrics of any task: distances, precision and recall, and the two-sample test.
 
     All see the data divided by each coordinate's true standard deviation, so that a wide
     coordinate cannot hide a narrow one. `finest` is the smallest scale that matters, unscaled.
@@ -47,7 +47,9 @@ def distance_metrics(
     return {
         "mmd": scaled(partial(metrics.mmd, widths=widths)),
         "energy": scaled(metrics.energy),
+        "wasserstein": scaled(metrics.wasserstein),
         "sliced_wasserstein": scaled(metrics.sliced_wasserstein),
+        "precision": scaled(metrics.precision_recall),
         "discriminator_accuracy": scaled(metrics.discriminator_test),
     }
 
@@ -60,6 +62,7 @@ def planar_task(
     covariance: Tensor,
     more: Mapping[str, Metric] | None = None,
     modes: Modes | None = None,
+    label: Callable[[Tensor], Tensor] | None = None,
     log_density: Callable[[Tensor], Tensor] | None = None,
     budget: Budget = BUDGET,
     pool: int | None = None,
@@ -81,6 +84,7 @@ def planar_task(
         mean=mean,
         covariance=covariance,
         modes=modes,
+        label=label,
         log_density=log_density,
         pool=pool,
         shuffle=shuffle,
@@ -111,6 +115,7 @@ def mixture_task(name: str, centers: Tensor, sigma: float) -> Task:
         covariance=spread,
         more={"modes": counts},
         modes=Modes(centers=centers, sigma=sigma),
+        label=lambda points: torch.cdist(points, centers.to(points.device)).argmin(1),
         log_density=log_density,
     )
 
@@ -135,6 +140,11 @@ def curve_task(
         which = torch.randint(len(curves), (1, n), generator=rng, device=rng.device)
         return torch.stack([x, y.gather(0, which)[0]], 1)
 
+    def label(points: Tensor) -> Tensor:
+        """Which eighth of the curve, along x."""
+        low, high = X_RANGE
+        return ((points[:, 0] - low) / (high - low) * 8).long().clamp(0, 7)
+
     residual = partial(metrics.curve_residual, curves=curves, x_range=X_RANGE)
     var_x = 100**2 / 12
     covariance = [[var_x, mean_xy], [mean_xy, mean_y2 - mean_y**2]]
@@ -144,6 +154,7 @@ def curve_task(
         mean=torch.tensor([0.0, mean_y], dtype=torch.float64),
         covariance=torch.tensor(covariance, dtype=torch.float64),
         more={"curve_residual": residual},
+        label=label,
         budget=budget,
     )
 

@@ -287,6 +287,12 @@ def _literal(tree: ast.Module, name: str) -> dict[str, Any]:
     return {}
 
 
+def promises() -> dict[str, tuple[str, ...]]:
+    """What each quantity of the bundled metrics promises, in the words of `ganbench.audit`."""
+    trees = [ast.parse((folder("metrics") / f"{f}.py").read_text()) for f in names("metrics")]
+    return {name: words for tree in trees for name, words in _literal(tree, "PROMISES").items()}
+
+
 def directions() -> dict[str, str]:
     """Which way each quantity of the bundled metrics is better."""
     return {row.name: row.details["better"] for row in _metric_listing()}

@@ -13,6 +13,7 @@ from rich.table import Table
 from ganbench.results import Result, SeedResult, Summary
 
 if TYPE_CHECKING:
+    from ganbench.audit import Finding
     from ganbench.harness import Finished
 
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -81,6 +82,19 @@ def print_evaluation(document: Mapping[str, Any]) -> None:
         table.add_row(f"{name} {ARROWS[m['direction']]}", *cells)
     console.print(table)
     console.print(f"score {document['score']:.3f}: 1 is real data, 0 a naive sampler")
+
+
+def print_audit(task: str, findings: Sequence[Finding]) -> None:
+    """Every promise of the metrics on one task, whether it was kept, and what was seen."""
+    table = _table(f"audit on {task}", "metric", "promise", "kept", "seen")
+    table.columns[-1].justify = "left"
+    before = None
+    for finding in findings:
+        name = finding.quantity if finding.quantity != before else ""
+        before = finding.quantity
+        cells = (finding.promise, "yes" if finding.kept else "NO", finding.seen)
+        table.add_row(name, *cells, style=None if finding.kept else "bold red")
+    _console().print(table)
 
 
 def print_board(results: Sequence[Result]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 import ganbench.gym  # registers
 from ganbench import registry
+from ganbench.core import Task
 from ganbench.env import Env
 
 
@@ -41,13 +43,22 @@ def test_no_id_is_left_over() -> None:
 
 
 def test_checker_of_gymnasium(task_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of every task, with an evaluation that costs nothing; the next test has a real one."""
+    """Of every task, with an evaluation that costs nothing; the next test has a real one.
+
+    Of few samples, for the checker draws, copies and compares actions of full size.
+    """
+    load_task = registry.load_task
+
+    def load_small(name: str) -> Task:
+        task = load_task(name)
+        return replace(task, budget=replace(task.budget, evaluation_size=256))
 
     def evaluate(env: Env, samples: Any) -> dict[str, float]:
         env.task.check(samples, env.budget.evaluation_size, "sample")
         return {name: bound.ceiling for name, bound in env.task.bounds.items()}
 
     monkeypatch.setattr(Env, "evaluate", evaluate)
+    monkeypatch.setattr(registry, "load_task", load_small)
     check_without_a_warning(made(title(task_name)))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.datasets import make_swiss_roll
 from torch import Tensor
 
@@ -22,8 +24,9 @@ Z = 5.5  # standard errors; a sine task compares 2,080 covariances at once
 MODES = {"ring8": 8, "grid25": 25, "ring8_wide": 8}
 # Shares and counts of samples on this side of a line: one sample may change sides.
 COUNTED = ("high_quality", "sine_fitted", "curve_x_ks", "sine_b_ks", "sine_c_ks")
-IMAGES = ["fashion_mnist", "mnist"]
-EXACT = [name for name in registry.names("tasks") if name not in IMAGES]
+IMAGES = ["fashion_mnist", "mnist"]  # collected
+STACKED = "stacked_mnist"  # drawn from collected ones: as wide as exact, with tests of its own
+EXACT = [name for name in registry.names("tasks") if name not in (*IMAGES, STACKED)]
 
 
 @functools.cache
@@ -144,6 +147,59 @@ def test_moments_of_images_are_the_training_set_s(name: str) -> None:
     flat = task.training_set().flatten(1)
     assert torch.allclose(mean.float(), flat.mean(0), atol=1e-4)
     assert torch.allclose(covariance.diagonal().float(), flat.var(0), atol=1e-4)
+
+
+@functools.cache
+def labelled_digits() -> dict[bytes, tuple[int, int]]:
+    """Each of the 70,000 images of digits with its place, training images first, and its label."""
+    mnist = data.load("mnist")
+    images = np.concatenate([mnist.train_images, mnist.test_images])
+    labels = np.concatenate([mnist.train_labels, mnist.test_labels])
+    return {image.tobytes(): (i, int(labels[i])) for i, image in enumerate(images)}
+
+
+def test_channels_of_stacked_images_are_digits_drawn_evenly_and_apart() -> None:
+    task = registry.load_task(STACKED)
+    pixels = (task.reference * 127.5 + 127.5).round().to(torch.uint8)
+    known = labelled_digits()
+    found = np.array([known[bytes(row)] for row in pixels.view(-1, 784).numpy()]).reshape(-1, 3, 2)
+    assert len(found) == task.budget.evaluation_size == 26_000
+    # Of the 70,000 places 67.2 % are due among 78,000 draws; a few images are there twice.
+    assert len(np.unique(found[..., 0])) / 70_000 == pytest.approx(1 - math.exp(-78 / 70), abs=0.01)
+    assert (found[..., 0] >= 60_000).mean() == pytest.approx(
+        1 / 7, abs=Z * 0.35 / math.sqrt(78_000)
+    )
+    triples = np.ravel_multi_index(tuple(found[..., 1].T), (10, 10, 10))
+    share = np.bincount([label for _, label in known.values()]) / len(known)
+    due = np.multiply.outer(np.multiply.outer(share, share), share).ravel() * len(found)
+    counts = np.bincount(triples, minlength=1_000)
+    assert stats.chisquare(counts, due).pvalue > 0.001
+
+
+def test_stacked_batches_are_fresh_and_in_their_own_units() -> None:
+    task = registry.load_task(STACKED)
+    assert task.is_images and task.draw_pool(3) is None
+    env = Env(task, budget=task.budget.reduced("smoke"))
+    real, _ = env.reset(seed=3)
+    assert torch.equal(real.flatten(0, 1), task.sample(3_200, generator(3, "data", 0)))
+    assert torch.equal(task.center, torch.zeros(2352)) and torch.equal(task.scale, torch.ones(2352))
+
+
+def test_moments_of_stacked_images_are_exact() -> None:
+    task = registry.load_task(STACKED)
+    mean, covariance = task.moments
+    assert mean.dtype == covariance.dtype == torch.float64
+    blocks = covariance.view(3, 784, 3, 784)
+    for i, j in product(range(3), range(3)):
+        expected = blocks[0, :, 0] if i == j else torch.zeros(784, 784)
+        assert torch.equal(blocks[i, :, j], expected.double())
+    rng, n = torch.Generator().manual_seed(0), len(task.reference)
+    directions = torch.randn(2352, 50, generator=rng)
+    projected = (task.reference.flatten(1) @ directions).double() - mean @ directions.double()
+    variance = (directions.double() * (covariance @ directions.double())).sum(0)
+    assert (projected.mean(0).abs() < Z * (variance / n).sqrt()).all()
+    error = projected.square().std(0) / math.sqrt(n)
+    assert ((projected.square().mean(0) - variance).abs() < Z * error).all()
 
 
 @pytest.mark.parametrize("name", with_density())

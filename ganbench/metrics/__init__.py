@@ -10,8 +10,10 @@ from ganbench.metrics.kernel import energy, kernel_widths, mmd
 from ganbench.metrics.memorisation import memorisation
 from ganbench.metrics.mixture import mixture_modes
 from ganbench.metrics.moments import covariance_error, mean_error
+from ganbench.metrics.neighbours import precision_recall
 from ganbench.metrics.sine import fit_sines, sine_fit
-from ganbench.metrics.sliced import sliced_wasserstein
+from ganbench.metrics.stacked import stacked_counts, stacked_images
+from ganbench.metrics.transport import sliced_wasserstein, wasserstein
 from ganbench.metrics.two_sample import discriminator_test
 
 __all__ = [
@@ -30,6 +32,10 @@ __all__ = [
     "memorisation",
     "mixture_modes",
     "mmd",
+    "precision_recall",
     "sine_fit",
     "sliced_wasserstein",
+    "stacked_counts",
+    "stacked_images",
+    "wasserstein",
 ]

@@ -38,3 +38,14 @@ def _rows(name: str, samples: Tensor, fewest: int) -> Tensor:
         raise InputError(f"{name} holds NaN or Inf")
     rows = samples.detach().flatten(1)
     return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+
+
+def thinned(samples: Tensor, count: int) -> Tensor:
+    """`count` rows of `samples` (n, d), the same random choice every time; all of fewer.
+
+    Not the first ones: a file may hold its samples in some order.
+    """
+    if len(samples) <= count:
+        return samples
+    chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))[:count]
+    return samples[chosen.to(samples.device)]

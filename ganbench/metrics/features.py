@@ -6,12 +6,17 @@ compared with each other but with no published FID, KID or inception score.
 
 from __future__ import annotations
 
+from collections.abc import Callable, MutableMapping
+
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ganbench.classifier import features_and_probabilities
+from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
 from ganbench.metrics._pairs import mean_between, mean_within
+from ganbench.metrics.moments import mean_and_covariance
 
 QUANTITIES = {
     "frechet": ("lower", "Frechet distance in a small classifier's features; not Inception FID"),
@@ -19,14 +24,26 @@ QUANTITIES = {
     "classifier_score": ("higher", "exp of the mean KL(p(y|x) || p(y)), from 1 to the classes"),
     "class_kl": ("lower", "KL divergence of the fakes' class shares from the real ones', in nats"),
 }
+PROMISES = {
+    "frechet": ("noise", "drop", "collapse", "dispersal", "order", "symmetry", "consistent"),
+    "kid": ("noise", "drop", "collapse", "dispersal", "order", "symmetry", "unbiased"),
+    "classifier_score": ("drop", "collapse", "dispersal", "order"),
+    "class_kl": ("drop", "collapse", "order", "consistent"),
+}
+
+Classified = tuple[Tensor, Tensor]
+Classify = Callable[[Tensor, str], Classified]
+State = tuple[Classify, str, int, float]
 
 
 def image_features(real: Tensor, fake: Tensor, *, name: str) -> dict[str, float]:
     """The four quantities of this file for images (n, 784) or (n, 1, 28, 28) in [-1, 1].
 
-    `name` is the classifier's data set: mnist or fashion_mnist. Each side is classified once.
+    `name` is the classifier's data set: mnist or fashion_mnist. Each side is classified once, and
+    a tensor that comes again as `real`, unchanged, not anew.
     """
-    real_features, real_probabilities = features_and_probabilities(real, name)
+    checked(real, fake)
+    real_features, real_probabilities = classified_once(features_and_probabilities, real, name)
     fake_features, fake_probabilities = features_and_probabilities(fake, name)
     return {
         "frechet": frechet(real_features, fake_features),
@@ -34,6 +51,26 @@ def image_features(real: Tensor, fake: Tensor, *, name: str) -> dict[str, float]
         "classifier_score": classifier_score(real_probabilities, fake_probabilities),
         "class_kl": class_kl(real_probabilities, fake_probabilities),
     }
+
+
+# What was made of a tensor that is still in use: far smaller than it, and gone when it is.
+_classified: MutableMapping[Tensor, tuple[State, Classified]] = WeakIdKeyDictionary()
+
+
+def classified_once(classify: Classify, real: Tensor, name: str) -> Classified:
+    """`classify(real, name)`, kept for as long as that very tensor lives and is not changed.
+
+    An evaluation brings the same reference as the one before, whose features take as long as the
+    fakes'. The result is shared: do not change it.
+    """
+    if real.is_inference():  # it counts no changes
+        return classify(real, name)
+    # The sum tells of changes that torch does not count: through NumPy, or through `.data`.
+    state = (classify, name, real._version, float(real.sum()))
+    kept = _classified.get(real)
+    if kept is None or kept[0] != state:
+        kept = _classified[real] = state, classify(real, name)
+    return kept[1]
 
 
 def frechet(real: Tensor, fake: Tensor) -> float:
@@ -44,10 +81,10 @@ def frechet(real: Tensor, fake: Tensor) -> float:
     so only values at equal sizes compare. Other features than Inception's: NOT the FID of
     papers. Formula: Heusel et al. 2017, "GANs trained by a two time-scale update rule", eq. 6.
     """
-    real, fake = checked(real, fake)
-    x, y = real.double(), fake.double()
-    gap = x.mean(0) - y.mean(0)
-    real_covariance, fake_covariance = torch.cov(x.T), torch.cov(y.T)
+    (real_mean, real_covariance), (fake_mean, fake_covariance) = map(
+        mean_and_covariance, checked(real, fake)
+    )
+    gap = real_mean - fake_mean
     # (C1 C2)^(1/2) has the eigenvalues of (A C2 A)^(1/2) with A = C1^(1/2), which is symmetric.
     variances, axes = torch.linalg.eigh(real_covariance)
     root = axes * variances.clamp(min=0).sqrt() @ axes.T
@@ -77,7 +114,7 @@ def classifier_score(real: Tensor, fake: Tensor) -> float:
     at: one perfect image a class scores K. Salimans et al. 2016, "Improved techniques for
     training GANs", section 4.
     """
-    p = fake.double()
+    p = _probabilities(real, fake)[1].double()
     divergence = torch.xlogy(p, p).sum(1) - torch.xlogy(p, p.mean(0)).sum(1)
     return float(divergence.mean().exp())
 
@@ -89,8 +126,16 @@ def class_kl(real: Tensor, fake: Tensor) -> float:
     (count + 1) / (n + K), so a class that one side lacks costs much but not infinity. As
     `reverse_kl` does, it punishes most what is made too often.
     """
-    p, q = _class_shares(real), _class_shares(fake)
+    p, q = map(_class_shares, _probabilities(real, fake))
     return float((q * (q / p).log()).sum())
+
+
+def _probabilities(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    real, fake = checked(real, fake, fewest=1)
+    for side in (real, fake):
+        if bool((side < 0).any() | ((side.sum(1) - 1).abs() > 1e-3).any()):
+            raise InputError("class probabilities must not be negative and sum to 1 in each row")
+    return real, fake
 
 
 def _class_shares(probabilities: Tensor) -> Tensor:

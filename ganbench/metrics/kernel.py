@@ -15,6 +15,32 @@ QUANTITIES = {
     "mmd": ("lower", "unbiased squared maximum mean discrepancy, Gaussian kernels of fixed widths"),
     "energy": ("lower", "energy distance, unbiased"),
 }
+PROMISES = {
+    "mmd": (
+        "shift",
+        "noise",
+        "drop",
+        "collapse",
+        "dispersal",
+        "order",
+        "symmetry",
+        "translation",
+        "rotation",
+        "unbiased",
+    ),
+    "energy": (
+        "shift",
+        "noise",
+        "drop",
+        "collapse",
+        "dispersal",
+        "order",
+        "symmetry",
+        "translation",
+        "rotation",
+        "unbiased",
+    ),
+}
 
 
 def mmd(real: Tensor, fake: Tensor, *, widths: Sequence[float]) -> float:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ganbench.metrics._inputs import checked, thinned
+
 QUANTITIES = {
     "memorisation": (
         "lower",
         "chance that a fake is nearer to the training set than held-out data; 0.5 is ideal",
     ),
 }
+PROMISES = {"memorisation": ("copies",)}
 
 LIMIT = 1000  # samples of each side; the standard error of equal laws is then 0.013
 BLOCK = 2000  # training samples at a time
@@ -27,13 +30,13 @@ def memorisation(real: Tensor, fake: Tensor, *, training: Training) -> float:
 
     0.5 is ideal: fakes lie as near to the training set as held-out `real` does; 1 means copies of
     it, 0 that all fakes lie farther away than any real sample. It is the Mann-Whitney statistic
-    U / (n m) of the first 1,000 of each side, in the Euclidean distance of the samples as given,
+    U / (n m) of 1,000 of each side, in the Euclidean distance of the samples as given,
     flattened. `training` returns the samples (N, ...) that the GAN may learn from, the same on
     every call; none of `real` may be among them. Pass one object, not a new lambda each time: the
     distances of `real` are kept for it. The statistic is that of Meehan et al. 2020, "A
     non-parametric test to detect data-copying in generative models", in one cell.
     """
-    real, fake = (side[:LIMIT].detach().float().flatten(1) for side in (real, fake))
+    real, fake = (thinned(side, LIMIT).float() for side in checked(real, fake, fewest=1))
     held_out = _held_out_distances(real.cpu().numpy().tobytes(), real.shape[1], training)
     gaps = held_out[:, None] - nearest_distances(fake, training()).cpu()
     return float((1 + gaps.sign().mean()) / 2)

@@ -15,6 +15,12 @@ QUANTITIES = {
     "high_quality": ("higher", "share of samples within 3 sigma of a mode; 0.98889 if perfect"),
     "reverse_kl": ("lower", "KL divergence of the counts over modes from uniform, in nats"),
 }
+PROMISES = {
+    "modes": ("drop", "coverage", "order"),
+    "modes_10pct": ("shift", "noise", "drop", "coverage", "order"),
+    "high_quality": ("shift", "noise", "fidelity", "order", "unbiased"),
+    "reverse_kl": ("drop", "coverage", "order", "consistent"),
+}
 
 
 def mixture_modes(real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float) -> dict[str, float]:

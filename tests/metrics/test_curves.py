@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
+from ganbench.errors import InputError
 from ganbench.metrics import curve_residual, curves
 
 X_RANGE = (-50.0, 50.0)
@@ -66,10 +69,40 @@ def test_against_numpy_and_scipy() -> None:
     spread = real.double().numpy()[:, 1].std(ddof=1)
     assert values["curve_residual"] == pytest.approx(gap / spread)
     ks = stats.kstest(x, "uniform", args=(-50, 100)).statistic
-    assert values["curve_x_ks"] == pytest.approx(ks)
+    assert values["curve_x_ks"] == ks
 
 
 def test_quantities_are_what_is_returned() -> None:
     real = on_the_curve(9)
     values = curve_residual(real, real, curves=[square], x_range=X_RANGE)
     assert values.keys() == curves.QUANTITIES.keys()
+
+
+@pytest.mark.parametrize(
+    ("fake", "complaint"),
+    [
+        (torch.full((3, 2), math.nan), "fake holds NaN or Inf"),
+        (torch.full((3, 2), -math.inf), "fake holds NaN or Inf"),
+        (torch.zeros(3, 2, dtype=torch.uint8), "fake must hold floating-point numbers"),
+        (torch.zeros(2), "fake must have shape"),
+        (torch.zeros(1, 2), "fake must have at least 2 rows, got 1"),
+        (torch.zeros(3, 3), "equally wide, got 2 and 3"),
+    ],
+)
+def test_refuses(fake: Tensor, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        curve_residual(on_the_curve(9), fake, curves=[square], x_range=X_RANGE)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_refuses_what_is_no_point(width: int) -> None:
+    points = torch.zeros(5, width)
+    with pytest.raises(InputError, match=rf"points \(x, y\), got {width} numbers in a row"):
+        curve_residual(points, points, curves=[square], x_range=X_RANGE)
+
+
+def test_refuses_real_y_without_spread() -> None:
+    fake = on_the_curve(9)
+    real = fake * torch.tensor([1.0, 0.0]) + torch.tensor([0.0, 0.1])
+    with pytest.raises(InputError, match=r"all y of real are 0\.1"):
+        curve_residual(real, fake, curves=[square], x_range=X_RANGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from ganbench.metrics import (
     image_features,
     kid,
 )
+from ganbench.metrics.features import classified_once
 
 SIZES = [(511, 513), (600, 300), (1100, 40), (3, 2)]  # around the blocks of 512
 
@@ -185,6 +187,77 @@ def test_images_of_equal_laws_are_nearer_than_noise(digits: Callable[[int], Tens
     same = image_features(real, real, name="mnist")
     assert same["frechet"] == pytest.approx(0, abs=1e-6 * noise["frechet"])
     assert same["class_kl"] == 0
+
+
+class Counted:
+    """A classifier that counts what it is asked."""
+
+    calls = 0
+
+    def __call__(self, images: Tensor, name: str) -> tuple[Tensor, Tensor]:
+        self.calls += 1
+        return images.double(), torch.full((1,), len(name))
+
+
+def test_the_same_real_sample_is_classified_once() -> None:
+    classify, real = Counted(), normal(50, 3, 0)
+    first = classified_once(classify, real, "mnist")
+    again = classified_once(classify, real, "mnist")
+    assert classify.calls == 1
+    assert first[0] is again[0] and torch.equal(first[0], real.double())
+
+
+def change_in_place(real: Tensor) -> None:
+    real[0] += 1
+
+
+def change_through_numpy(real: Tensor) -> None:
+    real.numpy()[7, 1] = 0.5
+
+
+def change_data(real: Tensor) -> None:
+    real.data.mul_(2)
+
+
+@pytest.mark.parametrize("change", [change_in_place, change_through_numpy, change_data])
+def test_changed_real_sample_is_classified_anew(change: Callable[[Tensor], None]) -> None:
+    classify, real = Counted(), normal(50, 3, 0)
+    classified_once(classify, real, "mnist")
+    change(real)
+    assert torch.equal(classified_once(classify, real, "mnist")[0], real.double())
+    assert classify.calls == 2
+
+
+def test_no_other_sample_classifier_or_data_set_is_taken_for_it() -> None:
+    classify, real = Counted(), normal(50, 3, 0)
+    classified_once(classify, real, "mnist")
+    for other in (real.clone(), real[:], real[:20]):
+        assert torch.equal(classified_once(classify, other, "mnist")[0], other.double())
+    assert classify.calls == 4
+    assert classified_once(classify, real, "fashion_mnist")[1] == len("fashion_mnist")
+    second = Counted()
+    classified_once(second, real, "fashion_mnist")
+    assert (classify.calls, second.calls) == (5, 1)
+
+
+def test_features_go_with_their_sample() -> None:
+    gc.collect()
+    before = len(features._classified)
+    real = normal(50, 3, 0)
+    classified_once(Counted(), real, "mnist")
+    assert len(features._classified) == before + 1
+    del real
+    gc.collect()
+    assert len(features._classified) == before
+
+
+def test_sample_that_counts_no_changes_is_classified_each_time() -> None:
+    classify = Counted()
+    with torch.inference_mode():
+        real = normal(50, 3, 0)
+    classified_once(classify, real, "mnist")
+    classified_once(classify, real, "mnist")
+    assert classify.calls == 2
 
 
 def test_quantities_are_what_is_returned(digits: Callable[[int], Tensor]) -> None:

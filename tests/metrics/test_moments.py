@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganbench.metrics import covariance_error, mean_error, moments
+from ganbench.metrics.moments import BLOCK, mean_and_covariance
 
 MEAN = torch.tensor([1.0, 2.0], dtype=torch.float64)
 COVARIANCE = torch.tensor([[1.01, 1.95], [1.95, 4.25]], dtype=torch.float64)
@@ -31,10 +32,16 @@ def test_against_numpy() -> None:
     fake = points(500) @ torch.tensor([[1.0, 0.5], [0.0, 2.0]]) + 0.3
     data = fake.double().numpy()
     gap = np.linalg.norm(data.mean(0) - MEAN.numpy()) / math.sqrt(1.01 + 4.25)
-    assert mean_error(fake, fake, **TRUTH) == pytest.approx(gap)
+    errors = mean_error(fake, fake, **TRUTH)
+    assert errors["mean_error"] == pytest.approx(gap)
     estimate, truth = np.cov(data.T), COVARIANCE.numpy()
     variances, axes = np.linalg.eigh(truth)
     relative = [abs(axes[:, i] @ estimate @ axes[:, i] / variances[i] - 1) for i in (1, 0)]
+    in_mean = [
+        abs(axes[:, i] @ (data.mean(0) - MEAN.numpy())) / variances[i] ** 0.5 for i in (1, 0)
+    ]
+    assert errors["mean_error_axis1"] == pytest.approx(in_mean[0])
+    assert errors["mean_error_axis2"] == pytest.approx(in_mean[1])
     values = covariance_error(fake, fake, **TRUTH)
     error = np.linalg.norm(estimate - truth) / np.linalg.norm(truth)
     assert values["covariance_error"] == pytest.approx(error)
@@ -44,7 +51,7 @@ def test_against_numpy() -> None:
 
 def test_zero_for_the_exact_moments() -> None:
     fake = with_moments(MEAN, COVARIANCE)
-    assert mean_error(fake, fake, **TRUTH) == pytest.approx(0, abs=1e-12)
+    assert list(mean_error(fake, fake, **TRUTH).values()) == pytest.approx([0] * 3, abs=1e-12)
     assert list(covariance_error(fake, fake, **TRUTH).values()) == pytest.approx([0] * 3, abs=1e-12)
 
 
@@ -60,7 +67,26 @@ def test_axes_are_told_apart() -> None:
 
 def test_mean_is_measured_in_deviations() -> None:
     fake = with_moments(MEAN + torch.tensor([3.0, -4.0]), COVARIANCE)
-    assert mean_error(fake, fake, **TRUTH) == pytest.approx(5 / math.sqrt(5.26))
+    assert mean_error(fake, fake, **TRUTH)["mean_error"] == pytest.approx(5 / math.sqrt(5.26))
+
+
+def test_mean_along_the_axes() -> None:
+    """3 along an axis of deviation 2 is 1.5 of them, 4 along one of deviation 1 is 4."""
+    truth = torch.diag(torch.tensor([4.0, 1.0], dtype=torch.float64))
+    values = mean_error(
+        MEAN + torch.zeros(2, 2),
+        (MEAN + torch.tensor([3.0, 4.0])).repeat(2, 1),
+        mean=MEAN,
+        covariance=truth,
+    )
+    assert list(values.values()) == pytest.approx([5 / math.sqrt(5), 1.5, 4])
+
+
+def test_covariance_in_blocks_is_numpy_s() -> None:
+    samples = 3 * points(2 * BLOCK + 5, 3) + 1000
+    mean, covariance = mean_and_covariance(samples)
+    np.testing.assert_allclose(mean, samples.double().numpy().mean(0), rtol=1e-12)
+    np.testing.assert_allclose(covariance, np.cov(samples.double().numpy().T), rtol=1e-9)
 
 
 def test_axes_without_variance_are_left_out() -> None:
@@ -75,5 +101,5 @@ def test_axes_without_variance_are_left_out() -> None:
 
 def test_quantities_are_what_is_returned() -> None:
     fake = points(9)
-    returned = {mean_error.__name__, *covariance_error(fake, fake, **TRUTH)}
+    returned = {*mean_error(fake, fake, **TRUTH), *covariance_error(fake, fake, **TRUTH)}
     assert moments.QUANTITIES.keys() == returned

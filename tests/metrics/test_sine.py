@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import stats
 from scipy.optimize import curve_fit
 from torch import Tensor
 
+from ganbench.errors import InputError
 from ganbench.metrics import fit_sines, sine, sine_fit
 
 X = torch.linspace(-5, 5, 64)
@@ -31,29 +33,39 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def model(x: np.ndarray, b: float, c: float) -> np.ndarray:
+    return np.sin(b * x + c)
+
+
+def jacobian(x: np.ndarray, b: float, c: float) -> np.ndarray:
+    slope = np.cos(b * x + c)
+    return np.stack([slope * x, slope], 1)
+
+
 def best_by_scipy(y: np.ndarray) -> float:
-    x = X.double().numpy()
-
-    def model(x: np.ndarray, b: float, c: float) -> np.ndarray:
-        return np.sin(b * x + c)
-
+    """The least residual of 20 restarts from a grid over the box."""
+    x, limits = X.double().numpy(), tuple(zip(B_RANGE, C_RANGE, strict=True))
     residuals = []
-    for start in [(b, c) for b in np.linspace(0.6, 1.9, 7) for c in (0.8, 2.3)]:
-        limits = tuple(zip(B_RANGE, C_RANGE, strict=True))
-        found, _ = curve_fit(model, x, y, p0=start, bounds=limits)
-        residuals.append(float(np.square(model(x, *found) - y).sum()))
+    for start in [(b, c) for b in np.linspace(0.575, 1.925, 10) for c in (0.8, 2.3)]:
+        with suppress(RuntimeError):  # no end within its number of steps
+            found, _ = curve_fit(model, x, y, p0=start, bounds=limits, jac=jacobian)
+            residuals.append(float(np.square(model(x, *found) - y).sum()))
     return min(residuals)
 
 
-def clean_noisy_and_random() -> Tensor:
-    clean = curves(*parameters(20, 1))
-    noisy = curves(*parameters(20, 2)) + 0.3 * noise(20, 64, seed=3)
-    walks = noise(20, 64, seed=4).cumsum(1) / 4
-    return torch.cat([clean, noisy, walks[:10].double(), noise(10, 64, seed=5).double()])
+def mixed() -> Tensor:
+    """200 curves: sines, noisy and outside of the family, and random ones."""
+    b, c = parameters(80, 1)
+    noisy = curves(b, c) + torch.tensor([0, 0.1, 0.5, 1]).repeat(20)[:, None] * noise(80, 64)
+    off = 1.5 * curves(2 * b[:40], 3 * c[:40]) + 0.3 * noise(40, 1, seed=3)
+    walks, white = noise(30, 64, seed=4).cumsum(1) / 4, noise(30, 64, seed=5)
+    smooth = torch.tanh(noise(19, 5, seed=6) @ torch.stack([X / 5] * 5).cumsum(0).cos())
+    return torch.cat([noisy, off, walks, white, smooth, torch.full((1, 64), 0.3)]).double()
 
 
+@pytest.mark.filterwarnings("ignore:Covariance")
 def test_no_worse_than_the_best_of_scipy() -> None:
-    data = clean_noisy_and_random()
+    data = mixed()
     fit = fit_sines(data, **FAMILY)
     theirs = torch.tensor([best_by_scipy(y) for y in data.numpy()], dtype=torch.float64)
     assert (fit.sse <= theirs + 1e-6).all()
@@ -61,6 +73,36 @@ def test_no_worse_than_the_best_of_scipy() -> None:
     assert inside.all()
     residual = (curves(fit.b, fit.c) - data).square().sum(1)
     assert torch.allclose(fit.sse, residual, atol=1e-9)
+
+
+def test_no_worse_than_a_fine_grid() -> None:
+    """A quarter of a million points (b, c) for each of 50 random curves."""
+    data = noise(50, 64, seed=11).double()
+    b = torch.linspace(*B_RANGE, 601, dtype=torch.float64)
+    least = torch.full((50,), math.inf, dtype=torch.float64)
+    for c in torch.linspace(*C_RANGE, 401, dtype=torch.float64):
+        grid = curves(b, c.expand(601))
+        sse = grid.square().sum(1) - 2 * data @ grid.T + data.square().sum(1, keepdim=True)
+        least = torch.minimum(least, sse.amin(1))
+    assert (fit_sines(data, **FAMILY).sse <= least + 1e-9).all()
+
+
+@pytest.mark.parametrize("rows", [1, 7, 200])
+def test_chunks_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = mixed()
+    whole = fit_sines(data, **FAMILY)
+    monkeypatch.setattr(sine, "ROWS", rows)
+    parts = fit_sines(data, **FAMILY)
+    assert torch.allclose(parts.sse, whole.sse, atol=1e-10)
+    assert torch.allclose(parts.b, whole.b, atol=1e-6)
+    assert torch.allclose(parts.c, whole.c, atol=1e-6)
+
+
+def test_more_curves_than_a_chunk() -> None:
+    b, c = parameters(sine.ROWS + 1, 12)
+    fit = fit_sines(curves(b, c), **FAMILY)
+    assert torch.allclose(fit.b, b, atol=1e-6)
+    assert torch.allclose(fit.c, c, atol=1e-6)
 
 
 def test_recovers_clean_curves() -> None:
@@ -120,6 +162,39 @@ def test_constant_and_random_curves_are_not_sines() -> None:
     random = sine_fit(X[None], noise(200, 64), **FAMILY)
     assert random["sine_fitted"] == 0
     assert random["sine_rmse"] > 0.8
+
+
+def test_one_curve_is_enough() -> None:
+    assert sine_fit(X[None], torch.sin(X + 1)[None], **FAMILY)["sine_fitted"] == 1
+
+
+def test_a_curve_with_nan_has_no_residual() -> None:
+    data = noise(3, 64)
+    data[1, 5] = math.nan
+    assert fit_sines(data, **FAMILY).sse.isnan().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("fake", "complaint"),
+    [
+        (torch.full((3, 64), math.nan), "fake holds NaN or Inf"),
+        (torch.full((3, 64), math.inf), "fake holds NaN or Inf"),
+        (torch.zeros(3, 64, dtype=torch.int64), "fake must hold floating-point numbers"),
+        (torch.zeros(64), "fake must have shape"),
+        (torch.zeros(0, 64), "fake must have at least 1 rows"),
+        (torch.zeros(3, 63), "equally wide, got 64 and 63"),
+        ("curves", "fake must be a tensor, got str"),
+    ],
+)
+def test_refuses(fake: Tensor, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        sine_fit(torch.zeros(3, 64), fake, **FAMILY)
+
+
+def test_refuses_curves_that_are_not_as_long_as_x() -> None:
+    data = torch.zeros(5, 63)
+    with pytest.raises(InputError, match=r"shape \(n, 64\), a number for each x, got \(5, 63\)"):
+        sine_fit(data, data, **FAMILY)
 
 
 def test_only_the_good_half_is_fitted() -> None:

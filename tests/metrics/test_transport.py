@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance: the value of a pure shift, and POT with the same directions."""
+"""Wasserstein distances: shifts, closed forms, POT with the same directions, SciPy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 import ot
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from ganbench.metrics import sliced, sliced_wasserstein
+from ganbench.metrics import sliced_wasserstein, transport, wasserstein
 
 
 def normal(n: int, d: int, seed: int) -> Tensor:
@@ -75,6 +77,40 @@ def test_leaves_global_randomness_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("d", [2, 64])
+def test_exact_distance_is_that_of_an_assignment(d: int) -> None:
+    """For equal sizes the best plan is a permutation, which SciPy finds by another algorithm."""
+    real, fake = normal(300, d, 0), 1.5 * normal(300, d, 1) + 0.2
+    cost = cdist(real.double().numpy(), fake.double().numpy(), "sqeuclidean")
+    pairs = linear_sum_assignment(cost)
+    assert wasserstein(real, fake) == pytest.approx(math.sqrt(cost[pairs].mean()), rel=1e-9)
+
+
+def test_exact_distance_on_the_line_is_that_of_sorted_samples() -> None:
+    """Of sizes 2 and 3, by hand: quantile functions 0, 1 and 0, 0, 3 over thirds and halves."""
+    real, fake = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [3.0], [0.0]])
+    assert wasserstein(real, fake) == pytest.approx(math.sqrt(1 / 6 + 4 / 3))
+
+
+@pytest.mark.parametrize("d", [1, 2, 10])
+def test_exact_distance_of_a_shift(d: int) -> None:
+    real, shift = normal(3000, d, 0), torch.linspace(1, 2, d)
+    assert wasserstein(real, real + shift) == pytest.approx(float(shift.norm()), rel=1e-5)
+
+
+def test_exact_distance_takes_a_random_choice_of_rows() -> None:
+    """Of sorted samples the first rows would all be of one mode, which costs sqrt(2500) alone."""
+    first, second = (
+        (normal(2000, 1, 2 * i) for i in (0, 1)),
+        (normal(2000, 1, 2 * i + 1) for i in (0, 1)),
+    )
+    real, fake = (torch.cat([a, b + 70.7]) for a, b in (first, second))
+    # Shares of the mode differ by 0.022 on average: sqrt(0.022 * 5000) = 10, at four times 21.
+    assert 0 < wasserstein(real, fake) < 21
+    assert wasserstein(real, fake[:2000]) == pytest.approx(50, abs=2)
+
+
 def test_quantities_are_what_is_returned() -> None:
-    assert sliced.QUANTITIES.keys() == {sliced_wasserstein.__name__}
+    assert transport.QUANTITIES.keys() == {wasserstein.__name__, sliced_wasserstein.__name__}
+    assert isinstance(wasserstein(normal(9, 2, 0), normal(9, 2, 1)), float)
     assert isinstance(sliced_wasserstein(normal(9, 2, 0), normal(9, 2, 1)), float)

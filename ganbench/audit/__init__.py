@@ -1,0 +1,72 @@
+"""Whether metrics keep what they promise, tried on samples that are spoilt on purpose.
+
+Each file of `ganbench.metrics` says in its `PROMISES` what its quantities promise, in words that
+`ganbench.audit.checks` gives a meaning. Everything is drawn with fixed seeds: an audit of the same
+size has one outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ganbench import registry
+from ganbench.audit.checks import Finding, judge
+from ganbench.audit.picture import picture
+from ganbench.audit.trials import DRAWS, SIZE, null_pair, run
+from ganbench.errors import InputError
+from ganbench.plots.paper import png
+from ganbench.results import write_atomically
+
+__all__ = ["TASKS", "Finding", "audit_task", "tasks_for"]
+
+# Tasks that together measure every quantity, in the order in which they are looked for one.
+TASKS = ("ring8", "quadratic", "sine", "mnist", "stacked_mnist")
+
+
+def tasks_for(quantity: str | None) -> list[str]:
+    """Where to audit a quantity: the first of TASKS that measures it. Of None, all of TASKS."""
+    if quantity is None:
+        return list(TASKS)
+    known = registry.directions()
+    if quantity not in known:
+        hint = registry.did_you_mean(quantity, known)
+        raise InputError(f"unknown metric {quantity!r}{hint} (see `ganbench list metrics`)")
+    return [next(name for name in TASKS if quantity in registry.load_task(name).bounds)]
+
+
+def audit_task(
+    name: str,
+    *,
+    only: str | None = None,
+    size: int = SIZE,
+    draws: int = DRAWS,
+    folder: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> tuple[list[Finding], list[Path]]:
+    """Audit the metrics of a task; what was found, and the pictures written below `folder`.
+
+    `size` samples of each side are used (at least 128), `draws` pairs in the null calibration.
+    `only` leaves the function that measures this quantity; InputError if there is none. `report`
+    is told, before each function is tried, what it is.
+    """
+    task = registry.load_task(name)
+    if only is not None and only not in task.bounds:
+        hint = registry.did_you_mean(only, task.bounds)
+        raise InputError(f"task {task.name!r} does not measure {only!r}{hint}")
+    few = null_pair(task, 64, 0)
+    findings: list[Finding] = []
+    pictures: list[Path] = []
+    for measure in task.measures():
+        quantities = list(measure(*few))
+        if only is not None and only not in quantities:
+            continue
+        if report is not None:
+            report(f"{task.name}: {', '.join(quantities)}")
+        trials = run(task, measure, size=size, draws=draws)
+        found = judge(trials)
+        findings += found
+        if folder is not None:
+            pictures.append(folder / task.name / f"{quantities[0]}.png")
+            write_atomically(pictures[-1], png(picture(trials, found)))
+    return findings, pictures
