@@ -91,7 +91,8 @@ def load(name: str, device: str = "cpu") -> nn.Sequential:
         raise InputError(f"the classifier {name} cannot be read ({kind}): {remedy}") from error
     if hashlib.sha256(content).hexdigest() != expected:
         raise InputError(f"{path} is not the file that {name}.json describes: {remedy}")
-    layers = network()
+    with torch.random.fork_rng(devices=[]):  # a run's first evaluation must not move its streams
+        layers = network()
     layers.load_state_dict(safetensors.torch.load(content))
     return layers.eval().requires_grad_(False).to(device)
 

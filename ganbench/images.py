@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganbench import data, metrics
-from ganbench.classifier import scaled
+from ganbench.classifier import features_and_probabilities, scaled
 from ganbench.core import REFERENCE_SEED, Budget, Metric, Task
 
 # 50 epochs of 468 batches: 60,000 images in batches of 128, the rest of an epoch left out.
@@ -43,9 +43,15 @@ def image_task(name: str) -> Task:
         sample=sample,
         metrics=image_metrics(name),
         budget=BUDGET,
+        label=functools.partial(classes, name),
         training_set=functools.partial(training_images, name),
         held_out=held_out,
     )
+
+
+def classes(name: str, images: Tensor) -> Tensor:
+    """The likeliest class (n,) of images (n, channels, 28, 28), of several channels the first's."""
+    return features_and_probabilities(images[:, 0].flatten(1), name)[1].argmax(1)
 
 
 def image_metrics(name: str) -> dict[str, Metric]:

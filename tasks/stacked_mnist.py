@@ -7,6 +7,7 @@ mnist`).
 """
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from ganbench import metrics
 from ganbench.classifier import scaled
 from ganbench.core import Task
-from ganbench.images import BUDGET, all_images, two_sample
+from ganbench.images import BUDGET, all_images, classes, two_sample
 
 SHAPE = (3, 28, 28)
 
@@ -42,4 +43,5 @@ TASK = Task(
     # A round of 390 batches is 470 MB of memory, an evaluation some ten seconds.
     budget=replace(BUDGET, steps=15_600, evaluations=40, evaluation_size=26_000),
     exact_moments=exact_moments,
+    label=partial(classes, "mnist"),
 )

@@ -17,6 +17,7 @@ from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
 from ganbench.metrics._pairs import mean_between, mean_within
 from ganbench.metrics.moments import mean_and_covariance
+from ganbench.metrics.neighbours import precision_recall
 
 QUANTITIES = {
     "frechet": ("lower", "Frechet distance in a small classifier's features; not Inception FID"),
@@ -37,10 +38,11 @@ State = tuple[Classify, str, int, float]
 
 
 def image_features(real: Tensor, fake: Tensor, *, name: str) -> dict[str, float]:
-    """The four quantities of this file for images (n, 784) or (n, 1, 28, 28) in [-1, 1].
+    """The four quantities of this file, and those of `precision_recall` in the same features.
 
-    `name` is the classifier's data set: mnist or fashion_mnist. Each side is classified once, and
-    a tensor that comes again as `real`, unchanged, not anew.
+    Images are (n, 784) or (n, 1, 28, 28), in [-1, 1]; `name` is the classifier's data set: mnist
+    or fashion_mnist. Each side is classified once, and a tensor that comes again as `real`,
+    unchanged, not anew.
     """
     checked(real, fake)
     real_features, real_probabilities = classified_once(features_and_probabilities, real, name)
@@ -50,6 +52,7 @@ def image_features(real: Tensor, fake: Tensor, *, name: str) -> dict[str, float]
         "kid": kid(real_features, fake_features),
         "classifier_score": classifier_score(real_probabilities, fake_probabilities),
         "class_kl": class_kl(real_probabilities, fake_probabilities),
+        **precision_recall(real_features, fake_features),
     }
 
 

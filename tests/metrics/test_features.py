@@ -1,10 +1,11 @@
-"""Distances in features: known values, SciPy, scikit-learn, and figures of torch-fidelity."""
+"""Distances in features: known values, SciPy, scikit-learn and torch-fidelity."""
 
 from __future__ import annotations
 
 import gc
 import math
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ganbench.metrics import (
     frechet,
     image_features,
     kid,
+    neighbours,
 )
 from ganbench.metrics.features import classified_once
 
@@ -48,20 +50,37 @@ def one_hot(counts: list[int]) -> Tensor:
     return torch.nn.functional.one_hot(labels, len(counts)).float()
 
 
-def test_figures_of_torch_fidelity() -> None:
-    """What torch-fidelity 0.4.0 says of these: FID and inception score from features, and KID of
-    one subset of all 300. It is not installed with the tests, as it needs torchvision."""
-    rng = np.random.RandomState(0)
-    real, fake = (
-        torch.from_numpy(rng.standard_normal((300, 8)) @ rng.standard_normal((8, 8)) + shift)
-        for shift in (0, 0.5)
-    )
-    logits = torch.from_numpy(3 * rng.standard_normal((300, 10)))
-    assert frechet(real, fake) == pytest.approx(35.37893586052165, rel=1e-9)
-    assert kid(real, fake) == pytest.approx(54.10716651527991, rel=1e-9)
+@pytest.mark.parametrize(("n", "d"), [(300, 8), (700, 64), (65, 64)])
+def test_frechet_and_kid_are_those_of_torch_fidelity(
+    torch_fidelity: ModuleType, n: int, d: int
+) -> None:
+    """From features. Its KID is a mean over random subsets; here of one subset, of all samples.
+
+    The last case has about as many samples as features, where covariances are nearly singular.
+    """
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    real = normal(n, d, 0).double() @ normal(d, d, 1).double()
+    fake = normal(n, d, 2).double() @ normal(d, d, 3).double() + 0.5
+    statistics = (fid_features_to_statistics(side) for side in (real, fake))
+    fid = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    subset = {"kid_subsets": 1, "kid_subset_size": n, "verbose": False}
+    theirs = kid_features_to_metric(real, fake, **subset)["kernel_inception_distance_mean"]
+    assert frechet(real, fake) == pytest.approx(fid, rel=1e-6)
+    assert kid(real, fake) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_classifier_score_is_the_inception_score_of_torch_fidelity(
+    torch_fidelity: ModuleType,
+) -> None:
+    """It takes logits, and ten splits by default where ours takes none."""
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    logits = 3 * normal(300, 10, 0).double()
+    theirs = isc_features_to_metric(logits, splits=1)["inception_score_mean"]
     probabilities = logits.softmax(1)
-    score = classifier_score(probabilities, probabilities)
-    assert score == pytest.approx(4.03108067065635, rel=1e-9)
+    assert classifier_score(probabilities, probabilities) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_frechet_of_gaussians_whose_covariances_commute() -> None:
@@ -174,7 +193,6 @@ def digits() -> Callable[[int], Tensor]:
 def test_images_flat_or_square(digits: Callable[[int], Tensor]) -> None:
     real, fake = digits(0), digits(1)
     values = image_features(real, fake, name="mnist")
-    assert list(values) == ["frechet", "kid", "classifier_score", "class_kl"]
     assert image_features(real.flatten(1), fake.flatten(1), name="mnist") == values
 
 
@@ -262,5 +280,5 @@ def test_sample_that_counts_no_changes_is_classified_each_time() -> None:
 
 def test_quantities_are_what_is_returned(digits: Callable[[int], Tensor]) -> None:
     values = image_features(digits(0), digits(1), name="mnist")
-    assert values.keys() == features.QUANTITIES.keys()
+    assert list(values) == [*features.QUANTITIES, *neighbours.QUANTITIES]
     assert all(isinstance(value, float) for value in values.values())
