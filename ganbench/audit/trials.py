@@ -34,7 +34,7 @@ MOVES = {
 }
 ONE_SIDED = {"fidelity", "coverage"}  # the outcome of both extremes together
 OF_SIZE = {"unbiased", "consistent"}
-OF_VECTORS = ("translation", "rotation")  # which mean nothing to the features of an image
+OF_VECTORS = ("shift", "translation", "rotation")  # a brighter image is no shifted one
 
 
 Values = Mapping[str, float]

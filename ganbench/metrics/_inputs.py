@@ -7,6 +7,8 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 
+BLOCK = 4096  # rows
+
 
 def checked(real: Tensor, fake: Tensor, *, fewest: int = 2) -> tuple[Tensor, Tensor]:
     """Both samples flattened to (m, d) and (n, d), detached, as they are or in float32 if shorter.
@@ -33,8 +35,9 @@ def _rows(name: str, samples: Tensor, fewest: int) -> Tensor:
         raise InputError(f"{name} must have shape (n, d), got {tuple(samples.shape)}")
     if len(samples) < fewest:
         raise InputError(f"{name} must have at least {fewest} rows, got {len(samples)}")
-    # One NaN or Inf makes the sum one; finite float32 cannot overflow in float64.
-    if not bool(torch.isfinite(samples.sum(dtype=torch.float64))):
+    # One NaN or Inf makes a sum one; finite float32 cannot overflow in float64, into which torch
+    # copies what it sums: a block at a time.
+    if not all(torch.isfinite(part.sum(dtype=torch.float64)) for part in samples.split(BLOCK)):
         raise InputError(f"{name} holds NaN or Inf")
     rows = samples.detach().flatten(1)
     return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows

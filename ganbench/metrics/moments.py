@@ -35,7 +35,7 @@ def mean_error(real: Tensor, fake: Tensor, *, mean: Tensor, covariance: Tensor) 
     at.
     """
     _, fake = checked(real, fake)
-    gap = fake.sum(0, dtype=torch.float64) / len(fake) - mean.to(fake.device)
+    gap = mean_of(fake) - mean.to(fake.device)
     variances, axes = principal_axes(covariance.to(fake.device))
     along = (axes.T @ gap).abs() / variances.sqrt()
     return {
@@ -77,12 +77,18 @@ def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
     return variances[both], axes[:, both]
 
 
+def mean_of(samples: Tensor) -> Tensor:
+    """Mean (d,) of `samples` (n, d) in float64, into which no more than a block is copied."""
+    sums = [rows.sum(0, dtype=torch.float64) for rows in samples.split(BLOCK)]
+    return torch.stack(sums).sum(0) / len(samples)
+
+
 def mean_and_covariance(samples: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (d,) and unbiased covariance (d, d) of `samples` (n, d), n > 1, in float64.
 
     Two passes in blocks of rows: exact for a mean far from 0, and without a copy in float64.
     """
-    mean = samples.sum(0, dtype=torch.float64) / len(samples)
+    mean = mean_of(samples)
     total = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=samples.device)
     for rows in samples.split(BLOCK):
         centered = rows - mean

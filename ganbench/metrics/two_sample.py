@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,17 +19,17 @@ QUANTITIES = {
     "discriminator_p_value": ("higher", "p-value of that accuracy if real and fake were one law"),
 }
 
-FEWEST = 8  # rows of a sample: three to learn from, one to stop by, four to be judged by
-HIDDEN = (32, 32, 32)  # sees more than two layers of 64, at a lower cost
+FEWEST = 8  # rows of a sample: three to learn from, one to stop by, four to judge by
+HIDDEN = (32, 32, 32)  # sees more in the plane than two layers of 64, at a lower cost
 LOOK = 20  # steps from one look at the rows to stop by to the next
 PATIENCE = 8  # looks that find nothing better, after which a network is done
-ROWS = 1024  # of a sample at once; and as many suffice to stop by, or for the scales
+ROWS = 1024  # of a sample at a time; as many are enough to stop by, and for the scales
 FAR = 10.0  # standard deviations; beyond lies less than 1 % of any law
-GROUP = 2**20  # numbers in a layer of all networks that train together: they stay in cache
+GROUP = 2**20  # numbers in a batch of all networks that train together: 4 MiB, to stay in cache
 
 
 class _Side(NamedTuple):
-    """Samples (S, n, d) of one kind, the rows of each part, and the scales (S, d)."""
+    """Samples (S, n, d) of one kind, their rows by use, and the scales (S, d) of real."""
 
     samples: Tensor
     learn: Tensor
@@ -38,9 +39,9 @@ class _Side(NamedTuple):
     scale: Tensor
 
     def rows(self, nets: Tensor, index: Tensor) -> Tensor:
-        """Those rows of those networks' samples, standardised, (len(nets), len(index), d).
+        """Standardised rows (k, b, d) of the samples `nets` (k,), at `index` (b,).
 
-        Cut far out, so that no fake of 1e20, nor of noise where real is constant, upsets a network.
+        Cut far out: neither a fake of 1e20, nor noise where real is constant, upsets a network.
         """
         net = nets[:, None]
         rows = (self.samples[net, index] - self.center[net]).div_(self.scale[net])
@@ -52,7 +53,7 @@ def discriminator_test(
 ) -> dict[str, float]:
     """Held-out accuracy of a classifier trained to tell `real` (m, d) from `fake` (n, d).
 
-    `discriminator_tests` of one pair. Raises InputError for fewer than eight rows.
+    See `discriminator_tests`, of which it is one. Raises InputError for fewer than eight rows.
     """
     real, fake = checked(real, fake, fewest=FEWEST)
     return _tested(real[None], fake[None], steps, batch_size, seed)[0]
@@ -61,29 +62,35 @@ def discriminator_test(
 def discriminator_tests(
     real: Tensor, fakes: Tensor, *, steps: int = 600, batch_size: int = 256, seed: int = 0
 ) -> list[dict[str, float]]:
-    """The tests of S pairs at once: `fakes` (S, n, d), `real` (S, m, d) or (m, d) for all.
+    """The test of S pairs at once: `fakes` (S, n, d), and `real` (S, m, d) or, for all, (m, d).
 
-    A network learns on one half of each sample, for `steps` batches at most, and is judged by the
-    other: the accuracy is the mean of the shares of real and fake that it calls so. An eighth of
-    the first half tells when to stop, and which weights to keep. All networks train together, yet
-    each as it would alone. The same `seed` gives every pair the same split, first weights and
-    batches, whatever the global random state; which stays untouched.
+    A network learns on one half of each sample, in `steps` batches at most, and is judged by the
+    other half; an eighth of the first says when to stop and which weights to keep. The accuracy is
+    the mean of the shares of real and of fake that it calls so. Networks train together, yet each
+    as it would alone. One `seed` gives all the same split, first weights and batches, whatever the
+    global random state, which stays untouched. Raises InputError as `discriminator_test` does.
     Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests", ICLR.
     """
-    if not isinstance(fakes, Tensor) or fakes.ndim < 3:
-        got = tuple(fakes.shape) if isinstance(fakes, Tensor) else type(fakes).__name__
-        raise InputError(f"fakes must have shape (S, n, d), got {got}")
-    real = real.expand(len(fakes), *real.shape) if real.ndim < fakes.ndim else real
-    if len(real) != len(fakes):
-        raise InputError(f"real must be one sample or {len(fakes)} of them, got {len(real)}")
-    for pair in zip(real, fakes, strict=True):
-        checked(*pair, fewest=FEWEST)
-    real, fakes = real.detach().flatten(2), fakes.detach().flatten(2)
+    real, fakes = _stacks(real, fakes)
     size = max(1, GROUP // (batch_size * max(fakes.shape[2], 4 * max(HIDDEN))))
     tests = []
     for group in zip(real.split(size), fakes.split(size), strict=True):
         tests += _tested(*group, steps, batch_size, seed)
     return tests
+
+
+def _stacks(real: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as (S, m, d) and (S, n, d), every pair checked; a `real` for all is not copied."""
+    if not isinstance(fakes, Tensor) or fakes.ndim < 3 or len(fakes) == 0:
+        got = tuple(fakes.shape) if isinstance(fakes, Tensor) else type(fakes).__name__
+        raise InputError(f"fakes must have shape (S, n, d), got {got}")
+    shared = not isinstance(real, Tensor) or real.ndim < fakes.ndim
+    if not shared and len(real) != len(fakes):
+        raise InputError(f"real must be one sample or {len(fakes)}, got {len(real)}")
+    for i, fake in enumerate(fakes):
+        checked(real if shared else real[i], fake, fewest=FEWEST)
+    real = real.expand(len(fakes), *real.shape) if shared else real
+    return real.detach().flatten(2), fakes.detach().flatten(2)
 
 
 @torch.no_grad()
@@ -93,52 +100,46 @@ def _tested(
     rng = torch.Generator().manual_seed(seed)
     sides = _sides(real, fake, rng)
     start = _start(real.shape[2], rng).to(real.device)
-    half = min(batch_size // 2, *(len(side.learn) for side in sides))
+    half = max(1, min(batch_size // 2, *(len(side.learn) for side in sides)))
     order = [torch.randint(len(side.learn), (steps, half), generator=rng) for side in sides]
-    batches = [side.learn[index.to(real.device)] for side, index in zip(sides, order, strict=True)]
-    weights = _trained(sides, batches, start)
-    called = [_called_real(side, weights) for side in sides]
-    return [
-        _verdict(*counts, *(len(side.judge) for side in sides))
-        for counts in zip(*called, strict=True)
-    ]
+    weights = _trained(sides, [index.to(real.device) for index in order], start)
+    called = zip(*(_called_real(side, weights) for side in sides), strict=True)
+    return [_verdict(*counts, *(len(side.judge) for side in sides)) for counts in called]
 
 
 def _sides(real: Tensor, fake: Tensor, rng: torch.Generator) -> list[_Side]:
-    """Both kinds, split at random, on the scales of those real rows that are learnt from."""
-    splits = []
+    """Real and fake, each split at random."""
+    parts = []
     for samples in (real, fake):
-        order = torch.randperm(samples.shape[1], generator=rng).to(samples.device)
-        first, judge = order.tensor_split(2)
+        first, judge = torch.randperm(samples.shape[1], generator=rng).tensor_split(2)
         count = min(ROWS, max(1, len(first) // 8))
-        splits.append((samples, first[count:], first[:count], judge))
-    some = real[:, splits[0][1][:ROWS]]
-    some = some.to(torch.promote_types(some.dtype, torch.float32))
-    center, scale = some.mean(1), some.std(1).clamp(min=1e-12)
-    return [_Side(*split, center, scale) for split in splits]
+        parts.append([part.to(samples.device) for part in (first[count:], first[:count], judge)])
+    # In float64, so that a network alone and one among others get the same to the last bit.
+    some = real[:, parts[0][0][:ROWS]].double()
+    dtype = torch.promote_types(real.dtype, torch.float32)
+    center, scale = some.mean(1).to(dtype), some.std(1).clamp(min=1e-12).to(dtype)
+    return [
+        _Side(samples, learn, stop, judge, center, scale)
+        for samples, (learn, stop, judge) in zip((real, fake), parts, strict=True)
+    ]
 
 
-def _trained(sides: list[_Side], batches: list[Tensor], start: Tensor) -> Tensor:
+def _trained(sides: list[_Side], order: list[Tensor], start: Tensor) -> Tensor:
     """Weights (S, P) of networks that begin with `start` (P,), each as it was at its best look.
 
-    What is looked at is a running mean of Adam's weights: better than they are, and no rate has to
-    fall by a schedule, which would have to know the last step. A network that is done leaves the
-    others.
+    A running mean of the weights is looked at. It is better than they are, and no rate need fall
+    by a schedule, which would have to know the last step. Networks that are done leave the others.
     """
     nets = torch.arange(len(sides[0].samples), device=start.device)
     chosen = start.repeat(len(nets), 1)
     weights, average = chosen.clone(), chosen.clone()
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     best, stale = weights.new_full((len(nets),), math.inf), torch.zeros_like(nets)
-    for step, indices in enumerate(zip(*batches, strict=True), start=1):
-        rows = [side.rows(nets, index) for side, index in zip(sides, indices, strict=True)]
-        gradient = _gradient(weights, torch.cat(rows, 1))
-        first.lerp_(gradient, 0.1)
-        second.lerp_(gradient.square_(), 0.01)
-        rate = 0.01 * math.sqrt(1 - 0.99**step) / (1 - 0.9**step)
-        weights.addcdiv_(first, second.sqrt().add_(1e-8), value=-rate)
+    for step, batch in enumerate(zip(*order, strict=True), start=1):
+        rows = [side.rows(nets, side.learn[i]) for side, i in zip(sides, batch, strict=True)]
+        _adam(weights, first, second, _gradient(weights, torch.cat(rows, 1)), step)
         average.lerp_(weights, max(0.03, 1 / step))
-        if step % LOOK and step < len(batches[0]):
+        if step % LOOK and step < len(order[0]):
             continue
         error = _error(average, sides, nets)
         better = error < best
@@ -153,6 +154,14 @@ def _trained(sides: list[_Side], batches: list[Tensor], start: Tensor) -> Tensor
     return chosen
 
 
+def _adam(weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, step: int) -> None:
+    """A step of Adam at rate 0.01, in place; its second moment forgets in 100 steps, not 1,000."""
+    first.lerp_(gradient, 0.1)
+    second.lerp_(gradient.square_(), 0.01)
+    rate = 0.01 * math.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+    weights.addcdiv_(first, second.sqrt().add_(1e-8), value=-rate)
+
+
 def _error(weights: Tensor, sides: list[_Side], nets: Tensor) -> Tensor:
     """Squared error (S,) of the probabilities for the rows to stop by.
 
@@ -162,56 +171,62 @@ def _error(weights: Tensor, sides: list[_Side], nets: Tensor) -> Tensor:
     return real.neg().sigmoid().square().mean(1) + fake.sigmoid().square().mean(1)
 
 
-def _log_odds(weights: Tensor, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Log-odds (S, n) that rows (S, n, d) are real, and what each layer was given."""
-    given = [rows]
-    *layers, (matrix, bias) = _layers(weights, rows.shape[2])
-    for hidden in layers:
-        given.append(torch.baddbmm(hidden[1], given[-1], hidden[0]).relu_())
-    output = torch.baddbmm(bias, given[-1], matrix)
-    return output[..., 1] - output[..., 0], given
-
-
 def _gradient(weights: Tensor, rows: Tensor) -> Tensor:
-    """Gradient (S, P) of the mean logistic loss of `rows` (S, n, d), whose first half is real.
+    """Gradient (S, P) of the mean logistic loss on `rows` (S, n, d), whose first half is real.
 
-    By hand: autograd takes twice as long for so small a network.
+    By hand: for networks this small, autograd would double the time.
     """
-    log_odds, given = _log_odds(weights, rows)
+    log_odds, inputs = _log_odds(weights, rows)
     slope = log_odds.sigmoid_().div_(rows.shape[1])
     slope[:, : rows.shape[1] // 2] -= 1 / rows.shape[1]
     slopes = torch.stack([-slope, slope], 2)
     parts: list[Tensor] = []
-    for inputs, (matrix, _) in zip(given[::-1], _layers(weights, rows.shape[2])[::-1], strict=True):
-        parts += [slopes.sum(1), torch.bmm(inputs.mT, slopes).flatten(1)]
-        if inputs is not rows:
-            slopes = torch.bmm(slopes, matrix.mT).masked_fill_(inputs == 0, 0.0)
+    for matrix, _ in reversed(list(_layers(weights, rows.shape[2]))):
+        given = inputs.pop()
+        parts += [slopes.sum(1), torch.bmm(given.mT, slopes).flatten(1)]
+        if inputs:
+            slopes = torch.bmm(slopes, matrix.mT).mul_(given.sign_())
     return torch.cat(parts[::-1], 1)
 
 
-def _layers(weights: Tensor, width: int) -> list[tuple[Tensor, Tensor]]:
-    """Matrices (S, in, out) and biases (S, 1, out): views of the weights (S, P).
+def _log_odds(weights: Tensor, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Log-odds (S, n) that `rows` (S, n, d) are real, and the inputs of every layer."""
+    inputs: list[Tensor] = []
+    for matrix, bias in _layers(weights, rows.shape[2]):
+        inputs.append(rows.relu_() if inputs else rows)
+        rows = torch.baddbmm(bias, rows, matrix)
+    return rows[..., 1] - rows[..., 0], inputs
 
-    Two outputs, of which the difference counts: for one, BLAS takes another routine with another
-    rounding where a network is alone.
+
+def _layers(weights: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Matrices (S, in, out) and biases (S, 1, out), views of the weights (S, P).
+
+    Two outputs, of which the difference counts: with one, a network alone would go through another
+    routine of the BLAS, that rounds otherwise.
     """
-    sizes = list(pairwise((width, *HIDDEN, 2)))
-    parts = weights.split([count for i, o in sizes for count in (i * o, o)], dim=1)
-    matrices = [part.unflatten(1, size) for part, size in zip(parts[::2], sizes, strict=True)]
-    return [(matrix, bias[:, None]) for matrix, bias in zip(matrices, parts[1::2], strict=True)]
+    at = 0
+    for size in _sizes(width):
+        bias = at + math.prod(size)
+        end = bias + size[1]
+        yield weights[:, at:bias].unflatten(1, size), weights[:, bias:end].unsqueeze(1)
+        at = end
 
 
 def _start(width: int, rng: torch.Generator) -> Tensor:
-    """First weights (P,), He's: the variance of a layer's matrix is two over its inputs."""
+    """First weights (P,): He's, of variance 2 / inputs, and no biases."""
     parts = []
-    for fan_in, fan_out in pairwise((width, *HIDDEN, 2)):
-        parts.append(math.sqrt(2 / fan_in) * torch.randn(fan_in * fan_out, generator=rng))
-        parts.append(torch.zeros(fan_out))
+    for size in _sizes(width):
+        parts.append(math.sqrt(2 / size[0]) * torch.randn(math.prod(size), generator=rng))
+        parts.append(torch.zeros(size[1]))
     return torch.cat(parts)
 
 
+def _sizes(width: int) -> list[tuple[int, int]]:
+    return list(pairwise((width, *HIDDEN, 2)))
+
+
 def _called_real(side: _Side, weights: Tensor) -> list[int]:
-    """How many of the rows to judge by each network calls real."""
+    """How many of its rows to judge by each network calls real."""
     nets = torch.arange(len(weights), device=weights.device)
     called = torch.zeros_like(nets)
     for index in side.judge.split(ROWS):
@@ -220,10 +235,15 @@ def _called_real(side: _Side, weights: Tensor) -> list[int]:
 
 
 def _verdict(real: int, fake: int, of_real: int, of_fake: int) -> dict[str, float]:
-    """Accuracy and p-value, from how many of how many were called real."""
+    """Accuracy and one-sided p-value, given how many of how many were called real.
+
+    The p-value is the two-proportion z-test's. Lopez-Paz and Oquab's N(1/2, 1 / (4 n_test)) is it
+    for a network that calls half of all rows real; calling a share s, the variance under the null
+    is s (1 - s) / n_test, and theirs is conservative. Without variance, all rows being called
+    the same, the p-value is 1/2: that of any accuracy of 1/2.
+    """
     gap = real / of_real - fake / of_fake
-    called = (real + fake) / (of_real + of_fake)
-    variance = called * (1 - called) * (1 / of_real + 1 / of_fake)
-    z = gap / math.sqrt(variance) if variance > 0 else 0.0
-    p_value = float(stats.norm.sf(z))
+    share = (real + fake) / (of_real + of_fake)
+    deviation = math.sqrt(share * (1 - share) * (1 / of_real + 1 / of_fake))
+    p_value = float(stats.norm.sf(gap / deviation)) if deviation else 0.5
     return {"discriminator_accuracy": (1 + gap) / 2, "discriminator_p_value": p_value}
