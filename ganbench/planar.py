@@ -68,11 +68,11 @@ def planar_task(
     pool: int | None = None,
     shuffle: bool = False,
 ) -> Task:
-    """Version 1 of a task of points in the plane, ranked by MMD; `more` adds metrics of its own."""
+    """Version 2 of a task of points in the plane, ranked by MMD; `more` adds metrics of its own."""
     finest = modes.sigma if modes else None
     return Task(
         name=name,
-        version=1,
+        version=2,
         shape=(2,),
         sample=sample,
         metrics={

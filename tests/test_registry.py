@@ -201,8 +201,8 @@ def test_task_of_ones_own_needs_bounds(tmp_path: Path) -> None:
     write(tmp_path, "mine.json", frozen)
     assert registry.load_task(path).bounds == registry.load_task("gaussian").bounds
     assert not registry.is_unchanged(path)
-    write(tmp_path, "mine.json", frozen.replace('"version": 1', '"version": 2'))
-    with pytest.raises(InputError, match=r"mine.json is of version 2, the task of version 1"):
+    write(tmp_path, "mine.json", frozen.replace('"version": 2', '"version": 3'))
+    with pytest.raises(InputError, match=r"mine.json is of version 3, the task of version 2"):
         registry.load_task(path)
     for broken in ("{", "{}", "[]", '{"metrics": {"mmd": {}}}', '{"metrics": {"mmd": 3}}'):
         write(tmp_path, "mine.json", broken)

@@ -43,9 +43,9 @@ def picture(trials: Trials, findings: Sequence[Finding]) -> Array:
     for row, quantity in zip(grid, quantities, strict=True):
         for panel, name in zip(row, columns, strict=True):
             mine = [f for f in findings if f.quantity == quantity and f.promise in JUDGED[name]]
-            _draw(panel, trials, quantity, name)
             _entitle(panel, quantity, name, mine)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / height))
+            _draw(panel, trials, quantity, name)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 / height))
     canvas.draw()
     return pixels(canvas)
 
@@ -98,9 +98,10 @@ def _draw(panel: Axes, trials: Trials, quantity: str, name: str) -> None:
         panel.plot([0, 1], [0, 1], color="grey", lw=0.7)
     else:
         panel.set_axis_off()
+        panel.set_title("")
 
 
 def _band(panel: Axes, null: Sequence[float]) -> None:
     """What equal laws give: two standard deviations about their mean."""
     level, deviation = float(np.mean(null)), float(np.std(null, ddof=1))
-    panel.axhspan(level - 2 * deviation, level + 2 * deviation, color=GREEN, alpha=0.25, lw=0)
+    panel.axhspan(level - 2 * deviation, level + 2 * deviation, color=GREEN, alpha=0.25, lw=0.5)

@@ -14,7 +14,7 @@ from ganbench.metrics.neighbours import precision_recall
 from ganbench.metrics.sine import fit_sines, sine_fit
 from ganbench.metrics.stacked import stacked_counts, stacked_images
 from ganbench.metrics.transport import sliced_wasserstein, wasserstein
-from ganbench.metrics.two_sample import discriminator_test
+from ganbench.metrics.two_sample import discriminator_test, discriminator_tests
 
 __all__ = [
     "class_kl",
@@ -22,6 +22,7 @@ __all__ = [
     "covariance_error",
     "curve_residual",
     "discriminator_test",
+    "discriminator_tests",
     "energy",
     "fit_sines",
     "frechet",

@@ -18,6 +18,10 @@ QUANTITIES = {
     "discriminator_accuracy": ("lower", "held-out accuracy of a fresh classifier; 0.5 is ideal"),
     "discriminator_p_value": ("higher", "p-value of that accuracy if real and fake were one law"),
 }
+PROMISES = {
+    "discriminator_accuracy": ("shift", "noise", "drop", "collapse", "dispersal", "unbiased"),
+    "discriminator_p_value": ("calibrated",),
+}
 
 FEWEST = 8  # rows of a sample: three to learn from, one to stop by, four to judge by
 HIDDEN = (32, 32, 32)  # sees more in the plane than two layers of 64, at a lower cost
