@@ -71,8 +71,9 @@ def discriminator_tests(
     A network learns on one half of each sample, in `steps` batches at most, and is judged by the
     other half; an eighth of the first says when to stop and which weights to keep. The accuracy is
     the mean of the shares of real and of fake that it calls so. Networks train together, yet each
-    as it would alone. One `seed` gives all the same split, first weights and batches, whatever the
-    global random state, which stays untouched. Raises InputError as `discriminator_test` does.
+    as it would alone: to the last bit on one thread, while more may round otherwise. One `seed`
+    gives all the same split, first weights and batches, whatever the global random state, which
+    stays untouched. Raises InputError as `discriminator_test` does.
     Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests", ICLR.
     """
     real, fakes = _stacks(real, fakes)
@@ -138,7 +139,7 @@ def _trained(sides: list[_Side], order: list[Tensor], start: Tensor) -> Tensor:
     chosen = start.repeat(len(nets), 1)
     weights, average = chosen.clone(), chosen.clone()
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
-    best, stale = weights.new_full((len(nets),), math.inf), torch.zeros_like(nets)
+    best, stale = torch.full_like(nets, math.inf, dtype=torch.float64), torch.zeros_like(nets)
     for step, batch in enumerate(zip(*order, strict=True), start=1):
         rows = [side.rows(nets, side.learn[i]) for side, i in zip(sides, batch, strict=True)]
         _adam(weights, first, second, _gradient(weights, torch.cat(rows, 1)), step)
@@ -172,7 +173,7 @@ def _error(weights: Tensor, sides: list[_Side], nets: Tensor) -> Tensor:
     Not the logistic loss, which a few sure mistakes make rise while the accuracy still does.
     """
     real, fake = (_log_odds(weights, side.rows(nets, side.stop))[0] for side in sides)
-    return real.neg().sigmoid().square().mean(1) + fake.sigmoid().square().mean(1)
+    return _probability(-real).square().mean(1) + _probability(fake).square().mean(1)
 
 
 def _gradient(weights: Tensor, rows: Tensor) -> Tensor:
@@ -181,7 +182,7 @@ def _gradient(weights: Tensor, rows: Tensor) -> Tensor:
     By hand: for networks this small, autograd would double the time.
     """
     log_odds, inputs = _log_odds(weights, rows)
-    slope = log_odds.sigmoid_().div_(rows.shape[1])
+    slope = _probability(log_odds).div_(rows.shape[1]).float()
     slope[:, : rows.shape[1] // 2] -= 1 / rows.shape[1]
     slopes = torch.stack([-slope, slope], 2)
     parts: list[Tensor] = []
@@ -200,6 +201,11 @@ def _log_odds(weights: Tensor, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
         inputs.append(rows.relu_() if inputs else rows)
         rows = torch.baddbmm(bias, rows, matrix)
     return rows[..., 1] - rows[..., 0], inputs
+
+
+def _probability(log_odds: Tensor) -> Tensor:
+    """In float64: torch's float32 sigmoid rounds otherwise for the last few rows of a batch."""
+    return log_odds.double().sigmoid_()
 
 
 def _layers(weights: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor]]:

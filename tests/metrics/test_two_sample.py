@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_parts_are_disjoint_and_complete() -> None:
         assert torch.cat(parts).sort().values.tolist() == list(range(sum(sizes)))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("d", [1, 2, 17])
 def test_each_network_learns_as_it_would_alone(d: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight train at once, some for longer, and the next eight after them."""
@@ -73,6 +83,7 @@ def test_each_network_learns_as_it_would_alone(d: int, monkeypatch: pytest.Monke
         np.testing.assert_allclose(numbers(together, quantity), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_one_real_sample_may_serve_all() -> None:
     real, fakes = normal(100, 2, seed=0), normal(3, 80, 2, seed=1)
     expected = discriminator_tests(real.repeat(3, 1, 1), fakes, steps=60)
