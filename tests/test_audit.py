@@ -213,6 +213,20 @@ def test_wrong_names(arguments: list[str], message: str, tmp_path: Path) -> None
     assert not any(tmp_path.iterdir())
 
 
+def test_a_size_beyond_the_held_out_data(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'mnist' holds out 4096 samples, which is the largest"):
+        audit.audit_task("mnist", only="memorisation", size=5000)
+
+
+def test_metrics_of_one_s_own_promise_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"mine": lambda real, fake: 0.0, "energy": metrics.energy}
+    task = replace(registry.load_task("ring8"), metrics=own)
+    monkeypatch.setattr(registry, "load_task", lambda name: task)
+    findings, pictures = audit.audit_task("ring8", **SMALL)
+    assert {f.quantity for f in findings} == {"energy"}
+    assert pictures == []
+
+
 def test_unknown_metric_of_the_api() -> None:
     with pytest.raises(InputError, match="unknown metric"):
         audit.tasks_for("nothing")

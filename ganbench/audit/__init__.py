@@ -48,18 +48,23 @@ def audit_task(
 
     `size` samples of each side are used (at least 128), `draws` pairs in the null calibration.
     `only` leaves the function that measures this quantity; InputError if there is none. `report`
-    is told, before each function is tried, what it is.
+    is told, before each function is tried, what it is. Functions that promise nothing, as those of
+    a task of one's own, are passed over.
     """
     task = registry.load_task(name)
     if only is not None and only not in task.bounds:
         hint = registry.did_you_mean(only, task.bounds)
         raise InputError(f"task {task.name!r} does not measure {only!r}{hint}")
-    few = null_pair(task, 64, 0)
+    if task.held_out is not None and size > len(task.reference):
+        most = len(task.reference)
+        raise InputError(f"task {task.name!r} holds out {most} samples, which is the largest size")
+    few, promises = null_pair(task, 64, 0), registry.promises()
     findings: list[Finding] = []
     pictures: list[Path] = []
     for measure in task.measures():
         quantities = list(measure(*few))
-        if only is not None and only not in quantities:
+        asked = only is None or only in quantities
+        if not asked or not any(name in promises for name in quantities):
             continue
         if report is not None:
             report(f"{task.name}: {', '.join(quantities)}")

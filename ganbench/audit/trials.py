@@ -81,11 +81,12 @@ class Trials:
 def run(task: Task, measure: Measure, *, size: int = SIZE, draws: int = DRAWS) -> Trials:
     """Try a metric function of `task` on spoilt samples, `size` of each side."""
     real, fake = null_pair(task, size, 0)
-    plain = measure(real, fake)
     known = registry.promises()
     promises = {
-        quantity: [w for w in known[quantity] if not (task.is_images and w in OF_VECTORS)]
-        for quantity in plain
+        quantity: [
+            word for word in known.get(quantity, ()) if not (task.is_images and word in OF_VECTORS)
+        ]
+        for quantity in measure(real, fake)
     }
     words = {word for promised in promises.values() for word in promised}
     words.update(word for side in words & ONE_SIDED for word in EXTREME)
