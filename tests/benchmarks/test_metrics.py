@@ -33,7 +33,7 @@ from ganbench.registry import load
 from .. import peers
 
 ROUNDS = 5
-LONG = 60  # seconds, after which no further round begins
+LONG = 20  # seconds, after which no further round begins
 B_RANGE, C_RANGE = (0.5, 2.0), (0.0, float(np.pi))
 X = torch.linspace(-5, 5, 64)
 RESTARTS = 20
@@ -151,8 +151,7 @@ def sine_fit(n: int, restarts: int) -> Duel:
     x = X.double().numpy()
 
     def best(y: np.ndarray) -> float:
-        fits = (curve_fit(sine, x, y, p0, bounds=limits)[0] for p0 in starts)
-        return min(float(np.square(sine(x, *fit) - y).sum()) for fit in fits)
+        return min(residual(x, y, start, limits) for start in starts)
 
     def ours() -> np.ndarray:
         found = metrics.fit_sines(curves, x=X, b_range=B_RANGE, c_range=C_RANGE)
@@ -164,6 +163,15 @@ def sine_fit(n: int, restarts: int) -> Duel:
         lambda mine, other: bool((mine[: len(other)] <= other + 1e-6).all()),
         share=n / len(some),
     )
+
+
+def residual(x: np.ndarray, y: np.ndarray, start: np.ndarray, limits: tuple) -> float:
+    """Of the fit from one start; infinite where `curve_fit` gives up."""
+    try:
+        fit, _ = curve_fit(sine, x, y, start, bounds=limits)
+    except RuntimeError:
+        return np.inf
+    return float(np.square(sine(x, *fit) - y).sum())
 
 
 def sine(x: np.ndarray, b: float, c: float) -> np.ndarray:

@@ -50,7 +50,7 @@ def one_hot(counts: list[int]) -> Tensor:
     return torch.nn.functional.one_hot(labels, len(counts)).float()
 
 
-@pytest.mark.parametrize(("n", "d"), [(300, 8), (700, 64), (65, 64)])
+@pytest.mark.parametrize(("n", "d"), [(300, 8), (700, 64), (65, 64), (300, 128), (300, 129)])
 def test_frechet_and_kid_are_those_of_torch_fidelity(
     torch_fidelity: ModuleType, n: int, d: int
 ) -> None:
