@@ -40,7 +40,7 @@ WIDTHS = {
     "curve_residual": (2,),
     "sine_fit": (64,),
     "frechet": (64, 192),
-    "kid": (64,),
+    "kid": (64, 192),
     "image_features": (784,),
     "stacked_images": (2352,),
     "memorisation": (784,),
