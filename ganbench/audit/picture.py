@@ -92,6 +92,7 @@ def _draw(panel: Axes, trials: Trials, quantity: str, name: str) -> None:
     elif name == "invariance":
         for place, (before, after) in enumerate(trials.moved.values()):
             panel.plot([place, place], [before[quantity], after[quantity]], "o-", color=BLUE, ms=3)
+        panel.axhline(0, color="grey", lw=0.7)  # else rounding would fill the panel
         panel.set_xticks(range(len(trials.moved)), list(trials.moved))
     elif "calibrated" in trials.promises[quantity]:
         panel.plot(np.sort(trials.p_values), np.linspace(0, 1, len(trials.p_values)), color=BLUE)
