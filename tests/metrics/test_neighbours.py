@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.metrics import neighbours, precision_recall
+from ganbench.metrics import _near, neighbours, precision_recall
 
 SIZES = [(127, 128), (300, 257), (513, 700), (7, 8)]  # around the blocks of 128 rows
 
@@ -46,8 +46,8 @@ def test_all_four_are_those_of_prdc(m: int, n: int, d: int, k: int) -> None:
 @pytest.mark.parametrize("n", [32, 47])
 @pytest.mark.parametrize("k", [1, 5, 29])
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, m: int, n: int, k: int) -> None:
-    for name, size in {"ROWS": 8, "COLUMNS": 32, "GROUP": 4}.items():
-        monkeypatch.setattr(neighbours, name, size)
+    for name, size in {"ROWS": 8, "EXACT_ROWS": 5, "COLUMNS": 32, "GROUP": 4}.items():
+        monkeypatch.setattr(_near, name, size)
     real, fake = pair(m, n, 12)
     assert precision_recall(real, fake, k=k) == prdc(real, fake, k)
     assert precision_recall(fake, real, k=k) == prdc(fake, real, k)
@@ -56,7 +56,7 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, m: int, n: int, k: 
 def test_long_rows_make_blocks_short(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = pair(50, 40, 12)
     for numbers in (1, 100):
-        monkeypatch.setattr(neighbours, "NUMBERS", numbers)
+        monkeypatch.setattr(_near, "NUMBERS", numbers)
         assert precision_recall(real, fake) == prdc(real, fake, 5)
 
 
@@ -87,7 +87,7 @@ def test_precision_and_recall_are_those_of_torch_fidelity(
 def test_radii_are_those_of_scikit_learn(d: int, k: int) -> None:
     samples = normal(300, d, 0)
     distances, _ = NearestNeighbors(n_neighbors=k).fit(samples.numpy()).kneighbors()
-    squared = neighbours._reach(samples, samples.mean(0), k)
+    squared = _near.reach(samples, _near.common_center(samples, samples), k)
     assert squared.numpy() == pytest.approx(distances[:, -1] ** 2, rel=1e-11, abs=1e-12)
 
 
@@ -196,3 +196,33 @@ def test_quantities_are_what_is_returned() -> None:
     values = precision_recall(*pair(20, 20, 2))
     assert values.keys() == neighbours.QUANTITIES.keys()
     assert all(isinstance(value, float) for value in values.values())
+
+
+@pytest.mark.parametrize("kind", ["clustered", "far", "float32", "dense"])
+def test_products_and_differences_say_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products show what may be near; where float32 cannot tell, differences must."""
+    real, fake = pair(400, 350, 24)
+    if kind == "clustered":  # radii far below what float32 resolves at this distance from 0
+        fake = 1e-5 * fake + 3
+    elif kind == "far":
+        real, fake = real + 1e6, fake + 1e6
+    elif kind == "float32":
+        real, fake = real.float(), fake.float()
+    else:
+        fake = 0.05 * fake
+    values = precision_recall(real, fake)
+    monkeypatch.setattr(_near, "NARROW", 24)
+    assert values == precision_recall(real, fake)
+
+
+def test_bounds_are_below_the_distances_and_near_them() -> None:
+    x, y = pair(300, 200, 64)
+    bounds = (_near._left(x) @ _near._right(y).T).double()
+    squared = torch.cdist(x, y).square()
+    assert (bounds <= squared).all()
+    assert (bounds >= squared - 1e-3 * squared.max()).all()
+
+
+def test_numbers_too_large_for_products() -> None:
+    real, fake = pair(60, 50, 12)
+    assert precision_recall(1e25 * real, 1e25 * fake) == precision_recall(real, fake)

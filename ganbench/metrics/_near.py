@@ -1,0 +1,209 @@
+"""Nearest neighbours, and pairs of two samples that are near each other, exact in float64.
+
+Products in float32 show which few pairs may be near; differences in float64 tell which are. Where
+the first cannot help, as for short rows, differences tell of all. Memory never grows with n^2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+COLUMNS = 4096  # of a block, which stays in cache; wide, since a search costs by the row
+ROWS, EXACT_ROWS = 256, 64  # of a block of products, and of differences
+NUMBERS = 2**24  # at most in the samples of a block: 128 MiB in float64
+GROUP = 8  # columns of which only the smallest is looked at first
+NARROW = 8  # coordinates, up to which products save nothing
+SPARE = 3  # neighbours looked at exactly, beyond the k nearest by products
+DENSE = 16  # one near pair in so many, and it is cheaper to take all differences
+HUGE = 1e30  # squared norms, beyond which products may overflow in float32
+
+
+def common_center(real: Tensor, fake: Tensor) -> Tensor | None:
+    """What to take off all rows so that products lose little, (d,); None if these are no use."""
+    if real.shape[1] <= NARROW:
+        return None
+    center = real.mean(0).double()
+    for side in (real, fake):
+        for at in _slices(len(side), COLUMNS, len(center)):
+            if not float((side[at] - center).square().sum(1).amax()) < HUGE:
+                return None
+    return center
+
+
+def reach(x: Tensor, center: Tensor | None, k: int) -> Tensor:
+    """Squared distance (n,) of each row of x (n, d) to its k-th nearest other one, n > k.
+
+    Raised by what rounding may make of the same distance elsewhere.
+    """
+    count = k + SPARE
+    if center is None or len(x) <= count:
+        found = _by_differences(x, torch.arange(len(x), device=x.device), k)
+    else:
+        bounds, columns = _by_products(x, center, count)
+        found = torch.empty(len(x), dtype=torch.float64, device=x.device)
+        for here in _slices(len(x), ROWS, count * x.shape[1]):
+            found[here] = _squared(x[here, None], x[columns[here]]).kthvalue(k, 1).values
+        unsure = (found > bounds.amax(1)).nonzero()[:, 0]  # one not looked at may be nearer
+        found[unsure] = _by_differences(x, unsure, k)
+    return found * (1 + (x.shape[1] + 8) * torch.finfo(torch.float64).eps)
+
+
+def near_pairs(
+    real: Tensor, fake: Tensor, center: Tensor | None, real_reach: Tensor, fake_reach: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Real rows, fake rows and squared distances (p,) where one is within the other's reach."""
+    if center is None:
+        everything = slice(0, len(real)), slice(0, len(fake))
+        yield from _near_by_differences(real, fake, real_reach, fake_reach, *everything)
+        return
+    bounds, most = (_room(real, ROWS, torch.float32) for _ in range(2))
+    # Not rounded down, which would lose a pair.
+    real_most, fake_most = (side.mul(1 + 1e-6).float() for side in (real_reach, fake_reach))
+    for at in _slices(len(fake), COLUMNS, len(center)):
+        right = _right(fake[at] - center)
+        for here in _slices(len(real), ROWS, len(center)):
+            gap, limit = (_cut(room, here, at) for room in (bounds, most))
+            torch.mm(_left(real[here] - center), right.T, out=gap)
+            torch.maximum(real_most[here, None], fake_most[at], out=limit)
+            i, j = _nonpositive(gap.sub_(limit))
+            if len(i) <= min(gap.numel() // DENSE, NUMBERS // len(center)):
+                i, j = here.start + i, at.start + j
+                yield i, j, _squared(real[i], fake[j])
+            else:
+                yield from _near_by_differences(real, fake, real_reach, fake_reach, here, at)
+
+
+def _near_by_differences(
+    real: Tensor, fake: Tensor, real_reach: Tensor, fake_reach: Tensor, rows: slice, columns: slice
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The same for these rows and columns only."""
+    room, other = (_room(real, EXACT_ROWS, torch.float64) for _ in range(2))
+    for at in _slices(columns.stop, COLUMNS, real.shape[1], columns.start):
+        y = fake[at].T.double().contiguous()
+        for here in _slices(rows.stop, EXACT_ROWS, real.shape[1], rows.start):
+            squared, gap = (_cut(each, here, at) for each in (room, other))
+            _all_squared(real[here].double(), y, out=squared, spare=gap)
+            torch.maximum(real_reach[here, None], fake_reach[at], out=gap)
+            i, j = _nonpositive(torch.sub(squared, gap, out=gap))
+            yield here.start + i, at.start + j, squared[i, j]
+
+
+def _by_differences(x: Tensor, rows: Tensor, k: int) -> Tensor:
+    """Squared distances (r,) of these `rows` (r,) of x (n, d) to their k-th nearest other row."""
+    room, other = (_room(x, EXACT_ROWS, torch.float64) for _ in range(2))
+    nearest = torch.full((len(rows), k), math.inf, dtype=torch.float64, device=x.device)
+    for at in _slices(len(x), COLUMNS, x.shape[1]):
+        y = x[at].T.double().contiguous()
+        for here in _slices(len(rows), EXACT_ROWS, x.shape[1]):
+            squared, spare = (_cut(each, here, at) for each in (room, other))
+            _all_squared(x[rows[here]].double(), y, out=squared, spare=spare)
+            column = rows[here] - at.start
+            itself = ((column >= 0) & (column < squared.shape[1])).nonzero()[:, 0]
+            squared[itself, column[itself]] = math.inf
+            both = torch.cat((nearest[here], _smallest(squared, k)[0]), 1)
+            nearest[here] = both.topk(k, largest=False).values
+    return nearest.amax(1)
+
+
+def _by_products(x: Tensor, center: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of each row of x (n, d), the `count` others of the lowest bounds, (n, count): these, who."""
+    room = _room(x, ROWS, torch.float32)
+    bounds = torch.full((len(x), count), math.inf, device=x.device)
+    columns = torch.zeros_like(bounds, dtype=torch.long)
+    for at in _slices(len(x), COLUMNS, len(center)):
+        right = _right(x[at] - center)
+        for here in _slices(len(x), ROWS, len(center)):
+            block = torch.mm(_left(x[here] - center), right.T, out=_cut(room, here, at))
+            block.diagonal(here.start - at.start).fill_(math.inf)
+            lowest, where = _smallest(block, count)
+            both = torch.cat((bounds[here], lowest), 1).topk(count, largest=False)
+            bounds[here] = both.values
+            columns[here] = torch.cat((columns[here], at.start + where), 1).gather(1, both.indices)
+    return bounds, columns
+
+
+def _slices(stop: int, most: int, width: int, start: int = 0) -> Iterator[slice]:
+    """Rows of `width` numbers, up to `most` and NUMBERS at a time."""
+    size = max(1, min(most, NUMBERS // width))
+    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+
+
+def _room(x: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    """Memory for a block: taken anew each time, its pages would cost as much as the sums."""
+    return torch.empty(rows * COLUMNS, dtype=dtype, device=x.device)
+
+
+def _cut(room: Tensor, rows: slice, columns: slice) -> Tensor:
+    m, n = rows.stop - rows.start, columns.stop - columns.start
+    return room[: m * n].view(m, n)
+
+
+def _squared(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances in float64 of rows of x and y (..., d)."""
+    return (x.double() - y.double()).square_().sum(-1)
+
+
+def _all_squared(x: Tensor, y: Tensor, *, out: Tensor, spare: Tensor) -> None:
+    """Squared distances (m, n) of all rows of x (m, d) to all columns of y (d, n)."""
+    torch.sub(x[:, :1], y[0], out=out).square_()
+    for i in range(1, len(y)):
+        torch.sub(x[:, i : i + 1], y[i], out=spare)
+        out.addcmul_(spare, spare)
+
+
+def _left(x: Tensor) -> Tensor:
+    """What times `_right` of y, transposed, is a lower bound of |x - y|^2, in float32.
+
+    It is |x|^2 - 2xy + |y|^2 less all that rounding may have added, of inputs, norms and products:
+    (3d + 10) / 2 times epsilon of |x|^2 + |y|^2.
+    """
+    x = x.float()
+    norms = x.square().sum(1, keepdim=True)
+    return torch.cat((-2 * x, norms * _less(x), torch.ones_like(norms)), 1)
+
+
+def _right(y: Tensor) -> Tensor:
+    y = y.float()
+    norms = y.square().sum(1, keepdim=True)
+    return torch.cat((y, torch.ones_like(norms), norms * _less(y)), 1)
+
+
+def _less(x: Tensor) -> float:
+    return 1 - 2 * (x.shape[1] + 8) * torch.finfo(torch.float32).eps
+
+
+def _nonpositive(gaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of what is not above 0 in `gaps` (m, n)."""
+    # Minima are far faster than comparing all, and nonzero() of that.
+    grouped = _in_groups(gaps)
+    row, group = (grouped.amin(1) <= 0).nonzero(as_tuple=True)
+    which, place = (grouped[row, :, group] <= 0).nonzero(as_tuple=True)
+    return row[which], place * grouped.shape[2] + group[which]
+
+
+def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k smallest in each row of `values` (m, n), n > k, or infinity, and their columns."""
+    # They lie in the k groups with the smallest minima, and topk of all columns is slow.
+    grouped = _in_groups(values)
+    groups = grouped.shape[2]
+    best = grouped.amin(1).topk(min(k, groups), largest=False).indices
+    near = grouped.gather(2, best[:, None].expand(-1, GROUP, -1)).flatten(1)
+    found = near.topk(min(k, near.shape[1]), largest=False)
+    place, which = found.indices // best.shape[1], found.indices % best.shape[1]
+    return found.values, place * groups + best.gather(1, which)
+
+
+def _in_groups(values: Tensor) -> Tensor:
+    """`values` (m, n) as (m, GROUP, n / GROUP), with infinity where columns are wanting.
+
+    Column c is at place c // groups of group c % groups.
+    """
+    wanting = -values.shape[1] % GROUP
+    if wanting:
+        values = nn.functional.pad(values, (0, wanting), value=math.inf)
+    grouped: Tensor = values.unflatten(1, (GROUP, -1))
+    return grouped
