@@ -16,6 +16,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.errors import InputError
 from ganbench.results import write_atomically
+from ganbench.threads import one_thread
 
 FEWEST = 100
 
@@ -57,12 +58,8 @@ def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
         notes.append(f"scored {size} of {n} samples, drawn at random: the task's evaluation size")
     if n < size:
         notes.append(f"scored {n} samples: floors and ceilings are those of {size}")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         values = task.evaluate(task.reference, samples)
-    finally:
-        torch.set_num_threads(threads)
     metrics = {
         name: {
             "value": value,

@@ -26,6 +26,7 @@ from ganbench.results import Point, SeedResult, Status, Timing
 from ganbench.samples import sha256_of, write_arrays, write_npy
 from ganbench.schedule import Schedule
 from ganbench.spec import Progress, Report, Spec, Stop, build
+from ganbench.threads import one_thread
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
@@ -47,12 +48,8 @@ def train_seed(
     Diverging, failing and being stopped end the run at the round where they happen; what was
     done until then is in the result. Raises InputError for what breaks the GAN's contract.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return Run(spec, seed, report, stop).train()
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Run:

@@ -7,11 +7,12 @@ A test that takes `task_name` or `baseline_name` runs once for each that the reg
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import pytest
 import torch
 
-from ganbench import data, registry
+from ganbench import data, registry, threads
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.registry import Entry
@@ -48,6 +49,13 @@ def task(task_name: str) -> Task:
 @pytest.fixture
 def entry(baseline_name: str) -> Entry:
     return load_entry(baseline_name)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For what must not round otherwise, or fight with another process for the cores."""
+    with threads.one_thread():
+        yield
 
 
 @pytest.fixture

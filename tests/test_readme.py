@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,14 +18,6 @@ TESTS = (
     "python -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && "
     ".venv/bin/python -m pytest -n 2"
 )
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # two test processes with two threads each would fight for two cores
-    yield
-    torch.set_num_threads(before)
 
 
 def example() -> str:

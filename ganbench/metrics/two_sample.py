@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
+from ganbench.threads import one_thread
 
 QUANTITIES = {
     "discriminator_accuracy": ("lower", "held-out accuracy of a fresh classifier; 0.5 is ideal"),
@@ -29,6 +31,7 @@ LOOK = 20  # steps from one look at the rows to stop by to the next
 PATIENCE = 8  # looks that find nothing better, after which a network is done
 ROWS = 1024  # of a sample at a time; as many are enough to stop by, and for the scales
 FAR = 10.0  # standard deviations; beyond lies less than 1 % of any law
+FEW = 2**18  # numbers in a batch, below which a second thread costs more than it gives
 GROUP = 2**20  # numbers in a batch of all networks that train together: 4 MiB, to stay in cache
 
 
@@ -77,7 +80,7 @@ def discriminator_tests(
     Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests", ICLR.
     """
     real, fakes = _stacks(real, fakes)
-    size = max(1, GROUP // (batch_size * max(fakes.shape[2], 4 * max(HIDDEN))))
+    size = max(1, GROUP // _numbers(fakes[:1], batch_size))
     tests = []
     for group in zip(real.split(size), fakes.split(size), strict=True):
         tests += _tested(*group, steps, batch_size, seed)
@@ -98,8 +101,20 @@ def _stacks(real: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
     return real.detach().flatten(2), fakes.detach().flatten(2)
 
 
+def _numbers(fakes: Tensor, batch_size: int) -> int:
+    """How many a step works on, roughly, of the rows of `fakes` (S, n, d) and what is inside."""
+    return len(fakes) * batch_size * max(fakes.shape[2], 4 * max(HIDDEN))
+
+
 @torch.no_grad()
 def _tested(
+    real: Tensor, fake: Tensor, steps: int, batch_size: int, seed: int
+) -> list[dict[str, float]]:
+    with one_thread() if _numbers(fake, batch_size) < FEW else nullcontext():
+        return _tested_together(real, fake, steps, batch_size, seed)
+
+
+def _tested_together(
     real: Tensor, fake: Tensor, steps: int, batch_size: int, seed: int
 ) -> list[dict[str, float]]:
     rng = torch.Generator().manual_seed(seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -59,14 +58,6 @@ def test_parts_are_disjoint_and_complete() -> None:
         parts = (kind.learn, kind.stop, kind.judge)
         assert tuple(map(len, parts)) == sizes
         assert torch.cat(parts).sort().values.tolist() == list(range(sum(sizes)))
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -258,3 +249,17 @@ def test_unfit_stacks_are_refused() -> None:
 def test_quantities_are_what_is_returned() -> None:
     values = discriminator_test(normal(20, 2, seed=0), normal(20, 2, seed=1), steps=2)
     assert values.keys() == two_sample.QUANTITIES.keys()
+
+
+def test_more_threads_change_no_bit_of_one_small_test() -> None:
+    """Below FEW numbers a batch, torch is left one thread, and given back those it had."""
+    real, fake = normal(300, 2, seed=0), normal(300, 2, seed=1) + 0.3
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            found.append(discriminator_test(real, fake, steps=60))
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(1)
+    assert found[0] == found[1]
