@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from ganbench.metrics._pairs import NARROW, squared_differences
+
 COLUMNS = 4096  # of a block, which stays in cache; wide, since a search costs by the row
 ROWS, EXACT_ROWS = 256, 64  # of a block of products, and of differences
 NUMBERS = 2**24  # at most in the samples of a block: 128 MiB in float64
 GROUP = 8  # columns of which only the smallest is looked at first
-NARROW = 8  # coordinates, up to which products save nothing
 SPARE = 3  # neighbours looked at exactly, beyond the k nearest by products
 DENSE = 16  # one near pair in so many, and it is cheaper to take all differences
 HUGE = 1e30  # squared norms, beyond which products may overflow in float32
@@ -86,7 +87,7 @@ def _near_by_differences(
         y = fake[at].T.double().contiguous()
         for here in _slices(rows.stop, EXACT_ROWS, real.shape[1], rows.start):
             squared, gap = (_cut(each, here, at) for each in (room, other))
-            _all_squared(real[here].double(), y, out=squared, spare=gap)
+            squared_differences(real[here].double(), y, out=squared, spare=gap)
             torch.maximum(real_reach[here, None], fake_reach[at], out=gap)
             i, j = _nonpositive(torch.sub(squared, gap, out=gap))
             yield here.start + i, at.start + j, squared[i, j]
@@ -100,7 +101,7 @@ def _by_differences(x: Tensor, rows: Tensor, k: int) -> Tensor:
         y = x[at].T.double().contiguous()
         for here in _slices(len(rows), EXACT_ROWS, x.shape[1]):
             squared, spare = (_cut(each, here, at) for each in (room, other))
-            _all_squared(x[rows[here]].double(), y, out=squared, spare=spare)
+            squared_differences(x[rows[here]].double(), y, out=squared, spare=spare)
             column = rows[here] - at.start
             itself = ((column >= 0) & (column < squared.shape[1])).nonzero()[:, 0]
             squared[itself, column[itself]] = math.inf
@@ -145,14 +146,6 @@ def _cut(room: Tensor, rows: slice, columns: slice) -> Tensor:
 def _squared(x: Tensor, y: Tensor) -> Tensor:
     """Squared distances in float64 of rows of x and y (..., d)."""
     return (x.double() - y.double()).square_().sum(-1)
-
-
-def _all_squared(x: Tensor, y: Tensor, *, out: Tensor, spare: Tensor) -> None:
-    """Squared distances (m, n) of all rows of x (m, d) to all columns of y (d, n)."""
-    torch.sub(x[:, :1], y[0], out=out).square_()
-    for i in range(1, len(y)):
-        torch.sub(x[:, i : i + 1], y[i], out=spare)
-        out.addcmul_(spare, spare)
 
 
 def _left(x: Tensor) -> Tensor:

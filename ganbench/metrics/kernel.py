@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -52,17 +53,33 @@ def mmd(real: Tensor, fake: Tensor, *, widths: Sequence[float]) -> float:
     """
 
     real, fake = checked(real, fake)
+    wide_first = sorted(widths, reverse=True)
 
     def kernel(rows: Tensor, columns: Tensor) -> Tensor:
-        squared = squared_distances(rows, columns).float()
-        total = torch.zeros_like(squared)
-        for width in widths:
-            # exp(-80) is as good as 0; below it lie denormals, tenfold slower to compute with.
-            total += (squared * (-0.5 / width**2)).clamp_(min=-80.0).exp_()
-        return total
+        return _gaussians(squared_distances(rows, columns).float(), wide_first)
 
     within = mean_within(real, kernel) + mean_within(fake, kernel)
     return within - 2 * mean_between(real, fake, kernel)
+
+
+def _gaussians(squared: Tensor, widths: Sequence[float]) -> Tensor:
+    """Sum of exp(-squared / (2 w^2)) over falling `widths` w.
+
+    Half a width is a fourth power, far cheaper than another exponential. The relative error grows
+    by 4 with each, to 2e-5 after four, and averages out over the pairs.
+    """
+    # exp(-80) is as good as 0; below it lie denormals, tenfold slower to compute with.
+    least = math.exp(-80)
+    total = torch.zeros_like(squared)
+    value, before = squared, math.nan
+    for width in widths:
+        if before == 2 * width:
+            value = value.square_().square_().clamp_(min=least)
+        else:
+            value = (squared * (-0.5 / width**2)).clamp_(min=-80.0).exp_()
+        total += value
+        before = width
+    return total
 
 
 def energy(real: Tensor, fake: Tensor) -> float:

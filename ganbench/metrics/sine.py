@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
+from ganbench.metrics._ks import ks_uniform
 
 QUANTITIES = {
     "sine_rmse": ("lower", "root mean square residual of the best sine curve, mean over curves"),
@@ -63,8 +63,8 @@ def sine_fit(
         "sine_rmse": float((fit.sse / len(x)).sqrt().mean()),
         "sine_r2": float(r2.mean()),
         "sine_fitted": float((r2 > 0.95).double().mean()),
-        "sine_b_ks": _ks(fit.b, b_range),
-        "sine_c_ks": _ks(fit.c, c_range),
+        "sine_b_ks": ks_uniform(fit.b, b_range),
+        "sine_c_ks": ks_uniform(fit.c, c_range),
     }
 
 
@@ -175,9 +175,3 @@ def _step(here: Tensor, damping: Tensor, low: Tensor, high: Tensor) -> Tensor:
     added = damping * size + (1e-3 * size - lower).clamp(min=0) + 1e-12
     bb, cc = bb + added, cc + added
     return torch.stack([bc * c - cc * b, bc * b - bb * c], 1) / (bb * cc - bc * bc)[:, None]
-
-
-def _ks(values: Tensor, law: Range) -> float:
-    uniform = stats.uniform(law[0], law[1] - law[0])
-    # "asymp" is about the p-value, which is not used: its exact value can take ten times as long.
-    return float(stats.ks_1samp(values.cpu().numpy(), uniform.cdf, method="asymp").statistic)

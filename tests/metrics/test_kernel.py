@@ -42,7 +42,15 @@ def mmd_by_sklearn(real: Tensor, fake: Tensor, widths: tuple[float, ...]) -> flo
 
 
 @pytest.mark.parametrize(("m", "n"), SIZES)
-@pytest.mark.parametrize(("d", "widths"), [(2, (0.1, 1.0, 3.0)), (64, (4.0, 11.0, 20.0))])
+@pytest.mark.parametrize(
+    ("d", "widths"),
+    [
+        (2, (0.1, 1.0, 3.0)),
+        (64, (4.0, 11.0, 20.0)),
+        (2, (3.0, 1.5, 0.75, 0.375, 0.1875, 0.04, 0.02, 0.01)),  # halves, as a task has them
+        (2, (0.5, 2.0, 1.0)),
+    ],
+)
 def test_mmd_is_the_unbiased_formula(m: int, n: int, d: int, widths: tuple[float, ...]) -> None:
     real, fake = pair(m, n, d)
     expected = mmd_by_sklearn(real, fake, widths)
