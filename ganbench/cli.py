@@ -67,6 +67,13 @@ out_option = click.option(
     show_default=True,
     help="Folder for pictures, samples and checkpoints.",
 )
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="K=V[,V...]",
+    help="Set a hyper-parameter; of several values, each is run.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -92,13 +99,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
     default="auto",
     help="torch.compile for the networks of a Game; auto is off.",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="K=V[,V...]",
-    help="Set a hyper-parameter; of several values, each is run.",
-)
+@settings_option
 @click.option(
     "--log-every",
     type=click.IntRange(1),
@@ -298,6 +299,56 @@ def audit(
     click.echo(f"{len(findings)} promises tried, {broken} broken", err=True)
     if broken:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("baseline", default="mlp_gan")
+@click.option("--task", help="A task's name or file.  [default: the published systems' four]")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@settings_option
+@click.option(
+    "--seconds",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="How long each seed trains, about.",
+)
+@json_option
+def bench(
+    baseline: str,
+    task: str | None,
+    seeds: int,
+    workers: int | None,
+    device: str,
+    settings: tuple[str, ...],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
+    from ganbench import bench as benches
+    from ganbench import harness, tables
+    from ganbench.spec import Spec
+
+    device = harness.resolve_device(device)
+    found = [
+        benches.measure(
+            Spec(
+                task=name, baseline=baseline, hparams=hparams, device=harness.resolve_device(device)
+            ),
+            seeds=seeds,
+            workers=workers or os.cpu_count() or 1,
+            seconds=seconds,
+        )
+        for name in ([task] if task else benches.TASKS)
+        for hparams in parse_settings(settings)
+    ]
+    if as_json:
+        documents = [each.document() for each in found]
+        click.echo(json.dumps(documents if len(found) > 1 else documents[0], allow_nan=False))
+    else:
+        tables.print_bench(found)
 
 
 @main.group("leaderboard")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ class Trainer:
     Latent noise comes from a stream of the seed's own. Logged: `d_loss` (the mean, if there are
     several) and `g_loss`, the discriminator's accuracy `d_accuracy` on the batches of its update,
     before the update, and `g_accuracy`, the share of the generator's batch taken for real.
+    `during(part)` is entered for each part of a step: noise, D, G, optimizers.
     """
 
     def __init__(self, game: Game, *, seed: int, device: str = "cpu", compiled: bool = False):
@@ -33,13 +34,14 @@ class Trainer:
         self.rng = generator(seed, "latent", device=device)
         self.steps = 0
         self.snapshot: dict[str, Tensor] | None = None
+        self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
         game = self.game
         self.steps += 1
         g_turn = self.steps % game.d_updates == 0
-        latent = game.latent(len(real), self.rng)
+        latent = self._latent(len(real))
         keep = g_turn and game.reuse_latent and not game.inference_fakes
         fake = self._fakes_for_d(latent, keep_graph=keep)
         self._look("before_d", real, latent)
@@ -47,9 +49,10 @@ class Trainer:
         if not g_turn:
             return log
         if not game.reuse_latent:
-            latent = game.latent(len(real), self.rng)
+            latent = self._latent(len(real))
         if not keep:
-            fake = self.generator(latent)
+            with self.during("G"):
+                fake = self.generator(latent)
         self._look("before_g", real, latent)
         log |= self._update_g(real, fake)
         self._look("after_g", real, latent)
@@ -61,22 +64,29 @@ class Trainer:
             samples: Tensor = self.generator(self.game.latent(n, self.rng))
         return samples
 
+    def _latent(self, n: int) -> Tensor:
+        with self.during("noise"):
+            return self.game.latent(n, self.rng)
+
     def _fakes_for_d(self, latent: Tensor, *, keep_graph: bool) -> Tensor:
-        if self.game.inference_fakes:
-            with inference(self.generator):
-                fake: Tensor = self.generator(latent)
+        with self.during("G"):
+            if self.game.inference_fakes:
+                with inference(self.generator):
+                    fake: Tensor = self.generator(latent)
+                return fake
+            with torch.set_grad_enabled(keep_graph):
+                fake = self.generator(latent)
             return fake
-        with torch.set_grad_enabled(keep_graph):
-            fake = self.generator(latent)
-        return fake
 
     def _update_d(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         judge, losses = _Judge(self.discriminator), []
         for d_loss in self.game.d_losses:
-            loss = d_loss(judge, real, fake)  # type: ignore[arg-type]
-            self.d_optimizer.zero_grad()
-            loss.backward()
-            self.d_optimizer.step()
+            with self.during("D"):
+                loss = d_loss(judge, real, fake)  # type: ignore[arg-type]
+                self.d_optimizer.zero_grad()
+                loss.backward()
+            with self.during("optimizers"):
+                self.d_optimizer.step()
             losses.append(loss.detach())
         mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
         right = judge.share("d_accuracy", self.game.decision, real=real, fake=fake)
@@ -84,10 +94,12 @@ class Trainer:
 
     def _update_g(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         judge = _Judge(self.discriminator)
-        loss = self.game.g_loss(judge, real, fake)  # type: ignore[arg-type]
-        self.g_optimizer.zero_grad()
-        loss.backward(inputs=self.g_params)
-        self.g_optimizer.step()
+        with self.during("G"):
+            loss = self.game.g_loss(judge, real, fake)  # type: ignore[arg-type]
+            self.g_optimizer.zero_grad()
+            loss.backward(inputs=self.g_params)
+        with self.during("optimizers"):
+            self.g_optimizer.step()
         taken = judge.share("g_accuracy", self.game.decision, real=fake)
         return {"g_loss": loss.detach(), **taken}
 

@@ -14,6 +14,7 @@ from ganbench.results import Result, SeedResult, Summary
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
+    from ganbench.bench import Bench
     from ganbench.harness import Finished
 
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -95,6 +96,29 @@ def print_audit(task: str, findings: Sequence[Finding]) -> None:
         cells = (finding.promise, "yes" if finding.kept else "NO", finding.seen)
         table.add_row(name, *cells, style=None if finding.kept else "bold red")
     _console().print(table)
+
+
+def print_bench(found: Sequence[Bench]) -> None:
+    """Speeds, how much of the machine's own rate of products they take, and where time goes."""
+    first = found[0]
+    title = f"{first.baseline}: {_seeds(first.seeds)} on {first.device}, workers: {first.workers}"
+    parts = list(dict.fromkeys(part for each in found for part in each.shares))
+    table = _table(title, "task", "seed-steps/s", "GFLOP/s", "of matmul", "MiB", *parts)
+    for each in found:
+        settings = ", ".join(f"{key}={value}" for key, value in each.hparams.items())
+        table.add_row(
+            f"{each.task} {settings}".strip(),
+            f"{each.seed_steps_per_second:,.0f}",
+            f"{each.gflops:.3g}",
+            f"{each.gflops / each.matmul_gflops:.1%}",
+            f"{each.peak_memory_bytes / 2**20:,.0f}",
+            *(f"{each.shares[part]:.1%}" if part in each.shares else "-" for part in parts),
+        )
+    console = _console()
+    console.print(table)
+    rate = max(each.matmul_gflops for each in found)
+    console.print(f"matmul: {rate:.3g} GFLOP/s, products of 1024 x 1024 float32 matrices")
+    console.print("on the right, shares of the time of one seed by itself")
 
 
 def print_board(results: Sequence[Result]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,33 @@ class Run:
             self.log.close()
         self.env.clock.switch("other")
         return self._result(status, reason)
+
+    def rehearse(self, steps: int, *, watched: bool = False) -> dict[str, float]:
+        """Train that many steps of a first round, unscored; the seconds of each part, by the clock.
+
+        `warmup` is the first step. `watched`, those of a Game's trainer are told apart.
+        """
+        clock = self.env.clock
+        self.env.budget = replace(self.env.budget, steps=steps, evaluations=1)
+        self.gan = build(self.entry, self.spec, self.task, self.seed)
+        if watched and isinstance(self.gan, Trainer):
+            self.gan.during = clock.during
+        self._plan()
+        self._start_afresh()
+        self.log = Log(self.folder / "log.jsonl", after=0)
+        self.env.reset(seed=self.seed)  # makes the pool, which is no part of a step
+        clock.switch("other")
+        clock.seconds.clear()
+        try:
+            with clock.during("data"):
+                real = self.env.deal()
+            self._train_round(real, 0)
+        except EndedError as end:
+            raise InputError(f"seed {self.seed} {end.status}: {end.reason}") from end
+        finally:
+            self.log.close()
+        clock.switch("other")
+        return dict(clock.seconds)
 
     def _plan(self) -> None:
         """When to note what: the user's wish, else the published system's, else the task's."""
