@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from ganbench.metrics._pairs import NARROW, squared_differences
 
-COLUMNS = 4096  # of a block, which stays in cache; wide, since a search costs by the row
+COLUMNS = 16_384  # of a block; wide, since a search costs by the row
 ROWS, EXACT_ROWS = 256, 64  # of a block of products, and of differences
 NUMBERS = 2**24  # at most in the samples of a block: 128 MiB in float64
-GROUP = 8  # columns of which only the smallest is looked at first
+GROUP = 16  # columns of which only the smallest is looked at first
 SPARE = 3  # neighbours looked at exactly, beyond the k nearest by products
 DENSE = 16  # one near pair in so many, and it is cheaper to take all differences
 HUGE = 1e30  # squared norms, beyond which products may overflow in float32

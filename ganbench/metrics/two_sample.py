@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import NamedTuple
@@ -33,6 +32,9 @@ ROWS = 1024  # of a sample at a time; as many are enough to stop by, and for the
 FAR = 10.0  # standard deviations; beyond lies less than 1 % of any law
 FEW = 2**18  # numbers in a batch, below which a second thread costs more than it gives
 GROUP = 2**20  # numbers in a batch of all networks that train together: 4 MiB, to stay in cache
+
+_Layers = list[tuple[Tensor, Tensor]]
+"""Matrices and biases of all networks, first layer first."""
 
 
 class _Side(NamedTuple):
@@ -155,13 +157,15 @@ def _trained(sides: list[_Side], order: list[Tensor], start: Tensor) -> Tensor:
     weights, average = chosen.clone(), chosen.clone()
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     best, stale = torch.full_like(nets, math.inf, dtype=torch.float64), torch.zeros_like(nets)
+    width = sides[0].samples.shape[2]
+    layers, average_layers = _layers(weights, width), _layers(average, width)
     for step, batch in enumerate(zip(*order, strict=True), start=1):
         rows = [side.rows(nets, side.learn[i]) for side, i in zip(sides, batch, strict=True)]
-        _adam(weights, first, second, _gradient(weights, torch.cat(rows, 1)), step)
+        _adam(weights, first, second, _gradient(layers, torch.cat(rows, 1)), step)
         average.lerp_(weights, max(0.03, 1 / step))
         if step % LOOK and step < len(order[0]):
             continue
-        error = _error(average, sides, nets)
+        error = _error(average_layers, sides, nets)
         better = error < best
         chosen[nets[better]] = average[better]
         best, stale = torch.minimum(best, error), torch.where(better, 0, stale + 1)
@@ -171,6 +175,7 @@ def _trained(sides: list[_Side], order: list[Tensor], start: Tensor) -> Tensor:
         if not going.all():
             state = (nets, weights, average, first, second, best, stale)
             nets, weights, average, first, second, best, stale = (part[going] for part in state)
+            layers, average_layers = _layers(weights, width), _layers(average, width)
     return chosen
 
 
@@ -182,26 +187,26 @@ def _adam(weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, step
     weights.addcdiv_(first, second.sqrt().add_(1e-8), value=-rate)
 
 
-def _error(weights: Tensor, sides: list[_Side], nets: Tensor) -> Tensor:
+def _error(layers: _Layers, sides: list[_Side], nets: Tensor) -> Tensor:
     """Squared error (S,) of the probabilities for the rows to stop by.
 
     Not the logistic loss, which a few sure mistakes make rise while the accuracy still does.
     """
-    real, fake = (_log_odds(weights, side.rows(nets, side.stop))[0] for side in sides)
+    real, fake = (_log_odds(layers, side.rows(nets, side.stop))[0] for side in sides)
     return _probability(-real).square().mean(1) + _probability(fake).square().mean(1)
 
 
-def _gradient(weights: Tensor, rows: Tensor) -> Tensor:
+def _gradient(layers: _Layers, rows: Tensor) -> Tensor:
     """Gradient (S, P) of the mean logistic loss on `rows` (S, n, d), whose first half is real.
 
     By hand: for networks this small, autograd would double the time.
     """
-    log_odds, inputs = _log_odds(weights, rows)
+    log_odds, inputs = _log_odds(layers, rows)
     slope = _probability(log_odds).div_(rows.shape[1]).float()
     slope[:, : rows.shape[1] // 2] -= 1 / rows.shape[1]
     slopes = torch.stack([-slope, slope], 2)
     parts: list[Tensor] = []
-    for matrix, _ in reversed(list(_layers(weights, rows.shape[2]))):
+    for matrix, _ in reversed(layers):
         given = inputs.pop()
         parts += [slopes.sum(1), torch.bmm(given.mT, slopes).flatten(1)]
         if inputs:
@@ -209,10 +214,10 @@ def _gradient(weights: Tensor, rows: Tensor) -> Tensor:
     return torch.cat(parts[::-1], 1)
 
 
-def _log_odds(weights: Tensor, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _log_odds(layers: _Layers, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Log-odds (S, n) that `rows` (S, n, d) are real, and the inputs of every layer."""
     inputs: list[Tensor] = []
-    for matrix, bias in _layers(weights, rows.shape[2]):
+    for matrix, bias in layers:
         inputs.append(rows.relu_() if inputs else rows)
         rows = torch.baddbmm(bias, rows, matrix)
     return rows[..., 1] - rows[..., 0], inputs
@@ -223,18 +228,19 @@ def _probability(log_odds: Tensor) -> Tensor:
     return log_odds.double().sigmoid_()
 
 
-def _layers(weights: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _layers(weights: Tensor, width: int) -> _Layers:
     """Matrices (S, in, out) and biases (S, 1, out), views of the weights (S, P).
 
     Two outputs, of which the difference counts: with one, a network alone would go through another
     routine of the BLAS, that rounds otherwise.
     """
-    at = 0
+    layers, at = [], 0
     for size in _sizes(width):
         bias = at + math.prod(size)
         end = bias + size[1]
-        yield weights[:, at:bias].unflatten(1, size), weights[:, bias:end].unsqueeze(1)
+        layers.append((weights[:, at:bias].unflatten(1, size), weights[:, bias:end].unsqueeze(1)))
         at = end
+    return layers
 
 
 def _start(width: int, rng: torch.Generator) -> Tensor:
@@ -253,9 +259,9 @@ def _sizes(width: int) -> list[tuple[int, int]]:
 def _called_real(side: _Side, weights: Tensor) -> list[int]:
     """How many of its rows to judge by each network calls real."""
     nets = torch.arange(len(weights), device=weights.device)
-    called = torch.zeros_like(nets)
+    called, layers = torch.zeros_like(nets), _layers(weights, side.samples.shape[2])
     for index in side.judge.split(ROWS):
-        called += (_log_odds(weights, side.rows(nets, index))[0] > 0).sum(1)
+        called += (_log_odds(layers, side.rows(nets, index))[0] > 0).sum(1)
     return called.tolist()
 
 

@@ -93,11 +93,13 @@ def test_gradient_is_that_of_autograd() -> None:
     weights = torch.stack([two_sample._start(3, rng) for _ in range(2)])
     rows = normal(2, 10, 3, seed=2)
     leaf = weights.clone().requires_grad_()
-    log_odds, _ = two_sample._log_odds(leaf, rows)
+    log_odds, _ = two_sample._log_odds(two_sample._layers(leaf, rows.shape[2]), rows)
     labels = torch.cat([torch.ones(2, 5), torch.zeros(2, 5)], 1)
     loss = nn.functional.binary_cross_entropy_with_logits(log_odds, labels, reduction="sum") / 10
     (expected,) = torch.autograd.grad(loss, leaf)
-    torch.testing.assert_close(two_sample._gradient(weights, rows), expected)
+    torch.testing.assert_close(
+        two_sample._gradient(two_sample._layers(weights, rows.shape[2]), rows), expected
+    )
 
 
 def test_p_value_is_that_of_two_proportions() -> None:
