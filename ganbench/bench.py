@@ -68,10 +68,8 @@ class _Worked:
     peak_memory_bytes: int
 
 
-def measure(
-    spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.0, first_seed: int = 0
-) -> Bench:
-    """Train `seeds` seeds for about so many `seconds` each, unscored, on `workers` processes.
+def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.0) -> Bench:
+    """Train so many `seeds` for about `seconds` each, unscored, on `workers` processes.
 
     Steps are never more than the task's own. Nothing is written that stays. Raises InputError for
     unknown names, and for a GAN that breaks its contract or diverges.
@@ -79,15 +77,12 @@ def measure(
     workers = min(workers, seeds)
     with tempfile.TemporaryDirectory() as folder, one_thread():
         spec = replace(spec, folder=Path(folder))
-        probe = _rehearse(spec, first_seed, PROBE)
+        probe = _rehearse(spec, 0, PROBE)
         most = spec.budget_of(registry.load_task(spec.task)).steps
         steps = max(2, min(most, round(seconds * (PROBE - 1) / _counted(probe))))
-        shares = _shares(
-            _rehearse(spec, first_seed, steps), _rehearse(spec, first_seed, steps, watched=True)
-        )
-        numbers = range(first_seed, first_seed + seeds)
-        worked = _work_all(spec, [numbers[i::workers] for i in range(workers)], steps)
-        flops = _flops(spec, first_seed)
+        shares = _shares(_rehearse(spec, 0, steps), _rehearse(spec, 0, steps, watched=True))
+        worked = _work_all(spec, [range(seeds)[i::workers] for i in range(workers)], steps)
+        flops = _flops(spec, 0)
     rate = sum(each.steps_per_second for each in worked)
     return Bench(
         baseline=spec.baseline,
@@ -139,8 +134,8 @@ def _work_all(spec: Spec, shares: Sequence[Sequence[int]], steps: int) -> list[_
     ) as pool:
         futures = [pool.submit(_work_in_process, spec, seeds, steps) for seeds in shares]
         errors = [error for error in (future.exception() for future in futures) if error]
-        for error in sorted(errors, key=lambda error: not isinstance(error, InputError)):
-            raise error  # rather the cause than that others then waited in vain
+        if errors:  # rather the cause is raised than that others then waited in vain
+            raise min(errors, key=lambda error: not isinstance(error, InputError))
         return [future.result() for future in futures]
 
 
@@ -155,7 +150,9 @@ def _work_in_process(spec: Spec, seeds: Sequence[int], steps: int) -> _Worked:
     folder = spec.folder / str(seeds[0])
     try:
         with one_thread():
-            return _work(replace(spec, folder=folder), seeds, steps, _process["barrier"].wait)
+            spec = replace(spec, folder=folder)
+            _rehearse(spec, seeds[0], min(steps, PROBE))  # warms up what this process has not used
+            return _work(spec, seeds, steps, _process["barrier"].wait)
     except BaseException:
         _process["barrier"].abort()
         raise
@@ -163,7 +160,6 @@ def _work_in_process(spec: Spec, seeds: Sequence[int], steps: int) -> _Worked:
 
 def _work(spec: Spec, seeds: Sequence[int], steps: int, together: Callable[[], Any]) -> _Worked:
     """The rates of one worker; `together` waits for the others."""
-    _rehearse(spec, seeds[0], min(steps, PROBE))
     together()
     seconds = sum(_counted(_rehearse(spec, seed, steps)) for seed in seeds)
     memory = machine.peak_memory_bytes(spec.device)

@@ -334,9 +334,7 @@ def bench(
     device = harness.resolve_device(device)
     found = [
         benches.measure(
-            Spec(
-                task=name, baseline=baseline, hparams=hparams, device=harness.resolve_device(device)
-            ),
+            Spec(task=name, baseline=baseline, hparams=hparams, device=device),
             seeds=seeds,
             workers=workers or os.cpu_count() or 1,
             seconds=seconds,

@@ -61,17 +61,16 @@ def near_pairs(
         everything = slice(0, len(real)), slice(0, len(fake))
         yield from _near_by_differences(real, fake, real_reach, fake_reach, *everything)
         return
-    bounds, most = (_room(real, ROWS, torch.float32) for _ in range(2))
+    room, other = (_room(real, ROWS, torch.float32) for _ in range(2))
     # Not rounded down, which would lose a pair.
     real_most, fake_most = (side.mul(1 + 1e-6).float() for side in (real_reach, fake_reach))
     for at in _slices(len(fake), COLUMNS, len(center)):
         right = _right(fake[at] - center)
         for here in _slices(len(real), ROWS, len(center)):
-            gap, limit = (_cut(room, here, at) for room in (bounds, most))
-            torch.mm(_left(real[here] - center), right.T, out=gap)
-            torch.maximum(real_most[here, None], fake_most[at], out=limit)
-            i, j = _nonpositive(gap.sub_(limit))
-            if len(i) <= min(gap.numel() // DENSE, NUMBERS // len(center)):
+            bounds, spare = (_cut(each, here, at) for each in (room, other))
+            torch.mm(_left(real[here] - center), right.T, out=bounds)
+            i, j = _within(bounds, real_most[here], fake_most[at], spare=spare)
+            if len(i) <= min(bounds.numel() // DENSE, NUMBERS // len(center)):
                 i, j = here.start + i, at.start + j
                 yield i, j, _squared(real[i], fake[j])
             else:
@@ -86,10 +85,9 @@ def _near_by_differences(
     for at in _slices(columns.stop, COLUMNS, real.shape[1], columns.start):
         y = fake[at].T.double().contiguous()
         for here in _slices(rows.stop, EXACT_ROWS, real.shape[1], rows.start):
-            squared, gap = (_cut(each, here, at) for each in (room, other))
-            squared_differences(real[here].double(), y, out=squared, spare=gap)
-            torch.maximum(real_reach[here, None], fake_reach[at], out=gap)
-            i, j = _nonpositive(torch.sub(squared, gap, out=gap))
+            squared, spare = (_cut(each, here, at) for each in (room, other))
+            squared_differences(real[here].double(), y, out=squared, spare=spare)
+            i, j = _within(squared, real_reach[here], fake_reach[at], spare=spare)
             yield here.start + i, at.start + j, squared[i, j]
 
 
@@ -169,10 +167,13 @@ def _less(x: Tensor) -> float:
     return 1 - 2 * (x.shape[1] + 8) * torch.finfo(torch.float32).eps
 
 
-def _nonpositive(gaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns of what is not above 0 in `gaps` (m, n)."""
+def _within(
+    values: Tensor, row_most: Tensor, column_most: Tensor, *, spare: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rows and columns of `values` (m, n) at most their row's most (m,) or their column's (n,)."""
+    torch.maximum(row_most[:, None], column_most, out=spare)
     # Minima are far faster than comparing all, and nonzero() of that.
-    grouped = _in_groups(gaps)
+    grouped = _in_groups(torch.sub(values, spare, out=spare))
     row, group = (grouped.amin(1) <= 0).nonzero(as_tuple=True)
     which, place = (grouped[row, :, group] <= 0).nonzero(as_tuple=True)
     return row[which], place * grouped.shape[2] + group[which]

@@ -112,21 +112,16 @@ def _numbers(fakes: Tensor, batch_size: int) -> int:
 def _tested(
     real: Tensor, fake: Tensor, steps: int, batch_size: int, seed: int
 ) -> list[dict[str, float]]:
-    with one_thread() if _numbers(fake, batch_size) < FEW else nullcontext():
-        return _tested_together(real, fake, steps, batch_size, seed)
-
-
-def _tested_together(
-    real: Tensor, fake: Tensor, steps: int, batch_size: int, seed: int
-) -> list[dict[str, float]]:
     rng = torch.Generator().manual_seed(seed)
-    sides = _sides(real, fake, rng)
-    start = _start(real.shape[2], rng).to(real.device)
-    half = max(1, min(batch_size // 2, *(len(side.learn) for side in sides)))
-    order = [torch.randint(len(side.learn), (steps, half), generator=rng) for side in sides]
-    weights = _trained(sides, [index.to(real.device) for index in order], start)
-    called = zip(*(_called_real(side, weights) for side in sides), strict=True)
-    return [_verdict(*counts, *(len(side.judge) for side in sides)) for counts in called]
+    with one_thread() if _numbers(fake, batch_size) < FEW else nullcontext():
+        sides = _sides(real, fake, rng)
+        start = _start(real.shape[2], rng).to(real.device)
+        half = max(1, min(batch_size // 2, *(len(side.learn) for side in sides)))
+        order = [torch.randint(len(side.learn), (steps, half), generator=rng) for side in sides]
+        weights = _trained(sides, [index.to(real.device) for index in order], start)
+        called = [_called_real(side, weights) for side in sides]
+    judged = [len(side.judge) for side in sides]
+    return [_verdict(*counts, *judged) for counts in zip(*called, strict=True)]
 
 
 def _sides(real: Tensor, fake: Tensor, rng: torch.Generator) -> list[_Side]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +24,10 @@ from ganbench.metrics import fit_sines
 
 X = torch.linspace(-5, 5, 64).double()
 B_RANGE, C_RANGE = (0.5, 2.0), (0.0, math.pi)
+LIMITS = tuple(zip(B_RANGE, C_RANGE, strict=True))  # the lower ones, then the upper ones
 SLACK = 1e-6
+
+Jacobian = Callable[..., np.ndarray]
 
 
 def curves(n: int) -> dict[str, Tensor]:
@@ -51,12 +55,14 @@ def slopes(x: np.ndarray, b: float, c: float) -> np.ndarray:
     return np.stack([cosine * x, cosine], 1)
 
 
-def best_of_restarts(y: np.ndarray, starts: np.ndarray) -> float:
+def best_of_restarts(
+    y: np.ndarray, starts: Iterable[Sequence[float]], *, jac: Jacobian | None = slopes
+) -> float:
     """The least sum of squares that `curve_fit` comes to; infinite where it always gives up."""
-    x, limits, least = X.numpy(), tuple(zip(B_RANGE, C_RANGE, strict=True)), math.inf
+    x, least = X.numpy(), math.inf
     for start in starts:
         try:
-            found, _ = curve_fit(sine, x, y, start, bounds=limits, jac=slopes)
+            found, _ = curve_fit(sine, x, y, start, bounds=LIMITS, jac=jac)
         except RuntimeError:
             continue
         least = min(least, float(np.square(sine(x, *found) - y).sum()))
@@ -71,13 +77,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(5)
-    limits = tuple(zip(B_RANGE, C_RANGE, strict=True))
     print(f"{'kind':8}{'curves':>8}{'worse':>7}{'at worst':>11}{'better':>8}{'s':>9}{'SciPy s':>9}")
     for kind, rows in curves(options.curves).items():
         begin = time.perf_counter()
         ours = fit_sines(rows, x=X, b_range=B_RANGE, c_range=C_RANGE).sse.numpy()
         between = time.perf_counter()
-        starts = rng.uniform(*limits, (len(rows), options.restarts, 2))
+        starts = rng.uniform(*LIMITS, (len(rows), options.restarts, 2))
         theirs = [best_of_restarts(y, s) for y, s in zip(rows.numpy(), starts, strict=True)]
         end = time.perf_counter()
         gaps = ours - np.array(theirs)

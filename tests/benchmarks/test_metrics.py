@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import torch
 from prdc import compute_prdc
-from scipy.optimize import curve_fit
 from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 from sklearn.model_selection import cross_val_score
 from sklearn.neural_network import MLPClassifier
@@ -31,11 +30,10 @@ from ganbench import metrics
 from ganbench.registry import load
 
 from .. import peers
+from .sine_restarts import B_RANGE, C_RANGE, LIMITS, X, best_of_restarts
 
 ROUNDS = 5
 LONG = 20  # seconds, after which no further round begins
-B_RANGE, C_RANGE = (0.5, 2.0), (0.0, float(np.pi))
-X = torch.linspace(-5, 5, 64)
 RESTARTS = 20
 
 Side = Callable[[], object]
@@ -146,12 +144,7 @@ def sine_fit(n: int, restarts: int) -> Duel:
     task = load("tasks", "sine")
     curves = task.sample(n, torch.Generator().manual_seed(0)) + 0.1 * normal(n, 64, 1)
     some = curves[: max(2, n // 64)].double().numpy()
-    limits = tuple(zip(B_RANGE, C_RANGE, strict=True))
-    starts = np.random.default_rng(0).uniform(*limits, (restarts, 2))
-    x = X.double().numpy()
-
-    def best(y: np.ndarray) -> float:
-        return min(residual(x, y, start, limits) for start in starts)
+    starts = np.random.default_rng(0).uniform(*LIMITS, (restarts, 2))
 
     def ours() -> np.ndarray:
         found = metrics.fit_sines(curves, x=X, b_range=B_RANGE, c_range=C_RANGE)
@@ -159,23 +152,10 @@ def sine_fit(n: int, restarts: int) -> Duel:
 
     return Duel(
         ours,
-        lambda: np.array([best(y) for y in some]),
+        lambda: np.array([best_of_restarts(y, starts, jac=None) for y in some]),
         lambda mine, other: bool((mine[: len(other)] <= other + 1e-6).all()),
         share=n / len(some),
     )
-
-
-def residual(x: np.ndarray, y: np.ndarray, start: np.ndarray, limits: tuple) -> float:
-    """Of the fit from one start; infinite where `curve_fit` gives up."""
-    try:
-        fit, _ = curve_fit(sine, x, y, start, bounds=limits)
-    except RuntimeError:
-        return np.inf
-    return float(np.square(sine(x, *fit) - y).sum())
-
-
-def sine(x: np.ndarray, b: float, c: float) -> np.ndarray:
-    return np.sin(b * x + c)
 
 
 # Name, duel, and its size and second number: as a test, and as a measurement.

@@ -253,15 +253,13 @@ def test_quantities_are_what_is_returned() -> None:
     assert values.keys() == two_sample.QUANTITIES.keys()
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_more_threads_change_no_bit_of_one_small_test() -> None:
     """Below FEW numbers a batch, torch is left one thread, and given back those it had."""
     real, fake = normal(300, 2, seed=0), normal(300, 2, seed=1) + 0.3
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        try:
-            found.append(discriminator_test(real, fake, steps=60))
-            assert torch.get_num_threads() == threads
-        finally:
-            torch.set_num_threads(1)
+        found.append(discriminator_test(real, fake, steps=60))
+        assert torch.get_num_threads() == threads
     assert found[0] == found[1]
