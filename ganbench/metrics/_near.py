@@ -57,38 +57,37 @@ def near_pairs(
     real: Tensor, fake: Tensor, center: Tensor | None, real_reach: Tensor, fake_reach: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Real rows, fake rows and squared distances (p,) where one is within the other's reach."""
-    if center is None:
-        everything = slice(0, len(real)), slice(0, len(fake))
-        yield from _near_by_differences(real, fake, real_reach, fake_reach, *everything)
-        return
-    room, other = (_room(real, ROWS, torch.float32) for _ in range(2))
+    room = _room(real, ROWS, torch.float32)
     # Not rounded down, which would lose a pair.
     real_most, fake_most = (side.mul(1 + 1e-6).float() for side in (real_reach, fake_reach))
-    for at in _slices(len(fake), COLUMNS, len(center)):
-        right = _right(fake[at] - center)
+    order = fake_reach.argsort()
+    for at in _slices(len(fake), COLUMNS, real.shape[1]):
+        who = _alike(order[at])
+        if center is None:
+            yield from _near_by_differences(real, fake, real_reach, fake_reach, slice(0, len(real)), who)
+            continue
+        right, most = _right(fake[who] - center), fake_most[who]
         for here in _slices(len(real), ROWS, len(center)):
-            bounds, spare = (_cut(each, here, at) for each in (room, other))
-            torch.mm(_left(real[here] - center), right.T, out=bounds)
-            i, j = _within(bounds, real_most[here], fake_most[at], spare=spare)
+            bounds = torch.mm(_left(real[here] - center), right.T, out=_cut(room, here, at))
+            i, j = _within(bounds, real_most[here], most)
             if len(i) <= min(bounds.numel() // DENSE, NUMBERS // len(center)):
-                i, j = here.start + i, at.start + j
+                i, j = here.start + i, who[j]
                 yield i, j, _squared(real[i], fake[j])
             else:
-                yield from _near_by_differences(real, fake, real_reach, fake_reach, here, at)
+                yield from _near_by_differences(real, fake, real_reach, fake_reach, here, who)
 
 
 def _near_by_differences(
-    real: Tensor, fake: Tensor, real_reach: Tensor, fake_reach: Tensor, rows: slice, columns: slice
+    real: Tensor, fake: Tensor, real_reach: Tensor, fake_reach: Tensor, rows: slice, who: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The same for these rows and columns only."""
-    room, other = (_room(real, EXACT_ROWS, torch.float64) for _ in range(2))
-    for at in _slices(columns.stop, COLUMNS, real.shape[1], columns.start):
-        y = fake[at].T.double().contiguous()
-        for here in _slices(rows.stop, EXACT_ROWS, real.shape[1], rows.start):
-            squared, spare = (_cut(each, here, at) for each in (room, other))
-            squared_differences(real[here].double(), y, out=squared, spare=spare)
-            i, j = _within(squared, real_reach[here], fake_reach[at], spare=spare)
-            yield here.start + i, at.start + j, squared[i, j]
+    """The same for these real rows and fake rows only."""
+    room, spare = (_room(real, EXACT_ROWS, torch.float64) for _ in range(2))
+    y, most = fake[who].T.double().contiguous(), fake_reach[who]
+    for here in _slices(rows.stop, EXACT_ROWS, real.shape[1], rows.start):
+        squared, other = (_cut(each, here, slice(0, len(who))) for each in (room, spare))
+        squared_differences(real[here].double(), y, out=squared, spare=other)
+        i, j = _within(squared, real_reach[here], most)
+        yield here.start + i, who[j], squared[i, j]
 
 
 def _by_differences(x: Tensor, rows: Tensor, k: int) -> Tensor:
@@ -167,22 +166,21 @@ def _less(x: Tensor) -> float:
     return 1 - 2 * (x.shape[1] + 8) * torch.finfo(torch.float32).eps
 
 
-def _within(
-    values: Tensor, row_most: Tensor, column_most: Tensor, *, spare: Tensor
-) -> tuple[Tensor, Tensor]:
+def _within(values: Tensor, row_most: Tensor, column_most: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns of `values` (m, n) at most their row's most (m,) or their column's (n,)."""
-    torch.maximum(row_most[:, None], column_most, out=spare)
+    grouped, most = _in_groups(values, math.inf), _in_groups(column_most[None], 0.0)[0]
     # Minima are far faster than comparing all, and nonzero() of that.
-    grouped = _in_groups(torch.sub(values, spare, out=spare))
-    row, group = (grouped.amin(1) <= 0).nonzero(as_tuple=True)
-    which, place = (grouped[row, :, group] <= 0).nonzero(as_tuple=True)
+    largest = torch.maximum(row_most[:, None], most.amax(0))
+    row, group = (grouped.amin(1) - largest <= 0).nonzero(as_tuple=True)
+    excess = grouped[row, :, group] - torch.maximum(row_most[row, None], most.T[group])
+    which, place = (excess <= 0).nonzero(as_tuple=True)
     return row[which], place * grouped.shape[2] + group[which]
 
 
 def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k smallest in each row of `values` (m, n), n > k, or infinity, and their columns."""
     # They lie in the k groups with the smallest minima, and topk of all columns is slow.
-    grouped = _in_groups(values)
+    grouped = _in_groups(values, math.inf)
     groups = grouped.shape[2]
     best = grouped.amin(1).topk(min(k, groups), largest=False).indices
     near = grouped.gather(2, best[:, None].expand(-1, GROUP, -1)).flatten(1)
@@ -191,13 +189,20 @@ def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return found.values, place * groups + best.gather(1, which)
 
 
-def _in_groups(values: Tensor) -> Tensor:
-    """`values` (m, n) as (m, GROUP, n / GROUP), with infinity where columns are wanting.
+def _alike(order: Tensor) -> Tensor:
+    """`order` (n,) rearranged so that neighbours in it come into one group of `_in_groups`."""
+    groups = -(-len(order) // GROUP)
+    columns = (torch.arange(len(order), device=order.device) % groups).argsort(stable=True)
+    return torch.empty_like(order).scatter_(0, columns, order)
+
+
+def _in_groups(values: Tensor, wanting: float) -> Tensor:
+    """`values` (m, n) as (m, GROUP, n / GROUP), with `wanting` where columns are wanting.
 
     Column c is at place c // groups of group c % groups.
     """
-    wanting = -values.shape[1] % GROUP
-    if wanting:
-        values = nn.functional.pad(values, (0, wanting), value=math.inf)
+    missing = -values.shape[1] % GROUP
+    if missing:
+        values = nn.functional.pad(values, (0, missing), value=wanting)
     grouped: Tensor = values.unflatten(1, (GROUP, -1))
     return grouped
