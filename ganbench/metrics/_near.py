@@ -60,11 +60,11 @@ def near_pairs(
     room = _room(real, ROWS, torch.float32)
     # Not rounded down, which would lose a pair.
     real_most, fake_most = (side.mul(1 + 1e-6).float() for side in (real_reach, fake_reach))
-    order = fake_reach.argsort()
+    order, everyone = fake_reach.argsort(), slice(0, len(real))
     for at in _slices(len(fake), COLUMNS, real.shape[1]):
         who = _alike(order[at])
         if center is None:
-            yield from _near_by_differences(real, fake, real_reach, fake_reach, slice(0, len(real)), who)
+            yield from _near_by_differences(real, fake, real_reach, fake_reach, everyone, who)
             continue
         right, most = _right(fake[who] - center), fake_most[who]
         for here in _slices(len(real), ROWS, len(center)):
