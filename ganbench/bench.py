@@ -20,7 +20,7 @@ from ganbench.errors import InputError
 from ganbench.results import Machine
 from ganbench.spec import Spec, build
 from ganbench.threads import one_thread
-from ganbench.training import Run
+from ganbench.training import rehearse, rehearse_apart
 
 TASKS = ("gaussian", "quadratic", "sine", "mnist")  # of the published systems
 PARTS = ("noise", "D", "G", "optimizers")  # of a Game's step
@@ -63,6 +63,7 @@ class Bench:
 class _Worked:
     """One worker's rates, and the most memory it held."""
 
+    seconds: dict[str, float]
     steps_per_second: float
     matmul_gflops: float
     peak_memory_bytes: int
@@ -71,17 +72,19 @@ class _Worked:
 def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.0) -> Bench:
     """Train so many `seeds` for about `seconds` each, unscored, on `workers` processes.
 
-    Steps are never more than the task's own. Nothing is written that stays. Raises InputError for
-    unknown names, and for a GAN that breaks its contract or diverges.
+    They may be more steps than the task's own, but never more than `spec.steps`. Nothing is written
+    that stays. Raises InputError for unknown names, and for a GAN that breaks its contract or
+    diverges.
     """
     workers = min(workers, seeds)
-    with tempfile.TemporaryDirectory() as folder, one_thread():
+    with tempfile.TemporaryDirectory() as folder:
         spec = replace(spec, folder=Path(folder))
-        probe = _rehearse(spec, 0, PROBE)
-        most = spec.budget_of(registry.load_task(spec.task)).steps
-        steps = max(2, min(most, round(seconds * (PROBE - 1) / _counted(probe))))
-        shares = _shares(_rehearse(spec, 0, steps), _rehearse(spec, 0, steps, watched=True))
-        worked = _work_all(spec, [range(seeds)[i::workers] for i in range(workers)], steps)
+        shares = [range(seeds)[i::workers] for i in range(workers)]
+        probe = rehearse(spec, shares[0], PROBE)
+        steps = max(PROBE, round(seconds * (PROBE - 1) / _counted(probe)))
+        steps = min(steps, spec.steps or steps)
+        worked = _work_all(spec, shares, steps)
+        eager = rehearse_apart(spec, 0, min(steps, 2 * PROBE))
         flops = _flops(spec, 0)
     rate = sum(each.steps_per_second for each in worked)
     return Bench(
@@ -93,7 +96,7 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
         device=spec.device,
         steps=steps,
         seed_steps_per_second=rate,
-        shares=shares,
+        shares=_shares(worked[0].seconds, eager),
         gflops=flops * rate / 1e9,
         matmul_gflops=sum(each.matmul_gflops for each in worked),
         peak_memory_bytes=sum(each.peak_memory_bytes for each in worked),
@@ -101,26 +104,22 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
     )
 
 
-def _rehearse(spec: Spec, seed: int, steps: int, *, watched: bool = False) -> dict[str, float]:
-    return Run(spec, seed, lambda _: None, None).rehearse(steps, watched=watched)
-
-
-def _counted(seconds: dict[str, float]) -> float:
+def _counted(seconds: Mapping[str, float]) -> float:
     """All that comes again with every step, of which the first is warm-up."""
     return sum(seconds.values()) - seconds["warmup"]
 
 
-def _shares(plain: dict[str, float], watched: dict[str, float]) -> dict[str, float]:
-    """Shares of the plain run; those inside of training from the watched one, which is slower."""
-    inside = {part: watched[part] for part in PARTS if part in watched}
-    # What of a Game's training is in none of these is the trainer's own.
-    split: dict[str, float] = {**inside, "harness" if inside else "training": watched["training"]}
-    whole = sum(split.values())
-    seconds = {"data": plain["data"]}
-    seconds.update({part: plain["training"] * value / whole for part, value in split.items()})
-    seconds["harness"] = seconds.get("harness", 0.0) + plain["other"] + plain.get("saving", 0.0)
-    total = sum(seconds.values())
-    return {part: value / total for part, value in seconds.items()}
+def _shares(seconds: Mapping[str, float], eager: Mapping[str, float]) -> dict[str, float]:
+    """Shares of a run's time; of its training as those parts have in one seed's `eager` steps."""
+    inside = {part: eager[part] for part in PARTS if part in eager}
+    training = {part: value / sum(inside.values()) for part, value in inside.items()}
+    spent = {"data": seconds["data"]}
+    spent |= {"noise": seconds["noise"]} if "noise" in seconds else {}
+    for part, share in (training or {"training": 1.0}).items():
+        spent[part] = spent.get(part, 0.0) + seconds["training"] * share
+    spent["harness"] = seconds["other"] + seconds.get("saving", 0.0)
+    total = sum(spent.values())
+    return {part: value / total for part, value in spent.items()}
 
 
 def _work_all(spec: Spec, shares: Sequence[Sequence[int]], steps: int) -> list[_Worked]:
@@ -151,7 +150,7 @@ def _work_in_process(spec: Spec, seeds: Sequence[int], steps: int) -> _Worked:
     try:
         with one_thread():
             spec = replace(spec, folder=folder)
-            _rehearse(spec, seeds[0], min(steps, PROBE))  # warms up what this process has not used
+            rehearse(spec, seeds, PROBE)  # warms up what this process has not used
             return _work(spec, seeds, steps, _process["barrier"].wait)
     except BaseException:
         _process["barrier"].abort()
@@ -160,12 +159,12 @@ def _work_in_process(spec: Spec, seeds: Sequence[int], steps: int) -> _Worked:
 
 def _work(spec: Spec, seeds: Sequence[int], steps: int, together: Callable[[], Any]) -> _Worked:
     """The rates of one worker; `together` waits for the others."""
-    together()
-    seconds = sum(_counted(_rehearse(spec, seed, steps)) for seed in seeds)
+    seconds = rehearse(spec, seeds, steps, ready=together)
     memory = machine.peak_memory_bytes(spec.device)
     together()
     return _Worked(
-        steps_per_second=len(seeds) * (steps - 1) / seconds,
+        seconds=seconds,
+        steps_per_second=len(seeds) * (steps - 1) / _counted(seconds),
         matmul_gflops=_matmul_gflops(spec.device),
         peak_memory_bytes=memory,
     )

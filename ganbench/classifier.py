@@ -69,8 +69,7 @@ def features_and_probabilities(images: Tensor, name: str) -> tuple[Tensor, Tenso
         shape = tuple(images.shape)
         raise InputError(f"the classifier takes images of 28 x 28 = 784 values, got shape {shape}")
     layers = load(name, str(images.device))
-    squares = images.detach().float().clamp(-1, 1).reshape(-1, 1, SIDE, SIDE)
-    return apply(layers, squares)
+    return apply(layers, images.detach().reshape(-1, 1, SIDE, SIDE))
 
 
 @functools.cache
@@ -99,7 +98,10 @@ def load(name: str, device: str = "cpu") -> nn.Sequential:
 
 @torch.no_grad()
 def apply(layers: nn.Sequential, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (n, 64) and probabilities (n, 10) of images (n, 1, 28, 28) under `layers`."""
+    """Features (n, 64) and probabilities (n, 10) of images (n, 1, 28, 28) under `layers`.
+
+    What lies outside of [-1, 1] is cut off, a batch at a time: all at once would be a copy.
+    """
     features = torch.empty(len(images), FEATURES, device=images.device)
     logits = torch.empty(len(images), CLASSES, device=images.device)
     # On a GPU, TF32 would round the features to three digits, and autotuning vary them.
@@ -108,7 +110,7 @@ def apply(layers: nn.Sequential, images: Tensor) -> tuple[Tensor, Tensor]:
     ):
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)
-            features[part] = layers[:-1](images[part])
+            features[part] = layers[:-1](images[part].float().clamp(-1, 1))
             logits[part] = layers[-1](features[part])
     return features, logits.softmax(1)
 

@@ -1,4 +1,4 @@
-"""Trains a Game: today one seed, eagerly; the losses stay formulas, so this can change alone."""
+"""Plays a Game: whose turn it is, who is updated by what, what is logged; one seed, eagerly."""
 
 from __future__ import annotations
 
@@ -9,10 +9,64 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganbench.core import Game, generator
+from ganbench.core import Game, Loss, generator
 
 
-class Trainer:
+class Player:
+    """The order of play in a step of a Game, for one seed or for many stacked in a dimension."""
+
+    game: Game
+
+    def play(self, real: Tensor, *, g_turn: bool) -> dict[str, Tensor]:
+        """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
+        game = self.game
+        latent = self._latent(real)
+        keep = g_turn and game.reuse_latent and not game.inference_fakes
+        fake = self._fakes(latent, trains=not game.inference_fakes, keep_graph=keep)
+        self._look("before_d", real, latent)
+        log = self._update_d(real, fake.detach())
+        if not g_turn:
+            return log
+        if not game.reuse_latent:
+            latent = self._latent(real)
+        if not keep:
+            fake = self._fakes(latent, trains=True, keep_graph=True)
+        self._look("before_g", real, latent)
+        log |= self._update_g(real, fake)
+        self._look("after_g", real, latent)
+        return log
+
+    def _update_d(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        losses, right = [], []
+        for d_loss in self.game.d_losses:
+            loss, said = self._learn("D", d_loss, real, fake)
+            losses.append(loss)
+            right += said
+        return {"d_loss": _mean(losses), **({"d_accuracy": _mean(right)} if right else {})}
+
+    def _update_g(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        loss, right = self._learn("G", self.game.g_loss, real, fake)
+        return {"g_loss": loss, **({"g_accuracy": _mean(right)} if right else {})}
+
+    def _latent(self, real: Tensor) -> Tensor:
+        """A latent for as many fakes as there are `real`."""
+        raise NotImplementedError
+
+    def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
+        """What G makes of it, in inference mode unless it `trains`."""
+        raise NotImplementedError
+
+    def _learn(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Update D or G by its loss; the loss before, and the shares of verdicts that are right."""
+        raise NotImplementedError
+
+    def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
+        """Note what the features are at this moment, if that is asked for."""
+
+
+class Trainer(Player):
     """One Game being trained for one seed: a `GAN` like any other to the harness.
 
     Latent noise comes from a stream of the seed's own. Logged: `d_loss` (the mean, if there are
@@ -21,42 +75,24 @@ class Trainer:
     `during(part)` is entered for each part of a step: noise, D, G, optimizers.
     """
 
-    def __init__(self, game: Game, *, seed: int, device: str = "cpu", compiled: bool = False):
+    def __init__(self, game: Game, *, seed: int, device: str = "cpu") -> None:
         self.game = game
+        self.seed = seed
         self.generator = game.generator.to(device)
         self.discriminator = game.discriminator.to(device)
-        if compiled:
-            self.generator.compile()
-            self.discriminator.compile()
         self.g_params = list(self.generator.parameters())
         self.d_optimizer = game.d_optimizer(self.discriminator.parameters())
         self.g_optimizer = game.g_optimizer(self.g_params)
         self.rng = generator(seed, "latent", device=device)
         self.steps = 0
         self.snapshot: dict[str, Tensor] | None = None
+        self.handed: list[Tensor] = []
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
-        game = self.game
         self.steps += 1
-        g_turn = self.steps % game.d_updates == 0
-        latent = self._latent(len(real))
-        keep = g_turn and game.reuse_latent and not game.inference_fakes
-        fake = self._fakes_for_d(latent, keep_graph=keep)
-        self._look("before_d", real, latent)
-        log = self._update_d(real, fake.detach())
-        if not g_turn:
-            return log
-        if not game.reuse_latent:
-            latent = self._latent(len(real))
-        if not keep:
-            with self.during("G"):
-                fake = self.generator(latent)
-        self._look("before_g", real, latent)
-        log |= self._update_g(real, fake)
-        self._look("after_g", real, latent)
-        return log
+        return self.play(real, g_turn=self.steps % self.game.d_updates == 0)
 
     def sample(self, n: int) -> Tensor:
         """n samples from the generator in inference mode."""
@@ -64,44 +100,29 @@ class Trainer:
             samples: Tensor = self.generator(self.game.latent(n, self.rng))
         return samples
 
-    def _latent(self, n: int) -> Tensor:
+    def _latent(self, real: Tensor) -> Tensor:
+        """One of those handed out beforehand, while there are any."""
         with self.during("noise"):
-            return self.game.latent(n, self.rng)
+            return self.handed.pop(0) if self.handed else self.game.latent(len(real), self.rng)
 
-    def _fakes_for_d(self, latent: Tensor, *, keep_graph: bool) -> Tensor:
-        with self.during("G"):
-            if self.game.inference_fakes:
-                with inference(self.generator):
-                    fake: Tensor = self.generator(latent)
-                return fake
-            with torch.set_grad_enabled(keep_graph):
-                fake = self.generator(latent)
-            return fake
+    def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
+        mode = nullcontext() if trains else inference(self.generator)
+        with self.during("G"), torch.set_grad_enabled(keep_graph), mode:
+            fake: Tensor = self.generator(latent)
+        return fake
 
-    def _update_d(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        judge, losses = _Judge(self.discriminator), []
-        for d_loss in self.game.d_losses:
-            with self.during("D"):
-                loss = d_loss(judge, real, fake)  # type: ignore[arg-type]
-                self.d_optimizer.zero_grad()
-                loss.backward()
-            with self.during("optimizers"):
-                self.d_optimizer.step()
-            losses.append(loss.detach())
-        mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-        right = judge.share("d_accuracy", self.game.decision, real=real, fake=fake)
-        return {"d_loss": mean, **right}
-
-    def _update_g(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        judge = _Judge(self.discriminator)
-        with self.during("G"):
-            loss = self.game.g_loss(judge, real, fake)  # type: ignore[arg-type]
-            self.g_optimizer.zero_grad()
-            loss.backward(inputs=self.g_params)
+    def _learn(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        optimizer = self.d_optimizer if who == "D" else self.g_optimizer
+        judge = Judge(self.discriminator)
+        with self.during(who):
+            value = loss(judge, real, fake)  # type: ignore[arg-type]
+            optimizer.zero_grad()
+            value.backward(inputs=None if who == "D" else self.g_params)
         with self.during("optimizers"):
-            self.g_optimizer.step()
-        taken = judge.share("g_accuracy", self.game.decision, real=fake)
-        return {"g_loss": loss.detach(), **taken}
+            optimizer.step()
+        return value.detach(), judge.right(self.game.decision, who, real, fake)
 
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Add the features of a batch and of the latent's fakes to the snapshot, if one is taken.
@@ -117,6 +138,10 @@ class Trainer:
             self.snapshot[f"fake_{when}"] = features(self.discriminator, fake)
 
 
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).mean(0)
+
+
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
     """The module in inference mode, without gradients; in training mode again afterwards."""
@@ -128,7 +153,7 @@ def inference(module: nn.Module) -> Iterator[None]:
         module.train()
 
 
-class _Judge:
+class Judge:
     """A discriminator that remembers what it said, so that losses need not return accuracies."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -136,6 +161,7 @@ class _Judge:
         self._said: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, batch: Tensor) -> Tensor:
+        """D's verdict on a batch."""
         verdict: Tensor = self._module(batch)
         self._said.append((batch, verdict))
         return verdict
@@ -146,15 +172,13 @@ class _Judge:
     def __getitem__(self, index: int | slice) -> nn.Module:
         return self._module[index]  # type: ignore[index, no-any-return]
 
-    def share(
-        self, name: str, decision: float | None, *, real: Tensor, fake: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Share of verdicts that call `real` real and `fake` fake; other batches do not count."""
+    def right(self, decision: float | None, who: str, real: Tensor, fake: Tensor) -> list[Tensor]:
+        """Shares of verdicts that D wants, real for `real`, or that G wants, real for `fake`."""
         if decision is None:
-            return {}
-        right = [
-            ((verdict.detach() > decision) == (batch is real)).float().mean()
+            return []
+        wanted = real if who == "D" else fake
+        return [
+            ((verdict.detach() > decision) == (batch is wanted)).float().mean()
             for batch, verdict in self._said
-            if batch is real or batch is fake
+            if batch is wanted or (batch is fake and who == "D")
         ]
-        return {name: sum(right[1:], right[0]) / len(right)} if right else {}

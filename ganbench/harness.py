@@ -28,7 +28,9 @@ from ganbench.errors import InputError
 from ganbench.losses import read_log
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
 from ganbench.spec import Progress, Report, Spec, Stop
-from ganbench.training import train_seed
+from ganbench.training import train_seeds
+
+Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what ended it early
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,6 @@ def run(
     names = [job.name for job in jobs]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
-    work = [(index, seed) for index in range(len(jobs)) for seed in seeds]
     collected: dict[int, list[SeedResult]] = {}
     added: dict[int, tuple[board.Added, list[SeedResult]]] = {}
 
@@ -84,8 +85,7 @@ def run(
 
     try:
         specs = [job.spec for job in jobs]
-        for place, seed in train_all([(specs[i], n) for i, n in work], workers, report, stop):
-            index = work[place][0]
+        for index, seed in train_all(specs, seeds, workers, report, stop):
             collected.setdefault(index, []).append(seed)
             if len(collected[index]) == len(seeds):
                 add(index)
@@ -171,19 +171,20 @@ def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Pat
 
 
 def train_all(
-    work: Sequence[tuple[Spec, int]], workers: int, report: Report, stop: Stop | None
+    specs: Sequence[Spec], seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
 ) -> Iterator[tuple[int, SeedResult]]:
-    """(place in `work`, result) of each seed as it ends; what a stop finds not begun is left out.
+    """(place in `specs`, result) of each seed as it ends; what a stop finds not begun is left out.
 
-    An InputError, of what breaks the GAN's contract, is raised at once by a single worker, else
-    when all the others are done.
+    A worker trains as many seeds of a spec at once as fall to its share. An InputError, of what
+    breaks the GAN's contract, is raised at once by a single worker, else when all the others are
+    done.
     """
     stop = stop or threading.Event()
+    work = list(_shared_out(len(specs), seeds, workers))
     if min(workers, len(work)) <= 1:
-        for place, (spec, seed) in enumerate(work):
-            if stop.is_set():
-                return
-            yield place, train_seed(spec, seed, report=report, stop=stop)
+        for place, share in work:
+            for result in train_seeds(specs[place], share, report=report, stop=stop):
+                yield place, result
         return
     context = multiprocessing.get_context("spawn")
     messages, event = context.Queue(), context.Event()
@@ -194,26 +195,34 @@ def train_all(
         initargs=(messages, event),
     ) as pool:
         futures = {
-            pool.submit(_train_in_worker, spec, seed): place
-            for place, (spec, seed) in enumerate(work)
+            pool.submit(_train_in_worker, specs[place], share): place for place, share in work
         }
         errors = []
         for future in _ended(futures, messages, report, stop, event):
             try:
-                yield futures[future], future.result()
-            except InputError as error:
-                errors.append(error)
-            except BrokenProcessPool as error:
+                results, error = future.result()
+            except BrokenProcessPool as broken:
                 raise InputError(
                     "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
-                ) from error
+                ) from broken
+            yield from ((futures[future], result) for result in results)
+            errors += [error] if error else []
         if errors:
             raise errors[0]
 
 
+def _shared_out(
+    specs: int, seeds: Sequence[int], workers: int
+) -> Iterator[tuple[int, Sequence[int]]]:
+    """(place of a spec, some of its seeds): as few shares as keep all the workers busy."""
+    shares = min(len(seeds), -(-workers // specs))
+    for place in range(specs):
+        yield from ((place, seeds[first::shares]) for first in range(shares))
+
+
 def _ended(
-    futures: Iterable[Future[SeedResult]], messages: Any, report: Report, stop: Stop, event: Any
-) -> Iterator[Future[SeedResult]]:
+    futures: Iterable[Future[Trained]], messages: Any, report: Report, stop: Stop, event: Any
+) -> Iterator[Future[Trained]]:
     """The futures as they end; passes on the workers' progress, and to them the wish to stop."""
     pending = set(futures)
     while pending:
@@ -238,11 +247,17 @@ def _start_worker(messages: Any, event: Any) -> None:
     _worker.update(messages=messages, event=event)
 
 
-def _train_in_worker(spec: Spec, seed: int) -> SeedResult:
+def _train_in_worker(spec: Spec, seeds: Sequence[int]) -> Trained:
     def report(progress: Progress) -> None:
         _worker["messages"].put(progress)
 
-    return train_seed(spec, seed, report=report, stop=_worker["event"])
+    results = []
+    try:
+        for result in train_seeds(spec, seeds, report=report, stop=_worker["event"]):
+            results.append(result)
+    except InputError as error:
+        return results, error
+    return results, None
 
 
 def compose(

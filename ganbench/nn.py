@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 Initializer = Callable[[Tensor], object]
+Group = Mapping[str, Any]  # an optimiser's settings
+States = list[Mapping[str, Tensor]]  # what it keeps of each parameter
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
@@ -77,14 +80,14 @@ class BatchNorm(nn.BatchNorm1d):
         """(n, width) to (n, width)."""
         if not self.training:
             return super().forward(x)
-        y, mean, inverse_std = torch.native_batch_norm(
-            x, self.weight, self.bias, None, None, True, 0.0, self.eps
-        )
+        # Plain operations, which torch.func.vmap takes for all seeds at once, with the same bits.
+        mean = x.mean(0)
+        centered = x - mean
+        variance = centered.square().mean(0)
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
-            variance = inverse_std.pow(-2) - self.eps
-            self.running_var.lerp_(variance, self.momentum)  # type: ignore[union-attr, arg-type]
-        return y
+            for average, value in ((self.running_mean, mean), (self.running_var, variance)):
+                average.mul_(1 - self.momentum).add_(value, alpha=self.momentum)  # type: ignore[union-attr, operator, arg-type]
+        return torch.addcmul(self.bias, centered, self.weight * (variance + self.eps).rsqrt())
 
 
 class Affine(nn.Module):
@@ -128,6 +131,12 @@ class Adam(torch.optim.Adam):
         super().__init__(params, lr=lr, betas=betas, eps=epsilon, fused=True)
         for group in self.param_groups:
             group.update(epsilon=epsilon, steps=0)
+            for p in group["params"]:
+                self.state[p] = {
+                    "step": torch.zeros((), device=p.device),
+                    "exp_avg": torch.zeros_like(p),
+                    "exp_avg_sq": torch.zeros_like(p),
+                }
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update from the gradients in place."""
@@ -135,6 +144,24 @@ class Adam(torch.optim.Adam):
             group["steps"] += 1
             group["eps"] = group["epsilon"] / (1 - group["betas"][1] ** group["steps"]) ** 0.5
         super().step()
+
+    @staticmethod
+    def update(params: list[Tensor], grads: list[Tensor], states: States, group: Group) -> None:
+        """The same in operations for a graph of many seeds, which have taken as many steps."""
+        beta1, beta2 = group["betas"]
+        counts = [state["step"] for state in states]
+        means = [state["exp_avg"] for state in states]
+        squares = [state["exp_avg_sq"] for state in states]
+        torch._foreach_add_(counts, 1)
+        count = counts[0].flatten()[0].double()
+        rate = group["lr"] * (1 - beta2**count).sqrt() / (1 - beta1**count)
+        torch._foreach_lerp_(means, grads, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, group["epsilon"])
+        torch._foreach_div_(roots, -rate.float())
+        torch._foreach_addcdiv_(params, means, list(roots))
 
 
 class RMSprop(torch.optim.Optimizer):
@@ -163,10 +190,15 @@ class RMSprop(torch.optim.Optimizer):
         """One update from the gradients in place."""
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            grads = [p.grad for p in params]
-            squares = [self.state[p]["mean_square"] for p in params]
-            torch._foreach_mul_(squares, group["decay"])
-            torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])
-            roots = torch._foreach_add(squares, group["epsilon"])
-            torch._foreach_sqrt_(roots)
-            torch._foreach_addcdiv_(params, grads, roots, -group["lr"])
+            states = [self.state[p] for p in params]
+            self.update(params, [p.grad for p in params], states, group)
+
+    @staticmethod
+    def update(params: list[Tensor], grads: list[Tensor], states: States, group: Group) -> None:
+        """The same of any parameters: also of those of many seeds, in a graph."""
+        squares = [state["mean_square"] for state in states]
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])
+        roots = list(torch._foreach_add(squares, group["epsilon"]))
+        torch._foreach_sqrt_(roots)
+        torch._foreach_addcdiv_(params, grads, roots, -group["lr"])

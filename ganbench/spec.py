@@ -80,7 +80,7 @@ def build(entry: registry.Entry, spec: Spec, task: Task, seed: int) -> GAN:
             f"{entry.path.name}: GAN(...) raised {kind}: {first_line(error)}"
         ) from error
     if isinstance(made, Game):
-        made = Trainer(made, seed=seed, device=spec.device, compiled=spec.compiled)
+        made = Trainer(made, seed=seed, device=spec.device)
     if not isinstance(made, GAN):
         kind = type(made).__name__
         raise InputError(

@@ -1,6 +1,6 @@
-"""`train_seed`, the only training loop: one seed of one entry on one task.
+"""`train_seeds`, the only training loop: some seeds of one entry on one task.
 
-Each seed runs on one thread: its bits then do not depend on how many seeds or workers run beside
+They run on one thread: a seed's bits then do not depend on how many seeds or workers run beside
 it, and for small networks a second thread gains nothing.
 """
 
@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,12 +25,13 @@ from ganbench.core import Recording, stream
 from ganbench.engine import Trainer
 from ganbench.env import Env
 from ganbench.errors import InputError, first_line
-from ganbench.losses import Log, Window, stacked
+from ganbench.losses import Array, Log, Window, stacked
 from ganbench.randomness import own_randomness
 from ganbench.results import Point, SeedResult, Status, Timing
 from ganbench.samples import sha256_of, write_arrays, write_npy
 from ganbench.schedule import Schedule
 from ganbench.spec import Progress, Report, Spec, Stop, build
+from ganbench.stack import Stack, UnstackableError
 from ganbench.threads import one_thread
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
@@ -41,22 +46,172 @@ class EndedError(Exception):
         self.status, self.reason = status, reason
 
 
-def train_seed(
-    spec: Spec, seed: int, *, report: Report = lambda _: None, stop: Stop | None = None
-) -> SeedResult:
-    """Train one seed to the end of its budget, or of its resumed rest, and score it.
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Batches (steps, batch_size, *task.shape) to be trained on before anything is noted.
 
-    Diverging, failing and being stopped end the run at the round where they happen; what was
-    done until then is in the result. Raises InputError for what breaks the GAN's contract.
+    `step` are those done before. `watched`, the trainer takes a snapshot of its features.
     """
+
+    real: Tensor
+    step: int
+    watched: bool
+
+    @property
+    def label(self) -> str:
+        """What the clock charges."""
+        return "warmup" if self.step == 0 else "training"
+
+
+T = TypeVar("T")
+Answer = Mapping[str, Array] | EndedError  # to a Block: logs by name, or what ends the run
+Rounds = Generator[Block, Answer, T]
+
+
+def train_seeds(
+    spec: Spec, seeds: Sequence[int], *, report: Report = lambda _: None, stop: Stop | None = None
+) -> Iterator[SeedResult]:
+    """Train these seeds to the end of their budget, or of its resumed rest, and score them.
+
+    Seeds of a Game are trained at once where these can be stacked, else one after the other.
+    Diverging, failing and being stopped end a run at the round where they happen; what was done
+    until then is in its result. A seed that a stop finds not begun has none. Raises InputError
+    for what breaks the GAN's contract.
+    """
+    stop = stop or threading.Event()
     with one_thread():
-        return Run(spec, seed, report, stop).train()
+        groups = _stacks(spec, seeds, report, stop)
+        if groups is None:
+            for seed in seeds:
+                if not stop.is_set():
+                    run = Run(spec, seed, report, stop)
+                    run.build()
+                    yield run.train_alone(run.rounds())
+        else:
+            for runs, stack in groups:
+                yield from _train_stack(runs, [run.rounds() for run in runs], stack)
+
+
+def rehearse(
+    spec: Spec, seeds: Sequence[int], steps: int, *, ready: Callable[[], Any] = lambda: None
+) -> dict[str, float]:
+    """Train that many steps of a first round, unscored; the seconds of each part, of all seeds.
+
+    `warmup` is up to the first step; `ready` is called before it. Raises InputError for what
+    diverges or fails.
+    """
+    stop = threading.Event()
+    with one_thread():
+        groups = _stacks(spec, seeds, lambda _: None, stop)
+        ready()
+        if groups is None:
+            clocks = []
+            for seed in seeds:
+                run = Run(spec, seed, lambda _: None, stop)
+                run.build()
+                clocks.append(run.train_alone(run.rehearsal(steps)))
+        else:
+            ((runs, stack),) = groups
+            assert stack is not None
+            stack.during = partial(shared, runs)
+            clocks = list(_train_stack(runs, [run.rehearsal(steps) for run in runs], stack))
+    names = dict.fromkeys(name for clock in clocks for name in clock if name != WAITING)
+    seconds = {name: sum(clock.get(name, 0.0) for clock in clocks) for name in names}
+    if "noise" in seconds:  # which the stack has told apart, but not taken off
+        seconds["training"] -= seconds["noise"]
+    return seconds
+
+
+def rehearse_apart(spec: Spec, seed: int, steps: int) -> dict[str, float]:
+    """The same of one seed, eagerly; those of a Game's trainer are told apart."""
+    with one_thread():
+        run = Run(spec, seed, lambda _: None, threading.Event())
+        run.build()
+        if isinstance(run.gan, Trainer):
+            run.gan.during = run.env.clock.during
+        return run.train_alone(run.rehearsal(steps))
+
+
+def _stacks(
+    spec: Spec, seeds: Sequence[int], report: Report, stop: Stop
+) -> list[tuple[list[Run], Stack | None]] | None:
+    """The seeds' runs in groups that have come equally far; None if they cannot be stacked.
+
+    A run without a stack has nothing left to do.
+    """
+    runs: list[Run] = []
+    for seed in seeds:
+        run = Run(spec, seed, report, stop)
+        run.build()
+        if not isinstance(run.gan, Trainer):
+            return None
+        run.env.clock.switch(WAITING)
+        runs.append(run)
+    groups: dict[int, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.first, []).append(run)
+    shape = (runs[0].env.budget.batch_size, *runs[0].task.shape)
+    stacks: list[tuple[list[Run], Stack | None]] = []
+    try:
+        for first, group in sorted(groups.items()):
+            done = first >= group[0].env.budget.rounds
+            with shared(group, "warmup"):
+                trainers = [run.gan for run in group if isinstance(run.gan, Trainer)]
+                stack = (
+                    None
+                    if done
+                    else Stack(
+                        trainers, shape, compiled=spec.compiled, pause=group[0].schedule.row_every
+                    )
+                )
+            stacks.append((group, stack))
+    except UnstackableError as error:
+        runs[0].tell(0, {}, note=f"one seed after the other, uncompiled: {error}")
+        return None
+    return stacks
+
+
+def _train_stack(
+    runs: Sequence[Run], rounds: Sequence[Rounds[T]], stack: Stack | None
+) -> Iterator[T]:
+    """What the `rounds` of the runs return; these pause at the same steps, to be trained."""
+    answers: list[Any] = [None] * len(runs)
+    reals: dict[int, Tensor] = {}
+    active = list(range(len(runs)))
+    while active:
+        for place in list(active):
+            with runs[place].awake():
+                try:
+                    block = rounds[place].send(answers[place])
+                    reals[place] = block.real
+                except StopIteration as end:
+                    active.remove(place)
+                    result: T = end.value
+                    yield result
+        if active:
+            assert stack is not None
+            # A run that has ended keeps its place in the stack, and what is learnt there is lost.
+            given = [reals[place if place in active else active[0]] for place in range(len(runs))]
+            with shared([runs[place] for place in active], block.label):
+                if block.watched:
+                    answers = list(stack.train_apart(torch.stack(given)))
+                else:
+                    answers = list(stack.train(torch.stack(given), stopped=runs[0].stop.is_set))
+
+
+@contextmanager
+def shared(runs: Sequence[Run], label: str) -> Iterator[None]:
+    """Charge each of the waiting runs its share of the time inside."""
+    start = time.perf_counter()
+    yield
+    for run in runs:
+        run.env.clock.seconds[label] += (time.perf_counter() - start) / len(runs)
 
 
 class Run:
     """One seed in training: the environment, the GAN, and what has been noted so far."""
 
-    def __init__(self, spec: Spec, seed: int, report: Report, stop: Stop | None) -> None:
+    def __init__(self, spec: Spec, seed: int, report: Report, stop: Stop) -> None:
         self.spec, self.seed, self.report, self.stop = spec, seed, report, stop
         self.task = registry.load_task(spec.task)
         self.entry = registry.load_entry(spec.baseline)
@@ -71,19 +226,35 @@ class Run:
         self.can_save = True
         self.earlier: dict[str, float] = {}
 
-    def train(self) -> SeedResult:
-        """The loop: deal, train, score, save, until the budget is spent."""
+    def build(self) -> None:
+        """Make the GAN, as its last checkpoint left it if the run goes on."""
         with self.env.clock.during("building"):
             self.gan = build(self.entry, self.spec, self.task, self.seed)
             self._plan()
-            first = self._restore() if self.spec.resume else self._start_afresh()
-        if first >= self.env.budget.rounds:
+            self.first = self._restore() if self.spec.resume else self._start_afresh()
+
+    def train_alone(self, rounds: Rounds[T]) -> T:
+        """What the run's `rounds` return, trained step by step."""
+        answer: Any = None
+        while True:
+            try:
+                block = rounds.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = self._train_block(block)
+
+    def rounds(self) -> Rounds[SeedResult]:
+        """The loop: deal, have blocks trained, score, save, until the budget is spent."""
+        if self.first >= self.env.budget.rounds:
             return self._result("ok", None)
-        self.log = Log(self.folder / "log.jsonl", after=first * self.env.budget.steps_per_round)
+        self.log = Log(
+            self.folder / "log.jsonl", after=self.first * self.env.budget.steps_per_round
+        )
         status: Status = "ok"
         reason: str | None = None
         try:
-            self._train_rounds(first)
+            yield from self._train_rounds()
         except EndedError as end:
             status, reason = end.status, end.reason
         finally:
@@ -91,18 +262,18 @@ class Run:
         self.env.clock.switch("other")
         return self._result(status, reason)
 
-    def rehearse(self, steps: int, *, watched: bool = False) -> dict[str, float]:
-        """Train that many steps of a first round, unscored; the seconds of each part, by the clock.
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Have the clock run inside, of a run that otherwise waits for others."""
+        self.env.clock.switch("other")
+        yield
+        self.env.clock.switch(WAITING)
 
-        `warmup` is the first step. `watched`, those of a Game's trainer are told apart.
-        """
+    def rehearsal(self, steps: int) -> Rounds[dict[str, float]]:
+        """A first round of that many steps, unscored; returns the clock's seconds."""
         clock = self.env.clock
         self.env.budget = replace(self.env.budget, steps=steps, evaluations=1)
-        self.gan = build(self.entry, self.spec, self.task, self.seed)
-        if watched and isinstance(self.gan, Trainer):
-            self.gan.during = clock.during
         self._plan()
-        self._start_afresh()
         self.log = Log(self.folder / "log.jsonl", after=0)
         self.env.reset(seed=self.seed)  # makes the pool, which is no part of a step
         clock.switch("other")
@@ -110,7 +281,7 @@ class Run:
         try:
             with clock.during("data"):
                 real = self.env.deal()
-            self._train_round(real, 0)
+            yield from self._train_round(real, 0)
         except EndedError as end:
             raise InputError(f"seed {self.seed} {end.status}: {end.reason}") from end
         finally:
@@ -130,11 +301,11 @@ class Run:
             watches=game is not None and game.features is not None,
         )
 
-    def _train_rounds(self, first: int) -> None:
-        real, info = self.env.reset(seed=self.seed, round=first)
+    def _train_rounds(self) -> Rounds[None]:
+        real, info = self.env.reset(seed=self.seed, round=self.first)
         done = False
         while not done:
-            self._train_round(real, info["step"])
+            yield from self._train_round(real, info["step"])
             with self.env.clock.during("evaluation"):
                 samples = self._evaluated_samples()
             real, _, _, done, info = self.env.step(samples)
@@ -143,26 +314,36 @@ class Run:
                 self.log.flush()
                 self._save()
 
-    def _train_round(self, real: Tensor, start: int) -> None:
-        """Train on a round's batches, in blocks that end where something is to be noted."""
+    def _train_round(self, real: Tensor, start: int) -> Rounds[None]:
+        """Have a round's batches trained, in blocks that end where something is to be noted."""
+        self.env.clock.switch("other")
         step, end = start, start + len(real)
         while step < end:
             until = self.schedule.next_stop(step, start, end)
             watched = self._watch(step, until)
-            label = "warmup" if step == 0 else "training"
-            before = self.env.clock.seconds[label]
-            with self.env.clock.during(label):
-                logs = [self._train_step(real[i - start], i) for i in range(step, until)]
-            seconds = self.env.clock.seconds[label] - before
-            with self.env.clock.during("other"):
-                if step > 0 and not watched:
-                    self.block_ms.append(1000 * seconds / (until - step))
-                self._note_block(logs, step, until)
-                self._note_point(until, start, end)
+            block = Block(real=real[step - start : until - start], step=step, watched=watched)
+            before = self.env.clock.seconds[block.label]
+            answer = yield block
+            if isinstance(answer, EndedError):
+                raise answer
+            seconds = self.env.clock.seconds[block.label] - before
+            if step > 0 and not watched:
+                self.block_ms.append(1000 * seconds / (until - step))
+            self._note_block(answer, step, until)
+            self._note_point(until, start, end)
             if self.schedule.has_samples(until):
                 with self.env.clock.during("saving"):
                     self._keep_samples(until)
             step = until
+
+    def _train_block(self, block: Block) -> Answer:
+        """Train it by itself."""
+        with self.env.clock.during(block.label):
+            try:
+                logs = [self._train_step(real, block.step + i) for i, real in enumerate(block.real)]
+                return stacked(logs)
+            except EndedError as end:
+                return end
 
     def _watch(self, step: int, until: int) -> bool:
         """Have the trainer look into the next step, if it leads to kept samples."""
@@ -172,7 +353,7 @@ class Run:
         return due
 
     def _train_step(self, real: Tensor, step: int) -> Mapping[str, Any]:
-        if self.stop is not None and self.stop.is_set():
+        if self.stop.is_set():
             raise EndedError("interrupted", f"stopped before step {step + 1}")
         try:
             log = self.gan.train_step(real)
@@ -186,27 +367,29 @@ class Run:
             raise InputError(f"train_step must return a mapping of named scalars, got {kind}")
         return log
 
-    def _note_block(self, logs: Sequence[Mapping[str, Any]], start: int, step: int) -> None:
+    def _note_block(self, values: Mapping[str, Array], start: int, step: int) -> None:
         """Add a block's logs to row and point; a loss not finite ends the run at its step."""
-        values = stacked(logs)
         for name, array in values.items():
             bad = np.flatnonzero(~np.isfinite(array))
             if len(bad):
-                place = start + int(bad[0]) + 1 if len(array) == len(logs) else step
+                place = start + int(bad[0]) + 1 if len(array) == step - start else step
                 raise EndedError("diverged", f"{name} is {array[bad[0]]} at step {place}")
+        done = max((len(array) for array in values.values()), default=step - start)
+        if self.stop.is_set() and done < step - start:
+            raise EndedError("interrupted", f"stopped before step {start + done + 1}")
         self.row.add(values)
         self.point.add(values)
         if self.schedule.has_row(step):
             losses = self.row.take()
             self.log.write(step, self._trained(), losses)
             if self.schedule.tells_rows:
-                self._tell(step, losses)
+                self.tell(step, losses)
 
     def _note_point(self, step: int, start: int, end: int) -> None:
         if self.schedule.has_point(step, start, end):
             losses, seconds = self.point.take(), self._trained()
             self.curve.append(Point(step=step, train_seconds=seconds, losses=losses, metrics={}))
-            self._tell(step, losses, line=not self.schedule.tells_rows)
+            self.tell(step, losses, line=not self.schedule.tells_rows)
 
     def _evaluated_samples(self) -> Tensor:
         """This round's samples for the judge."""
@@ -232,7 +415,7 @@ class Run:
         self.curve[-1].metrics.update(self.metrics)
         frame = samples[: self._frame_size()].cpu().numpy()
         write_npy(self.folder / "frames" / f"{info['step']:09d}.npy", frame)
-        self._tell(info["step"], self.curve[-1].losses, score=info["score"])
+        self.tell(info["step"], self.curve[-1].losses, score=info["score"])
 
     def _keep_samples(self, step: int) -> None:
         """Samples, and what the trainer saw of its features, for the pictures of this step."""
@@ -247,7 +430,7 @@ class Run:
     def _frame_size(self) -> int:
         return IMAGE_FRAME_SIZE if self.task.is_images else FRAME_SIZE
 
-    def _tell(
+    def tell(
         self,
         step: int,
         losses: Mapping[str, float],
@@ -256,6 +439,7 @@ class Run:
         line: bool = True,
         note: str = "",
     ) -> None:
+        """Report how far the run has come."""
         seconds, epoch, steps = self._trained(), self.recording.epoch, self.env.budget.steps
         self.report(
             Progress(
@@ -298,7 +482,7 @@ class Run:
             checkpoint.save_state(self.folder / "checkpoint.safetensors", state)
         except checkpoint.UnsaveableError as error:
             self.can_save = False
-            self._tell(self.curve[-1].step, {}, note=str(error))
+            self.tell(self.curve[-1].step, {}, note=str(error))
 
     def _start_afresh(self) -> int:
         """Remove what an earlier run of the same seed left."""
@@ -337,7 +521,7 @@ class Run:
 
     def _seconds(self) -> dict[str, float]:
         now = self.env.clock.seconds
-        names = {*now, *self.earlier}
+        names = {*now, *self.earlier} - {WAITING}
         return {name: now.get(name, 0.0) + self.earlier.get(name, 0.0) for name in names}
 
     def _result(self, status: Status, reason: str | None) -> SeedResult:
@@ -385,4 +569,5 @@ class Run:
         )
 
 
+WAITING = "waiting"  # what the clock of a run in a stack charges while others are at work
 PARTS = ("warmup", "building", "evaluation", "data", "saving")

@@ -8,7 +8,7 @@ import torch
 from ganbench import nn, registry
 from ganbench.core import GAN, Game
 from ganbench.spec import Spec, build
-from ganbench.training import train_seed
+from ganbench.training import train_seeds
 
 SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
 
@@ -111,7 +111,8 @@ def test_presets_have_the_published_noise():
 
 def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_matching(tmp_path):
     def train(baseline: str):
-        return train_seed(Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline), 0)
+        spec = Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline)
+        return next(train_seeds(spec, [0]))
 
     gan, moments = train("mlp_gan"), train("moment_matching")
     accuracy = [point.losses["d_accuracy"] for point in gan.curve]

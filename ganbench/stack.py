@@ -1,0 +1,513 @@
+"""Trains one Game for many seeds at once: their tensors stacked, a step traced into one graph.
+
+The graph is that of `Player.play`, whose networks and losses are written for one seed and mapped
+over the seeds by `torch.func.vmap`. Each seed's modules and optimisers look at their slices of the
+stacked memory, so that sampling, looking at features and checkpoints know nothing of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from ganbench.core import Loss
+from ganbench.engine import Judge, Player, Trainer, inference
+from ganbench.errors import InputError, first_line
+from ganbench.supply import Call, Latents, Numbers, Supplied
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
+MAX_STEPS = 5  # in a compiled graph; more make it little faster, but long to compile
+
+
+class UnstackableError(InputError):
+    """A Game that has to be trained seed by seed; the message says why."""
+
+
+class Stack:
+    """Trainers of one Game for several seeds, which have all taken as many steps.
+
+    `batch_shape` is (batch_size, *task.shape). `compiled`, torch's compiler makes one function of
+    so many steps that training seldom pauses, every `pause` steps, elsewhere than at their end.
+    `during(part)` is entered for the noise.
+
+    Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
+    games that differ in their parts, optimisers without an `update` for graphs, draws from torch's
+    global stream, control flow that depends on data.
+    """
+
+    def __init__(
+        self,
+        trainers: Sequence[Trainer],
+        batch_shape: Sequence[int],
+        *,
+        compiled: bool = False,
+        pause: int = 1,
+    ) -> None:
+        first = trainers[0]
+        self.trainers, self.steps = trainers, first.steps
+        self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
+        self._game, self._batch_shape = first.game, tuple(batch_shape)
+        self._device = next(first.discriminator.parameters()).device
+        tensors = _alike(trainers)
+        seeds = [each.seed for each in trainers]
+        self._latents = Latents(
+            [each.game.latent for each in trainers],
+            seeds,
+            each=self._batch_shape[0],
+            per_step=1 if self._game.reuse_latent else 2,
+            device=self._device,
+        )
+        self._calls = {turn: self._probe(turn) for turn in {True, self._game.d_updates == 1}}
+        self._numbers = {
+            call.slot: Numbers(call, seeds, self._device) for call in self._calls[True]
+        }
+        self._memory = {key: torch.stack(each) for key, each in tensors.items()}
+        self._graphs: dict[tuple[bool, ...], Graph] = {
+            (turn,): self._trace((turn,)) for turn in self._calls
+        }
+        self._whole: tuple[bool, ...] = ()
+        if compiled:
+            self._compile(pause)
+        _look_at(trainers, self._memory)
+
+    def train(
+        self, real: Tensor, *, stopped: Callable[[], bool] = lambda: False
+    ) -> list[dict[str, Array]]:
+        """Train on the batches `real` (seeds, steps, batch_size, *shape); each seed's logs.
+
+        A log has the values of each name over the steps that have one, fewer once `stopped`.
+        """
+        done = 0
+        names: list[str] = []
+        values: list[Tensor] = []
+        while done < real.shape[1] and not stopped():
+            turns = self._next_turns(real.shape[1] - done)
+            graph, count = self._graphs[turns], len(turns)
+            with self.during("noise"):
+                latents, numbers = self._latents.take(self.steps, count), self._draw(turns)
+            batches = real[:, done : done + count].contiguous()
+            values.append(graph(self._memory, batches, latents, numbers))
+            names += graph.names
+            self._count(turns)
+            done += count
+        return _logs(names, values, len(self.trainers))
+
+    def train_apart(self, real: Tensor) -> list[dict[str, Array]]:
+        """The same for one step of `real` (seeds, 1, ...), seed by seed, so that these may look."""
+        turns = self._next_turns(1)
+        latents, numbers = self._latents.take(self.steps, 1), self._draw(turns)
+        logs: list[dict[str, Array]] = []
+        for place, trainer in enumerate(self.trainers):
+            trainer.handed = list(latents[place, 0])
+            mine = {slot: drawn[place, 0] for slot, drawn in numbers.items()}
+            with Supplied(lambda call, mine=mine: mine[call.slot]):  # type: ignore[misc]
+                log = trainer.train_step(real[place, 0])
+            logs.append({name: value.double().cpu().numpy()[None] for name, value in log.items()})
+        self.steps += 1
+        return logs
+
+    def _next_turns(self, most: int) -> tuple[bool, ...]:
+        """Of the next steps that are one graph, which are G's turn too."""
+        updates = self._game.d_updates
+        if 0 < len(self._whole) <= most and self.steps % updates == 0:
+            return self._whole
+        return ((self.steps + 1) % updates == 0,)
+
+    def _count(self, turns: Sequence[bool]) -> None:
+        """Tell the trainers and their optimisers what steps have been taken."""
+        self.steps += len(turns)
+        d_count = len(turns) * len(self._game.d_losses)
+        for trainer in self.trainers:
+            trainer.steps = self.steps
+            for optimizer, count in (
+                (trainer.d_optimizer, d_count),
+                (trainer.g_optimizer, sum(turns)),
+            ):
+                for group in optimizer.param_groups:
+                    if "steps" in group:
+                        group["steps"] += count
+
+    def _probe(self, turn: bool) -> list[Call]:
+        """The random calls of a step, from a copy of the first seed's that takes one."""
+        calls: list[Call] = []
+
+        def give(call: Call) -> Tensor:
+            calls.append(call)
+            dtype = torch.int16 if call.law == "words" else torch.float32
+            return torch.zeros(call.shape, dtype=dtype, device=self._device)
+
+        first = self.trainers[0]
+        with _reasons():
+            game = replace(
+                first.game,
+                generator=copy.deepcopy(first.generator),
+                discriminator=copy.deepcopy(first.discriminator),
+            )
+            trainer = Trainer(game, seed=first.seed, device=str(self._device))
+            trainer.handed = list(self._latents.take(0, 1)[0, 0])
+            with Supplied(give):
+                trainer.play(torch.zeros(self._batch_shape, device=self._device), g_turn=turn)
+        return calls
+
+    def _draw(self, turns: Sequence[bool]) -> dict[int, Tensor]:
+        """The numbers of these steps: of each slot (seeds, steps that have it, *shape)."""
+        steps = {
+            call.slot: [self.steps + i for i, turn in enumerate(turns) if call in self._calls[turn]]
+            for call in self._calls[True]
+        }
+        return {slot: self._numbers[slot].take(those) for slot, those in steps.items() if those}
+
+    def _trace(self, turns: tuple[bool, ...]) -> Graph:
+        latents = self._latents.take(0, len(turns))
+        shape = (len(self.trainers), len(turns), *self._batch_shape)
+        real = torch.zeros(shape, device=self._device)
+        with _reasons():
+            return Graph(self.trainers[0], turns, self._memory, real, latents, self._draw(turns))
+
+    def _compile(self, pause: int) -> None:
+        updates = self._game.d_updates
+        steps = updates
+        if updates == 1:
+            steps = next((n for n in range(MAX_STEPS, 1, -1) if pause % n == 0), MAX_STEPS)
+        self._whole = tuple((i + 1) % updates == 0 for i in range(steps))
+        graph = self._trace(self._whole)
+        with _reasons("torch cannot compile it: "):
+            graph.compile()
+        self._graphs[self._whole] = graph
+
+
+class Graph:
+    """Some steps of all seeds, traced: call it with the memory, which it changes, and the data."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        turns: Sequence[bool],
+        memory: Mapping[Key, Tensor],
+        real: Tensor,
+        latents: Tensor,
+        numbers: Mapping[int, Tensor],
+    ) -> None:
+        self.names: list[str] = []
+        keys, slots = list(memory), list(numbers)
+
+        def steps(*flat: Tensor) -> tuple[Tensor]:
+            tensors = dict(zip(keys, flat, strict=False))
+            real, latents, *drawn = flat[len(keys) :]
+            player = _Mapped(trainer, tensors, latents, dict(zip(slots, drawn, strict=True)))
+            self.names.clear()
+            values: list[Tensor] = []
+            for i, turn in enumerate(turns):
+                log = player.play(real[:, i], g_turn=turn)
+                player.end_step()
+                self.names += log
+                values += log.values()
+            return (torch.stack(values),)
+
+        self._examples: list[Any] = [*memory.values(), real, latents, *numbers.values()]
+        trace = make_fx(steps, tracing_mode="fake", _allow_non_fake_inputs=True)
+        module = trace(*self._examples)
+        module.graph.eliminate_dead_code()
+        module.recompile()
+        self._module = module
+        self._run: Callable[..., Any] = module
+
+    def compile(self) -> None:
+        """Have torch's compiler make one function of it, with some sums in another order."""
+        from torch._inductor import standalone_compile  # slow to import
+
+        options = {"config_patches": {"cpp_wrapper": self._examples[0].device.type == "cpu"}}
+        self._run = standalone_compile(self._module, self._examples, options=options)
+
+    def __call__(
+        self,
+        memory: Mapping[Key, Tensor],
+        real: Tensor,
+        latents: Tensor,
+        numbers: Mapping[int, Tensor],
+    ) -> Tensor:
+        """The logged values (values, seeds), in the order of `names`; all inputs contiguous."""
+        with torch.no_grad():
+            out: Tensor = self._run(*memory.values(), real, latents, *numbers.values())[0]
+        return out
+
+
+class _Mapped(Player):
+    """Plays steps on stacked tensors (seeds, ...), while they are traced."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        tensors: Mapping[Key, Tensor],
+        latents: Tensor,
+        numbers: Mapping[int, Tensor],
+    ) -> None:
+        self.game, self._trainer = trainer.game, trainer
+        self._tensors, self._latents, self._numbers = tensors, latents, numbers
+        optimizers = {"G": trainer.g_optimizer, "D": trainer.d_optimizer}
+        self._rules: dict[str, Any] = {who: type(each).update for who, each in optimizers.items()}  # type: ignore[attr-defined]
+        self._groups = {
+            who: _groups(_module(trainer, who), each) for who, each in optimizers.items()
+        }
+        self._within = _Within(trainer.discriminator)
+        self._step, self._drawn = 0, 0
+        self._used: Counter[int] = Counter()
+        self._supply = Supplied(self._give)
+        self._given: Mapping[int, Tensor] = {}
+        self._leaves: dict[str, Tensor] = {}
+
+    def end_step(self) -> None:
+        """The next step's latents and numbers come next."""
+        self._step, self._drawn = self._step + 1, 0
+        self._supply.new_step()
+
+    def _give(self, call: Call) -> Tensor:
+        self._used[call.slot] += 1
+        return self._given[call.slot][self._used[call.slot] - 1]
+
+    def _latent(self, real: Tensor) -> Tensor:
+        self._drawn += 1
+        return self._latents[:, self._step, self._drawn - 1]
+
+    def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
+        module = self._trainer.generator
+        leaves = self._leaves = self._parameters("G", grad=keep_graph)
+        mode = nullcontext() if trains else inference(module)
+        with torch.set_grad_enabled(keep_graph), mode:
+            fakes: Tensor = self._map(
+                lambda tensors, latent: functional_call(module, tensors, (latent,)),
+                {**leaves, **self._buffers("G")},
+                latent,
+            )
+        return fakes
+
+    def _learn(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        parameters = self._parameters("D", grad=who == "D")
+        leaves = parameters if who == "D" else self._leaves
+        decision = self.game.decision
+
+        def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
+            judge = Judge(D)
+            value = loss(judge, real, fake)  # type: ignore[arg-type]
+            return value.reshape(()), judge.right(decision, who, real, fake)
+
+        def one(
+            tensors: Mapping[str, Tensor], real: Tensor, fake: Tensor
+        ) -> tuple[Tensor, list[Tensor]]:
+            found: tuple[Tensor, list[Tensor]] = self._within.call(judged, tensors, real, fake)
+            return found
+
+        with torch.enable_grad():
+            values, right = self._map(one, {**parameters, **self._buffers("D")}, real, fake)
+            learning = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+            grads = torch.autograd.grad(values.sum(), list(learning.values()), allow_unused=True)
+        found = zip(learning, grads, strict=True)
+        self._update(who, {name: grad for name, grad in found if grad is not None})
+        return values.detach(), [share.detach() for share in right]
+
+    def _map(self, function: Callable[..., Any], *args: Any) -> Any:
+        """`function` of each seed's slices, with its random numbers."""
+
+        def with_numbers(numbers: Mapping[int, Tensor], *args: Any) -> Any:
+            self._given = numbers
+            with self._supply, _StackedLinear():
+                return function(*args)
+
+        return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
+
+    def _update(self, who: str, grads: Mapping[str, Tensor]) -> None:
+        for group, names in self._groups[who]:
+            learning = [name for name in names if name in grads]
+            params = [self._tensors[who, name] for name in learning]
+            states = [self._state(who, name) for name in learning]
+            with torch.no_grad():
+                self._rules[who](params, [grads[name] for name in learning], states, group)
+
+    def _state(self, who: str, name: str) -> dict[str, Tensor]:
+        mine = (who, name)
+        return {
+            k[2]: tensor for k, tensor in self._tensors.items() if len(k) == 3 and k[:2] == mine
+        }
+
+    def _parameters(self, who: str, *, grad: bool) -> dict[str, Tensor]:
+        return {
+            name: self._tensors[who, name].detach().requires_grad_(grad and p.requires_grad)
+            for name, p in _module(self._trainer, who).named_parameters()
+        }
+
+    def _buffers(self, who: str) -> dict[str, Tensor]:
+        return {
+            name: self._tensors[who, name]
+            for name, _ in _module(self._trainer, who).named_buffers()
+        }
+
+
+class _Within(nn.Module):
+    """Calls functions of a module while its parameters and buffers are others."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, function: Callable[..., Any], *args: Any) -> Any:
+        """`function` of the module."""
+        return function(self.module, *args)
+
+    def call(self, function: Callable[..., Any], tensors: Mapping[str, Tensor], *args: Any) -> Any:
+        """The same with the module's tensors replaced by name."""
+        named = {f"module.{name}": tensor for name, tensor in tensors.items()}
+        return functional_call(self, named, (function, *args))
+
+
+class _StackedLinear(TorchFunctionMode):
+    """Inside, dense layers are one operation of all seeds, not a product, a view and a sum."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Take over a dense layer of a batch, let anything else through."""
+        kwargs = kwargs or {}
+        if (
+            func is functional.linear
+            and len(args) == 3
+            and args[0].ndim == 2
+            and args[2] is not None
+        ):
+            return _Dense.apply(*args)  # type: ignore[no-untyped-call]
+        return func(*args, **kwargs)
+
+
+class _Dense(torch.autograd.Function):
+    """x (n, k), weight (m, k), bias (m,) to (n, m)."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        x, weight = ctx.saved_tensors
+        return grad @ weight, grad.T @ x, grad.sum(0)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor
+    ) -> tuple[Tensor, int]:
+        x, weight, bias = (
+            each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
+            for each, dim in zip((x, weight, bias), in_dims, strict=True)
+        )
+        if weight.shape[1] == 1:  # as a product, its bits would depend on how many seeds there are
+            return (x * weight).sum(2, keepdim=True) + bias.unsqueeze(1), 0
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)), 0
+
+
+def _module(trainer: Trainer, who: str) -> nn.Module:
+    return trainer.generator if who == "G" else trainer.discriminator
+
+
+def _groups(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[tuple[dict[str, Any], list[str]]]:
+    """The optimiser's settings, and the names of the parameters that they are for."""
+    names = {p: name for name, p in module.named_parameters()}
+    return [
+        ({**group, "params": None}, [names[p] for p in group["params"]])
+        for group in optimizer.param_groups
+    ]
+
+
+def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
+    """All that a step may change, of each trainer."""
+    found: dict[Key, list[Tensor]] = {}
+    for trainer in trainers:
+        for who, optimizer in (("G", trainer.g_optimizer), ("D", trainer.d_optimizer)):
+            module = _module(trainer, who)
+            for name, p in module.named_parameters():
+                found.setdefault((who, name), []).append(p.detach())
+                for state, value in optimizer.state.get(p, {}).items():
+                    found.setdefault((who, name, state), []).append(value)
+            for name, buffer in module.named_buffers():
+                found.setdefault((who, name), []).append(buffer)
+    return found
+
+
+def _look_at(trainers: Sequence[Trainer], stacked: Mapping[Key, Tensor]) -> None:
+    """Make each trainer's tensors the slices of the stacked ones."""
+    for place, trainer in enumerate(trainers):
+        for who, optimizer in (("G", trainer.g_optimizer), ("D", trainer.d_optimizer)):
+            module = _module(trainer, who)
+            for name, p in module.named_parameters():
+                p.data = stacked[who, name][place]
+                state = optimizer.state.get(p, {})
+                state.update({key: stacked[who, name, key][place] for key in state})
+            for path, owner in module.named_modules():
+                for name, buffer in owner._buffers.items():
+                    if buffer is not None:
+                        full = f"{path}.{name}" if path else name
+                        owner._buffers[name] = stacked[who, full][place]
+
+
+def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
+    """Their tensors, if these are of one game that a graph can update."""
+    for optimizer in (trainers[0].g_optimizer, trainers[0].d_optimizer):
+        if not hasattr(type(optimizer), "update"):
+            kind = type(optimizer)
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            raise UnstackableError(f"{name} has no update for graphs, as those of ganbench.nn have")
+    shapes = [
+        {key: tensor.shape for key, (tensor,) in _tensors([trainer]).items()}
+        for trainer in trainers
+    ]
+    if any(each != shapes[0] for each in shapes):
+        raise UnstackableError("its networks differ from seed to seed")
+    return _tensors(trainers)
+
+
+@contextmanager
+def _reasons(what: str = "") -> Iterator[None]:
+    """Whatever goes wrong inside is a reason not to stack, not an end."""
+    try:
+        with warnings.catch_warnings():
+            # Of torch's own: what it takes seed by seed, and its compiler's own past.
+            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    except Exception as error:
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        raise UnstackableError(f"{what}{kind}{first_line(error)}") from error
+
+
+def _logs(names: Sequence[str], values: Sequence[Tensor], seeds: int) -> list[dict[str, Array]]:
+    """Each seed's values by name."""
+    if not values:
+        return [{} for _ in range(seeds)]
+    table = torch.cat(list(values)).double().cpu().numpy()
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+    return [{name: table[which, seed] for name, which in rows.items()} for seed in range(seeds)]

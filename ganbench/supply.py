@@ -1,0 +1,223 @@
+"""Random numbers of a training step, drawn for each seed by itself, many steps at a time.
+
+A step's latents come in blocks of BLOCK steps, and so do the numbers that its networks and losses
+draw: the i-th such call of a step is slot i, with a stream of its own. A block is drawn from the
+seed and its index alone, so nothing need be saved to go on from any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from ganbench.core import Sampler, generator, stream
+from ganbench.errors import InputError
+
+BLOCK = 64  # steps
+LEVELS = 2**16  # of the words that decide what dropout keeps
+
+
+class UnsuppliedError(InputError):
+    """A draw that has no place in a supply."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One random tensor of a step: its slot, its law and its shape."""
+
+    slot: int
+    law: Literal["words", "uniform", "normal"]
+    shape: tuple[int, ...]
+
+
+class Latents:
+    """The latents of some seeds, step by step: `each` for every one of a step's `per_step` draws.
+
+    Memory: BLOCK steps of all seeds.
+    """
+
+    def __init__(
+        self,
+        laws: Sequence[Sampler],
+        seeds: Sequence[int],
+        *,
+        each: int,
+        per_step: int,
+        device: torch.device,
+    ) -> None:
+        self._laws, self._seeds, self._device = laws, seeds, device
+        self._each, self._per_step = each, per_step
+        self._index = -1
+        self._block = torch.empty(0)
+
+    def take(self, step: int, count: int) -> Tensor:
+        """Those of `count` steps from `step` on: (seeds, count, per_step, each, *shape)."""
+        parts = []
+        while count:
+            index, offset = divmod(step, BLOCK)
+            if index != self._index:
+                self._index, self._block = index, self._draw(index)
+            part = self._block[:, offset : offset + count]
+            parts.append(part)
+            step, count = step + part.shape[1], count - part.shape[1]
+        return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts, 1)
+
+    def _draw(self, index: int) -> Tensor:
+        count = BLOCK * self._per_step * self._each
+        drawn = torch.stack(
+            [
+                law(count, generator(seed, "latents", index, device=str(self._device)))
+                for law, seed in zip(self._laws, self._seeds, strict=True)
+            ]
+        )
+        return drawn.view(len(drawn), BLOCK, self._per_step, self._each, *drawn.shape[2:])
+
+
+class Numbers:
+    """The random numbers of one call of some seeds, step by step."""
+
+    def __init__(self, call: Call, seeds: Sequence[int], device: torch.device) -> None:
+        self._call, self._seeds, self._device = call, seeds, device
+        self._dtype = np.int16 if call.law == "words" else np.float32
+        self._index, self._step = -1, 0
+        self._rngs: list[np.random.Generator] = []
+
+    def take(self, steps: Sequence[int]) -> Tensor:
+        """Those of these steps, in ascending order: (seeds, steps, *shape)."""
+        out = np.empty((len(self._seeds), len(steps), *self._call.shape), self._dtype)
+        for i, step in enumerate(steps):
+            self._go_to(step)
+            self._draw(out[:, i])
+        return torch.from_numpy(out).to(self._device)
+
+    def _go_to(self, step: int) -> None:
+        index, offset = divmod(step, BLOCK)
+        if index != self._index or step < self._step:
+            name = f"random-{self._call.slot}"
+            states = [np.random.SFC64(stream(seed, name, index)) for seed in self._seeds]
+            self._rngs = [np.random.Generator(state) for state in states]
+            self._index, self._step = index, step - offset
+        while self._step < step:  # a step without the call, or one before a resumed run's first
+            self._draw(np.empty((len(self._seeds), *self._call.shape), self._dtype))
+
+    def _draw(self, out: np.ndarray[Any, Any]) -> None:
+        self._step += 1
+        for rng, mine in zip(self._rngs, out, strict=True):
+            if self._call.law == "uniform":
+                rng.random(out=mine, dtype=np.float32)
+            elif self._call.law == "normal":
+                rng.standard_normal(out=mine, dtype=np.float32)
+            else:
+                words = rng.bit_generator.random_raw(-(-mine.size // 4)).view(np.int16)
+                mine[...] = words[: mine.size].reshape(mine.shape)
+
+
+class Supplied(TorchFunctionMode):
+    """Inside, random calls of torch get their numbers from `give`, a function of the Call.
+
+    Dropout, rand, randn, rand_like and randn_like are such calls; other draws from torch's global
+    stream raise UnsuppliedError.
+    """
+
+    def __init__(self, give: Callable[[Call], Tensor]) -> None:
+        self._give = give
+        self._slot = 0
+
+    def new_step(self) -> None:
+        """Count slots from 0 again."""
+        self._slot = 0
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in HANDLERS:
+            return HANDLERS[func](self, *args, **kwargs)
+        if func in UNSUPPLIED and kwargs.get("generator") is None:
+            raise UnsuppliedError(f"draws by {getattr(func, '__name__', func)}")
+        return func(*args, **kwargs)
+
+    def number(self, law: Any, shape: Sequence[int]) -> Tensor:
+        """The next slot's."""
+        self._slot += 1
+        return self._give(Call(self._slot - 1, law, tuple(shape)))
+
+
+def _dropout(
+    supply: Supplied, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    if not training or p == 0:
+        return input
+    dropped = round(p * LEVELS)
+    words = supply.number("words", input.shape)  # from -LEVELS / 2
+    kept = words >= dropped - LEVELS // 2
+    scale = LEVELS / (LEVELS - dropped) if dropped < LEVELS else 0.0
+    return input * (kept * scale).to(input.dtype)
+
+
+def _filled(law: str) -> Callable[..., Tensor]:
+    def draw(supply: Supplied, *size: Any, **options: Any) -> Tensor:
+        if options.pop("generator", None) is not None:
+            raise UnsuppliedError("draws from a generator inside of a network or a loss")
+        if options.pop("dtype", None) not in (None, torch.float32):
+            raise UnsuppliedError("draws numbers other than float32")
+        shape = options.pop(
+            "size", size[0] if len(size) == 1 and not isinstance(size[0], int) else size
+        )
+        return supply.number(law, shape)
+
+    return draw
+
+
+def _filled_like(law: str) -> Callable[..., Tensor]:
+    def draw(supply: Supplied, input: Tensor, **options: Any) -> Tensor:
+        if input.dtype != torch.float32 or options.get("dtype") not in (None, torch.float32):
+            raise UnsuppliedError("draws numbers other than float32")
+        return supply.number(law, input.shape)
+
+    return draw
+
+
+HANDLERS: dict[Any, Callable[..., Tensor]] = {
+    functional.dropout: _dropout,
+    torch.rand: _filled("uniform"),
+    torch.randn: _filled("normal"),
+    torch.rand_like: _filled_like("uniform"),
+    torch.randn_like: _filled_like("normal"),
+}
+UNSUPPLIED = frozenset(
+    {
+        functional.dropout1d,
+        functional.dropout2d,
+        functional.dropout3d,
+        functional.alpha_dropout,
+        functional.feature_alpha_dropout,
+        functional.gumbel_softmax,
+        functional.rrelu,
+        torch.bernoulli,
+        torch.multinomial,
+        torch.normal,
+        torch.poisson,
+        torch.randint,
+        torch.randint_like,
+        torch.randperm,
+        Tensor.bernoulli_,
+        Tensor.bernoulli,
+        Tensor.normal_,
+        Tensor.uniform_,
+        Tensor.random_,
+        Tensor.exponential_,
+        Tensor.multinomial,
+    }
+)

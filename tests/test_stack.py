@@ -1,0 +1,406 @@
+"""Seeds trained at once: as each by itself, as the eager trainer, compiled as not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch import nn as torch_nn
+from torch.nn.functional import softplus
+
+from ganbench import nn
+from ganbench.core import Game, stream
+from ganbench.engine import Trainer
+from ganbench.errors import InputError
+from ganbench.registry import load_entry, load_task
+from ganbench.spec import Progress, Spec
+from ganbench.stack import Stack, UnstackableError
+from ganbench.supply import BLOCK, Call, Latents, Numbers, Supplied
+from ganbench.threads import one_thread
+from ganbench.training import train_seeds
+
+CPU = torch.device("cpu")
+N = 8  # in a batch of the small games
+Make = Callable[[], Game]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+def noise(n: int, rng: torch.Generator) -> Tensor:
+    return torch.randn(n, 2, generator=rng, device=rng.device)
+
+
+def d_loss(D, real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-D(real)).mean() + softplus(D(fake)).mean()
+
+
+def g_loss(D, real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-D(fake)).mean()
+
+
+def small(**changes: object) -> Game:
+    game = Game(
+        generator=nn.mlp([2, 6, 2]),
+        discriminator=nn.mlp([2, 6, 1]),
+        latent=noise,
+        d_loss=d_loss,
+        g_loss=g_loss,
+        d_optimizer=nn.Adam,
+        g_optimizer=nn.Adam,
+    )
+    return replace(game, **changes)  # type: ignore[arg-type]
+
+
+def trainers(make: Make, seeds: list[int]) -> list[Trainer]:
+    made = []
+    for seed in seeds:
+        torch.manual_seed(stream(seed, "init"))
+        made.append(Trainer(make(), seed=seed))
+    return made
+
+
+def data(seeds: list[int], steps: int, *shape: int) -> Tensor:
+    drawn = [torch.randn(steps, *shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return torch.stack(drawn) + 1
+
+
+def weights(trainer: Trainer) -> Tensor:
+    state = {**trainer.generator.state_dict(), **trainer.discriminator.state_dict()}
+    return torch.cat([value.flatten().double() for value in state.values()])
+
+
+PRESETS = [
+    ("mlp_gan", "gaussian", 50),
+    ("mlp_gan", "quadratic", 50),
+    ("mlp_gan", "sine", 50),
+    ("mlp_gan", "ring8", 50),
+    ("mlp_gan_batchnorm", "ring8", 50),
+    ("mlp_gan", "mnist", 5),
+]
+
+
+@pytest.mark.parametrize(("baseline", "task", "steps"), PRESETS)
+def test_together_as_alone(baseline: str, task: str, steps: int) -> None:
+    """The same data, noise and masks: the losses of a seed do not depend on the others."""
+    target, entry = load_task(task), load_entry(baseline)
+    shape = (target.budget.batch_size, *target.shape)
+
+    def logs(seeds: list[int]) -> list[dict[str, np.ndarray]]:
+        stack = Stack(trainers(lambda: entry.make(target), seeds), shape)
+        return stack.train(data(seeds, steps, *shape).clamp(-1, 1))
+
+    together, (alone,) = logs([3, 5, 7]), logs([5])
+    assert together[1].keys() == alone.keys() == together[0].keys()
+    for name, values in alone.items():
+        assert len(values) == steps
+        assert np.abs(together[1][name] - values).max() < 1e-4, name
+    assert not np.allclose(together[0]["d_loss"], together[1]["d_loss"])
+
+
+def two_losses() -> list[Callable[..., Tensor]]:
+    return [
+        lambda D, real, fake: softplus(-D(real)).mean(),
+        lambda D, real, fake: softplus(D(fake)).mean(),
+    ]
+
+
+def penalised(D, real: Tensor, fake: Tensor) -> Tensor:
+    """WGAN-GP's, whose penalty is on points between real and fake."""
+    share = torch.rand(len(real), 1)
+    between = share * real + (1 - share) * fake
+    slope = torch.func.grad(lambda x: D(x).sum())(between)
+    return D(fake).mean() - D(real).mean() + 10 * (slope.norm(dim=1) - 1).square().mean()
+
+
+def reaching_in(D, real: Tensor, fake: Tensor) -> Tensor:
+    return (D[0](real).mean(0) - D[0](fake).mean(0)).square().sum() + 1e-3 * D(fake).mean()
+
+
+def noisy(D, real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-D(fake + 0.1 * torch.randn_like(fake))).mean()
+
+
+def frozen() -> torch_nn.Module:
+    net = nn.mlp([2, 6, 1])
+    net[0].weight.requires_grad_(False)
+    return net
+
+
+def convolutions() -> tuple[torch_nn.Module, torch_nn.Module]:
+    G = torch_nn.Sequential(
+        nn.dense(2, 16), torch_nn.Unflatten(1, (1, 4, 4)), torch_nn.ConvTranspose2d(1, 1, 1)
+    )
+    D = torch_nn.Sequential(
+        torch_nn.Conv2d(1, 3, 3), torch_nn.LeakyReLU(0.2), torch_nn.Flatten(), nn.dense(12, 1)
+    )
+    return G, D
+
+
+def with_convolutions() -> Game:
+    G, D = convolutions()
+    return small(generator=G, discriminator=D)
+
+
+GAMES: dict[str, Make] = {
+    "plain": small,
+    "reused latent": lambda: small(reuse_latent=True),
+    "three updates of D": lambda: small(d_updates=3),
+    "three updates, reused": lambda: small(d_updates=3, reuse_latent=True),
+    "rmsprop": lambda: small(d_optimizer=nn.RMSprop, g_optimizer=partial(nn.RMSprop, initial=1.0)),
+    "two losses": lambda: small(d_loss=two_losses()),
+    "a critic": lambda: small(decision=None),
+    "batch norm": lambda: small(
+        generator=nn.mlp([2, 6, 2], norm="batch"), discriminator=nn.mlp([2, 6, 1], norm="batch")
+    ),
+    "torch's batch norm": lambda: small(
+        generator=torch_nn.Sequential(
+            torch_nn.Linear(2, 6, bias=False), torch_nn.BatchNorm1d(6), nn.dense(6, 2)
+        )
+    ),
+    "inference fakes": lambda: small(
+        generator=nn.mlp([2, 6, 2], norm="batch"), inference_fakes=True, reuse_latent=True
+    ),
+    "layer norm": lambda: small(discriminator=nn.mlp([2, 6, 1], norm="layer")),
+    "dropout": lambda: small(
+        generator=nn.mlp([2, 6, 2], dropout=0.3), discriminator=nn.mlp([2, 6, 1], dropout=0.5)
+    ),
+    "dropout, three updates": lambda: small(
+        discriminator=nn.mlp([2, 6, 1], dropout=0.5), d_updates=3
+    ),
+    "gradient penalty": lambda: small(d_loss=penalised, d_updates=2, decision=None),
+    "features of D": lambda: small(g_loss=reaching_in),
+    "noise in a loss": lambda: small(g_loss=noisy),
+    "frozen weights": lambda: small(discriminator=frozen()),
+    "convolutions": with_convolutions,
+}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_as_the_eager_trainer(name: str) -> None:
+    """With the same numbers; `train_apart` has each trainer take its own steps."""
+    make, seeds, steps = GAMES[name], [0, 4], 14
+    shape = (N, 1, 4, 4) if name == "convolutions" else (N, 2)
+    real = data(seeds, steps, *shape)
+    graph, eager = (Stack(trainers(make, seeds), shape) for _ in range(2))
+    logs = graph.train(real)
+    parts = [eager.train_apart(real[:, i : i + 1]) for i in range(steps)]
+    for place in range(len(seeds)):
+        apart = {
+            key: np.concatenate([part[place][key] for part in parts if key in part[place]])
+            for key in logs[place]
+        }
+        assert logs[place].keys() == set().union(*(part[place] for part in parts))
+        for key, values in logs[place].items():
+            assert values == pytest.approx(apart[key], abs=2e-5), key
+        mine, theirs = graph.trainers[place], eager.trainers[place]
+        assert torch.allclose(weights(mine), weights(theirs), atol=2e-5)
+        assert mine.steps == theirs.steps == steps
+
+
+def test_alternating_with_the_eager_trainer() -> None:
+    """Both leave the optimisers where the other goes on."""
+    seeds = [0, 1]
+    real = data(seeds, 12, N, 2)
+    one, other = (Stack(trainers(small, seeds), (N, 2)) for _ in range(2))
+    one.train(real)
+    for i in range(0, 12, 3):
+        other.train(real[:, i : i + 2])
+        other.train_apart(real[:, i + 2 : i + 3])
+    for mine, theirs in zip(one.trainers, other.trainers, strict=True):
+        assert torch.allclose(weights(mine), weights(theirs), atol=2e-5)
+
+
+def test_blocks_do_not_matter() -> None:
+    real = data([2], 2 * BLOCK + 3, N, 2)
+    make = GAMES["dropout, three updates"]
+    whole, parts = (Stack(trainers(make, [2]), (N, 2)) for _ in range(2))
+    whole.train(real)
+    for start, end in ((0, 1), (1, BLOCK + 2), (BLOCK + 2, 2 * BLOCK + 3)):
+        parts.train(real[:, start:end])
+    assert torch.equal(weights(whole.trainers[0]), weights(parts.trainers[0]))
+
+
+@pytest.mark.parametrize("name", ["dropout", "three updates of D", "batch norm"])
+def test_compiled_as_not(name: str) -> None:
+    seeds = [0, 4]
+    real = data(seeds, 31, N, 2)
+    plain = Stack(trainers(GAMES[name], seeds), (N, 2))
+    fast = Stack(trainers(GAMES[name], seeds), (N, 2), compiled=True, pause=2)
+    for expected, found in zip(plain.train(real), fast.train(real), strict=True):
+        assert expected.keys() == found.keys()
+        for key, values in expected.items():
+            assert found[key] == pytest.approx(values, abs=1e-4), key
+
+
+def test_seeds_see_what_was_learnt() -> None:
+    stack = Stack(trainers(small, [0, 1]), (N, 2))
+    before = [weights(each) for each in stack.trainers]
+    stack.train(data([0, 1], 3, N, 2))
+    for place, each in enumerate(stack.trainers):
+        assert not torch.equal(before[place], weights(each))
+        state = each.d_optimizer.state[each.discriminator[0].weight]
+        assert float(state["step"]) == each.d_optimizer.param_groups[0]["steps"] == 3
+    first, second = (each.sample(5) for each in stack.trainers)
+    assert not torch.equal(first, second)
+
+
+def test_stops_between_steps() -> None:
+    asked = iter([False, False, True])
+    (log,) = Stack(trainers(small, [0]), (N, 2)).train(
+        data([0], 9, N, 2), stopped=lambda: next(asked)
+    )
+    assert len(log["d_loss"]) == 2
+
+
+def branching(D, real: Tensor, fake: Tensor) -> Tensor:
+    value = softplus(-D(fake)).mean()
+    return value if value > 0 else 2 * value
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"d_optimizer": partial(torch.optim.SGD, lr=0.1)}, "SGD has no update for graphs"),
+        ({"g_loss": branching}, "vmap"),
+        ({"g_loss": lambda D, r, f: D(f).mean() * torch.bernoulli(torch.ones(()))}, "bernoulli"),
+        ({"g_loss": lambda D, r, f: D(f).mean() * (1 / (len(f) - N))}, "ZeroDivisionError"),
+    ],
+)
+def test_says_why_not(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(UnstackableError, match=reason):
+        Stack(trainers(lambda: small(**changes), [0, 1]), (N, 2))
+
+
+def test_widths_that_differ_are_not_stacked() -> None:
+    widths = iter([4, 5])
+    different = trainers(lambda: small(generator=nn.mlp([2, next(widths), 2])), [0, 1])
+    with pytest.raises(UnstackableError, match="differ from seed to seed"):
+        Stack(different, (N, 2))
+
+
+BASELINE = '''"""A small GAN for tests."""
+import torch
+from functools import partial
+from torch.nn.functional import softplus
+from ganbench import nn
+from ganbench.core import Game
+
+def GAN(task, *, device="cpu"):
+    bad = torch.initial_seed() == {bad}
+    return Game(
+        generator=nn.mlp([2, 4, 2]), discriminator=nn.mlp([2, 4, 1]),
+        latent=lambda n, rng: torch.full((n, 2), float("nan")) if bad
+            else torch.randn(n, 2, generator=rng),
+        d_loss=lambda D, real, fake: softplus(-D(real)).mean() + softplus(D(fake)).mean(),
+        g_loss=lambda D, real, fake: softplus(-D(fake)).mean(),
+        d_optimizer={optimizer}, g_optimizer=nn.Adam,
+    )
+'''
+
+
+def run_small(tmp_path: Path, seeds: list[int], *, bad: int = -1, optimizer: str = "nn.Adam"):
+    path = tmp_path / "small.py"
+    path.write_text(BASELINE.format(bad=bad, optimizer=optimizer))
+    told: list[Progress] = []
+    folder = tmp_path / "-".join(map(str, seeds))
+    spec = Spec(task="gaussian", baseline=str(path), steps=30, folder=folder)
+    results = sorted(train_seeds(spec, seeds, report=told.append), key=lambda each: each.seed)
+    return results, [each.note for each in told if each.note]
+
+
+def test_a_seed_that_diverges_leaves_the_others_alone(tmp_path: Path) -> None:
+    (first, bad, last), _ = run_small(tmp_path, [0, 1, 2], bad=stream(1, "init"))
+    assert (first.status, bad.status, last.status) == ("ok", "diverged", "ok")
+    assert bad.reason == "d_loss is nan at step 1"
+    (alone,), notes = run_small(tmp_path, [2])
+    assert alone.samples_sha256 == last.samples_sha256
+    assert alone.metrics == last.metrics
+    assert notes == []
+
+
+def test_what_cannot_be_stacked_is_trained_in_turn_and_said_once(tmp_path: Path) -> None:
+    results, notes = run_small(tmp_path, [0, 1], optimizer="partial(torch.optim.SGD, lr=0.1)")
+    assert [each.status for each in results] == ["ok", "ok"]
+    (note,) = notes
+    assert note.startswith("one seed after the other, uncompiled: torch.optim.sgd.SGD has no upd")
+
+
+def test_clocks_share_the_time_of_a_stack(tmp_path: Path) -> None:
+    results, _ = run_small(tmp_path, [0, 1])
+    seconds = [each.timing.train_seconds for each in results]
+    assert seconds[0] == pytest.approx(seconds[1], rel=0.2)
+    for each in results:
+        parts = each.timing.model_dump()
+        wall = parts.pop("wall_seconds")
+        assert sum(v for k, v in parts.items() if k.endswith("_seconds")) == pytest.approx(wall)
+
+
+def test_latents_do_not_depend_on_the_others_or_the_start() -> None:
+    def take(seeds: list[int], step: int, count: int) -> Tensor:
+        laws = [noise] * len(seeds)
+        return Latents(laws, seeds, each=3, per_step=2, device=CPU).take(step, count)
+
+    whole = take([1, 2], 0, 2 * BLOCK)
+    assert whole.shape == (2, 2 * BLOCK, 2, 3, 2)
+    assert torch.equal(take([2], BLOCK - 2, 5)[0], whole[1, BLOCK - 2 : BLOCK + 3])
+    assert len(whole.flatten(0, 3).unique(dim=0)) == whole[..., 0].numel()
+
+
+@pytest.mark.parametrize("law", ["words", "uniform", "normal"])
+def test_numbers_do_not_depend_on_the_others_or_the_start(law) -> None:
+    call = Call(0, law, (5,))
+    whole = Numbers(call, [1, 2], CPU).take(range(2 * BLOCK))
+    steps = [BLOCK - 3, BLOCK, BLOCK + 4]
+    assert torch.equal(Numbers(call, [2], CPU).take(steps)[0], whole[1, steps])
+    other = Numbers(Call(1, law, (5,)), [1, 2], CPU).take(range(2 * BLOCK))
+    assert not torch.equal(other, whole)
+
+
+def test_numbers_follow_their_laws() -> None:
+    def many(law) -> Tensor:
+        return Numbers(Call(0, law, (100_000,)), [0], CPU).take([0]).flatten().double()
+
+    assert abs(float(many("uniform").mean()) - 0.5) < 0.005
+    assert abs(float(many("normal").var()) - 1) < 0.02
+    words = many("words")
+    assert (float(words.min()), float(words.max())) == (-32768, 32767)
+    assert abs(float(words.mean())) < 400
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
+def test_dropout_keeps_its_share(p: float) -> None:
+    numbers = Numbers(Call(0, "words", (200, 500)), [0], CPU)
+    with Supplied(lambda call: numbers.take([0])[0]):
+        kept = torch_nn.functional.dropout(torch.ones(200, 500), p)
+        assert torch.equal(torch_nn.functional.dropout(kept, p, training=False), kept)
+    assert float(kept.ne(0).double().mean()) == pytest.approx(1 - p, abs=0.005)
+    assert float(kept.double().mean()) == pytest.approx(float(p < 1), abs=0.01)
+
+
+def test_draws_that_are_not_supplied_are_refused() -> None:
+    def ones(call: Call) -> Tensor:
+        return torch.ones(call.shape)
+
+    with Supplied(ones):
+        assert torch.equal(torch.rand(2, 3), torch.ones(2, 3))
+        assert torch.equal(torch.randn((4,)), torch.ones(4))
+        for draw in (
+            lambda: torch.randint(3, (2,)),
+            lambda: torch.empty(2).normal_(),
+            lambda: torch.rand(2, dtype=torch.float64),
+            lambda: torch.rand(2, generator=torch.Generator()),
+        ):
+            with pytest.raises(InputError):
+                draw()
+        given = torch.empty(2).normal_(generator=torch.Generator().manual_seed(0))
+    assert torch.equal(given, torch.empty(2).normal_(generator=torch.Generator().manual_seed(0)))
