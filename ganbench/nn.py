@@ -86,7 +86,7 @@ class BatchNorm(nn.BatchNorm1d):
         variance = centered.square().mean(0)
         with torch.no_grad():
             for average, value in ((self.running_mean, mean), (self.running_var, variance)):
-                average.mul_(1 - self.momentum).add_(value, alpha=self.momentum)  # type: ignore[union-attr, operator, arg-type]
+                average.mul_(1 - self.momentum).add_(value, alpha=self.momentum)  # type: ignore[union-attr, operator]
         return torch.addcmul(self.bias, centered, self.weight * (variance + self.eps).rsqrt())
 
 

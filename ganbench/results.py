@@ -71,7 +71,10 @@ class Protocol(Strict):
 
 
 class Point(Strict):
-    """A point of the curve: losses averaged since the last one, metrics if it was evaluated."""
+    """A point of the curve: losses averaged since the last one, metrics if it was evaluated.
+
+    That is the metric that ranks, and at the end of the budget all of them.
+    """
 
     step: int
     train_seconds: float

@@ -215,7 +215,8 @@ class Run:
         self.spec, self.seed, self.report, self.stop = spec, seed, report, stop
         self.task = registry.load_task(spec.task)
         self.entry = registry.load_entry(spec.baseline)
-        self.env = Env(self.task, budget=spec.budget_of(self.task), device=spec.device)
+        budget = spec.budget_of(self.task)
+        self.env = Env(self.task, budget=budget, device=spec.device, thorough=False)
         self.folder = spec.folder / f"seed-{seed}"
         self.curve: list[Point] = []
         self.row, self.point = Window(), Window()
