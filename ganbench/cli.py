@@ -97,7 +97,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
     "compiled",
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
-    help="torch.compile for the networks of a Game; auto is off.",
+    help="Compile the training steps of a Game; auto does where there are many of them.",
 )
 @settings_option
 @click.option(
@@ -149,7 +149,7 @@ def run(
             budget=budget,
             steps=steps,
             device=device,
-            compiled=compiled == "on",
+            compiled={"on": True, "off": False}.get(compiled),
             resume=resume,
             log_every=log_every,
             sample_every=sample_every,

@@ -27,7 +27,7 @@ from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.losses import read_log
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
-from ganbench.spec import Progress, Report, Spec, Stop
+from ganbench.spec import MANY_STEPS, Progress, Report, Spec, Stop
 from ganbench.training import train_seeds
 
 Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what ended it early
@@ -145,7 +145,8 @@ def entry_name(base: str, spec: Spec, budget: Budget) -> str:
     elif budget.name != "full":
         parts.append(budget.name)
     parts += ["cuda"] if spec.device != "cpu" else []
-    parts += ["compiled"] if spec.compiled else []
+    if spec.compiled not in (None, budget.steps >= MANY_STEPS):
+        parts.append("compiled" if spec.compiled else "uncompiled")
     name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", "-".join(parts))
     if len(name) > 100:
         name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -297,7 +298,7 @@ def compose(
             evaluations=budget.rounds,
             evaluation_size=budget.evaluation_size,
             budget=budget.name,  # type: ignore[arg-type]
-            engine="compiled" if spec.compiled else "eager",
+            engine=seeds[0].engine if len({seed.engine for seed in seeds}) == 1 else "eager",
             device=spec.device,
             threads=1,
         ),

@@ -146,22 +146,28 @@ class Adam(torch.optim.Adam):
         super().step()
 
     @staticmethod
-    def update(params: list[Tensor], grads: list[Tensor], states: States, group: Group) -> None:
-        """The same in operations for a graph of many seeds, which have taken as many steps."""
+    def rate(group: Group, count: int) -> float:
+        """The learning rate of update `count`, from 1, corrected for averages that start at 0."""
         beta1, beta2 = group["betas"]
-        counts = [state["step"] for state in states]
+        rate: float = group["lr"] * (1 - beta2**count) ** 0.5 / (1 - beta1**count)
+        return rate
+
+    @staticmethod
+    def update(
+        params: list[Tensor], grads: list[Tensor], states: States, group: Group, rate: Tensor
+    ) -> None:
+        """The same as `step` in operations for a graph, also of many seeds."""
+        beta1, beta2 = group["betas"]
         means = [state["exp_avg"] for state in states]
         squares = [state["exp_avg_sq"] for state in states]
-        torch._foreach_add_(counts, 1)
-        count = counts[0].flatten()[0].double()
-        rate = group["lr"] * (1 - beta2**count).sqrt() / (1 - beta1**count)
+        torch._foreach_add_([state["step"] for state in states], 1)
         torch._foreach_lerp_(means, grads, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
-        roots = torch._foreach_sqrt(squares)
+        roots = list(torch._foreach_sqrt(squares))
         torch._foreach_add_(roots, group["epsilon"])
-        torch._foreach_div_(roots, -rate.float())
-        torch._foreach_addcdiv_(params, means, list(roots))
+        torch._foreach_div_(roots, -rate)
+        torch._foreach_addcdiv_(params, means, roots)
 
 
 class RMSprop(torch.optim.Optimizer):
@@ -191,14 +197,27 @@ class RMSprop(torch.optim.Optimizer):
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             states = [self.state[p] for p in params]
-            self.update(params, [p.grad for p in params], states, group)
+            self.update(params, [p.grad for p in params], states, group, self.rate(group, 1))
 
     @staticmethod
-    def update(params: list[Tensor], grads: list[Tensor], states: States, group: Group) -> None:
+    def rate(group: Group, count: int) -> float:
+        """The learning rate, at every update the same."""
+        rate: float = group["lr"]
+        return rate
+
+    @staticmethod
+    def update(
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: States,
+        group: Group,
+        rate: Tensor | float,
+    ) -> None:
         """The same of any parameters: also of those of many seeds, in a graph."""
         squares = [state["mean_square"] for state in states]
         torch._foreach_mul_(squares, group["decay"])
         torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])
         roots = list(torch._foreach_add(squares, group["epsilon"]))
         torch._foreach_sqrt_(roots)
-        torch._foreach_addcdiv_(params, grads, roots, -group["lr"])
+        torch._foreach_div_(roots, -rate)
+        torch._foreach_addcdiv_(params, grads, roots)

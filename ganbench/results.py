@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ganbench.errors import InputError
 
+Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
 Status = Literal["ok", "diverged", "failed", "interrupted"]
 HParam = bool | int | float | str | None | list[Any]
 
@@ -65,7 +66,7 @@ class Protocol(Strict):
     evaluations: int
     evaluation_size: int
     budget: Literal["full", "quick", "smoke", "custom"]
-    engine: Literal["eager", "compiled", "object"]
+    engine: Engine
     device: str
     threads: int
 
@@ -109,6 +110,7 @@ class SeedResult(Strict):
     reason: str | None
     metrics: dict[str, float | None]
     score: float | None
+    engine: Engine = "eager"
     curve: list[Point]
     timing: Timing
     peak_memory_bytes: int

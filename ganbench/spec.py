@@ -13,10 +13,15 @@ from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
 from ganbench.randomness import seed_global
 
+MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One entry's run in plain words, so that another process can take it over."""
+    """One entry's run in plain words, so that another process can take it over.
+
+    `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
+    """
 
     task: str
     baseline: str
@@ -24,7 +29,7 @@ class Spec:
     budget: str = "full"
     steps: int | None = None
     device: str = "cpu"
-    compiled: bool = False
+    compiled: bool | None = None
     resume: bool = False
     log_every: int | None = None
     sample_every: int | None = None
@@ -34,6 +39,12 @@ class Spec:
         """The task's budget as asked for."""
         budget = task.budget.reduced(self.budget)
         return budget if self.steps is None else budget.with_steps(self.steps)
+
+    def compiles(self, task: Task) -> bool:
+        """Whether a Game's steps are compiled, not only traced."""
+        if self.compiled is None:
+            return self.budget_of(task).steps >= MANY_STEPS
+        return self.compiled
 
 
 @dataclass(frozen=True, kw_only=True)

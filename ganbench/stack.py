@@ -40,23 +40,14 @@ class UnstackableError(InputError):
 class Stack:
     """Trainers of one Game for several seeds, which have all taken as many steps.
 
-    `batch_shape` is (batch_size, *task.shape). `compiled`, torch's compiler makes one function of
-    so many steps that training seldom pauses, every `pause` steps, elsewhere than at their end.
-    `during(part)` is entered for the noise.
+    `batch_shape` is (batch_size, *task.shape). `during(part)` is entered for the noise.
 
     Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
     games that differ in their parts, optimisers without an `update` for graphs, draws from torch's
     global stream, control flow that depends on data.
     """
 
-    def __init__(
-        self,
-        trainers: Sequence[Trainer],
-        batch_shape: Sequence[int],
-        *,
-        compiled: bool = False,
-        pause: int = 1,
-    ) -> None:
+    def __init__(self, trainers: Sequence[Trainer], batch_shape: Sequence[int]) -> None:
         first = trainers[0]
         self.trainers, self.steps = trainers, first.steps
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
@@ -80,9 +71,23 @@ class Stack:
             (turn,): self._trace((turn,)) for turn in self._calls
         }
         self._whole: tuple[bool, ...] = ()
-        if compiled:
-            self._compile(pause)
         _look_at(trainers, self._memory)
+
+    def compile(self, *, pause: int = 1) -> None:
+        """Have torch's compiler make one function of some steps, for where so many are left.
+
+        As many as divide `pause`, the steps after which training pauses. Raises UnstackableError
+        if the compiler cannot; the stack is then as it was.
+        """
+        updates = self._game.d_updates
+        steps = updates
+        if updates == 1:
+            steps = next((n for n in range(MAX_STEPS, 1, -1) if pause % n == 0), MAX_STEPS)
+        whole = tuple((i + 1) % updates == 0 for i in range(steps))
+        graph = self._trace(whole)
+        with _reasons("torch's compiler fails: "):
+            graph.compile()
+        self._graphs[whole], self._whole = graph, whole
 
     def train(
         self, real: Tensor, *, stopped: Callable[[], bool] = lambda: False
@@ -100,7 +105,7 @@ class Stack:
             with self.during("noise"):
                 latents, numbers = self._latents.take(self.steps, count), self._draw(turns)
             batches = real[:, done : done + count].contiguous()
-            values.append(graph(self._memory, batches, latents, numbers))
+            values.append(graph(self._memory, self._rates(turns), batches, latents, numbers))
             names += graph.names
             self._count(turns)
             done += count
@@ -171,23 +176,38 @@ class Stack:
         }
         return {slot: self._numbers[slot].take(those) for slot, those in steps.items() if those}
 
+    def _rates(self, turns: Sequence[bool]) -> Tensor:
+        """The learning rates of these steps' updates, in the order in which they are made.
+
+        Computed in a graph, they would be computed once for each number that is updated.
+        """
+        d, g = self.trainers[0].d_optimizer, self.trainers[0].g_optimizer
+        d_count = self.steps * len(self._game.d_losses)
+        g_count = self.steps // self._game.d_updates
+        rates: list[float] = []
+        for turn in turns:
+            for _ in self._game.d_losses:
+                d_count += 1
+                rates += [type(d).rate(group, d_count) for group in d.param_groups]  # type: ignore[attr-defined]
+            if turn:
+                g_count += 1
+                rates += [type(g).rate(group, g_count) for group in g.param_groups]  # type: ignore[attr-defined]
+        return torch.tensor(rates, device=self._device)
+
     def _trace(self, turns: tuple[bool, ...]) -> Graph:
         latents = self._latents.take(0, len(turns))
         shape = (len(self.trainers), len(turns), *self._batch_shape)
         real = torch.zeros(shape, device=self._device)
         with _reasons():
-            return Graph(self.trainers[0], turns, self._memory, real, latents, self._draw(turns))
-
-    def _compile(self, pause: int) -> None:
-        updates = self._game.d_updates
-        steps = updates
-        if updates == 1:
-            steps = next((n for n in range(MAX_STEPS, 1, -1) if pause % n == 0), MAX_STEPS)
-        self._whole = tuple((i + 1) % updates == 0 for i in range(steps))
-        graph = self._trace(self._whole)
-        with _reasons("torch cannot compile it: "):
-            graph.compile()
-        self._graphs[self._whole] = graph
+            return Graph(
+                self.trainers[0],
+                turns,
+                self._memory,
+                self._rates(turns),
+                real,
+                latents,
+                self._draw(turns),
+            )
 
 
 class Graph:
@@ -198,6 +218,7 @@ class Graph:
         trainer: Trainer,
         turns: Sequence[bool],
         memory: Mapping[Key, Tensor],
+        rates: Tensor,
         real: Tensor,
         latents: Tensor,
         numbers: Mapping[int, Tensor],
@@ -207,8 +228,8 @@ class Graph:
 
         def steps(*flat: Tensor) -> tuple[Tensor]:
             tensors = dict(zip(keys, flat, strict=False))
-            real, latents, *drawn = flat[len(keys) :]
-            player = _Mapped(trainer, tensors, latents, dict(zip(slots, drawn, strict=True)))
+            rates, real, latents, *drawn = flat[len(keys) :]
+            player = _Mapped(trainer, tensors, rates, latents, dict(zip(slots, drawn, strict=True)))
             self.names.clear()
             values: list[Tensor] = []
             for i, turn in enumerate(turns):
@@ -218,7 +239,7 @@ class Graph:
                 values += log.values()
             return (torch.stack(values),)
 
-        self._examples: list[Any] = [*memory.values(), real, latents, *numbers.values()]
+        self._examples: list[Any] = [*memory.values(), rates, real, latents, *numbers.values()]
         trace = make_fx(steps, tracing_mode="fake", _allow_non_fake_inputs=True)
         module = trace(*self._examples)
         module.graph.eliminate_dead_code()
@@ -236,13 +257,14 @@ class Graph:
     def __call__(
         self,
         memory: Mapping[Key, Tensor],
+        rates: Tensor,
         real: Tensor,
         latents: Tensor,
         numbers: Mapping[int, Tensor],
     ) -> Tensor:
         """The logged values (values, seeds), in the order of `names`; all inputs contiguous."""
         with torch.no_grad():
-            out: Tensor = self._run(*memory.values(), real, latents, *numbers.values())[0]
+            out: Tensor = self._run(*memory.values(), rates, real, latents, *numbers.values())[0]
         return out
 
 
@@ -253,6 +275,7 @@ class _Mapped(Player):
         self,
         trainer: Trainer,
         tensors: Mapping[Key, Tensor],
+        rates: Tensor,
         latents: Tensor,
         numbers: Mapping[int, Tensor],
     ) -> None:
@@ -264,6 +287,7 @@ class _Mapped(Player):
             who: _groups(_module(trainer, who), each) for who, each in optimizers.items()
         }
         self._within = _Within(trainer.discriminator)
+        self._rates = iter(rates.unbind())
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
         self._supply = Supplied(self._give)
@@ -336,8 +360,9 @@ class _Mapped(Player):
             learning = [name for name in names if name in grads]
             params = [self._tensors[who, name] for name in learning]
             states = [self._state(who, name) for name in learning]
+            found, rate = [grads[name] for name in learning], next(self._rates)
             with torch.no_grad():
-                self._rules[who](params, [grads[name] for name in learning], states, group)
+                self._rules[who](params, found, states, group, rate)
 
     def _state(self, who: str, name: str) -> dict[str, Tensor]:
         mine = (who, name)
@@ -423,7 +448,30 @@ class _Dense(torch.autograd.Function):
         )
         if weight.shape[1] == 1:  # as a product, its bits would depend on how many seeds there are
             return (x * weight).sum(2, keepdim=True) + bias.unsqueeze(1), 0
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)), 0
+        return _StackedDense.apply(x, weight, bias), 0  # type: ignore[no-untyped-call]
+
+
+class _StackedDense(torch.autograd.Function):
+    """The same of all seeds, (s, n, k), (s, m, k) and (s, m) to (s, n, m)."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            grad @ weight if of_x else None,
+            # Laid out as the weight, which autograd's own transposed gradient is not.
+            grad.transpose(1, 2) @ x if of_weight else None,
+            grad.sum(1) if of_bias else None,
+        )
 
 
 def _module(trainer: Trainer, who: str) -> nn.Module:

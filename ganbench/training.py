@@ -27,7 +27,7 @@ from ganbench.env import Env
 from ganbench.errors import InputError, first_line
 from ganbench.losses import Array, Log, Window, stacked
 from ganbench.randomness import own_randomness
-from ganbench.results import Point, SeedResult, Status, Timing
+from ganbench.results import Engine, Point, SeedResult, Status, Timing
 from ganbench.samples import sha256_of, write_arrays, write_npy
 from ganbench.schedule import Schedule
 from ganbench.spec import Progress, Report, Spec, Stop, build
@@ -150,25 +150,32 @@ def _stacks(
     groups: dict[int, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.first, []).append(run)
-    shape = (runs[0].env.budget.batch_size, *runs[0].task.shape)
-    stacks: list[tuple[list[Run], Stack | None]] = []
     try:
-        for first, group in sorted(groups.items()):
-            done = first >= group[0].env.budget.rounds
-            with shared(group, "warmup"):
-                trainers = [run.gan for run in group if isinstance(run.gan, Trainer)]
-                stack = (
-                    None
-                    if done
-                    else Stack(
-                        trainers, shape, compiled=spec.compiled, pause=group[0].schedule.row_every
-                    )
-                )
-            stacks.append((group, stack))
+        return [(group, _stack(group)) for _, group in sorted(groups.items())]
     except UnstackableError as error:
-        runs[0].tell(0, {}, note=f"one seed after the other, uncompiled: {error}")
+        runs[0].tell(0, {}, note=f"one seed after the other: {error}")
         return None
-    return stacks
+
+
+def _stack(runs: Sequence[Run]) -> Stack | None:
+    """Of runs that have come equally far; None if they are at the end."""
+    first = runs[0]
+    if first.first >= first.env.budget.rounds:
+        return None
+    trainers = [run.gan for run in runs if isinstance(run.gan, Trainer)]
+    shape = (first.env.budget.batch_size, *first.task.shape)
+    with shared(runs, "warmup"):
+        stack = Stack(trainers, shape)
+        engine: Engine = "stacked"
+        if first.spec.compiles(first.task):
+            try:
+                stack.compile(pause=first.schedule.row_every)
+                engine = "compiled"
+            except UnstackableError as error:
+                first.tell(0, {}, note=f"not compiled: {error}")
+    for run in runs:
+        run.engine = engine
+    return stack
 
 
 def _train_stack(
@@ -225,6 +232,7 @@ class Run:
         self.metrics: dict[str, float] = {}
         self.samples: Tensor | None = None
         self.can_save = True
+        self.engine: Engine = "eager"
         self.earlier: dict[str, float] = {}
 
     def build(self) -> None:
@@ -517,7 +525,7 @@ class Run:
             "task": [self.task.name, self.task.version],
             "budget": [self.env.budget.steps, self.env.budget.evaluations],
             "seed": self.seed,
-            "compiled": self.spec.compiled,
+            "compiled": self.spec.compiles(self.task),
         }
 
     def _seconds(self) -> dict[str, float]:
@@ -545,6 +553,7 @@ class Run:
             curve=self.curve,
             timing=self._timing(),
             peak_memory_bytes=machine.peak_memory_bytes(self.spec.device),
+            engine=self.engine,
             samples_sha256=None if samples is None else sha256_of(samples),
         )
 

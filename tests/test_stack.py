@@ -235,7 +235,8 @@ def test_compiled_as_not(name: str) -> None:
     seeds = [0, 4]
     real = data(seeds, 31, N, 2)
     plain = Stack(trainers(GAMES[name], seeds), (N, 2))
-    fast = Stack(trainers(GAMES[name], seeds), (N, 2), compiled=True, pause=2)
+    fast = Stack(trainers(GAMES[name], seeds), (N, 2))
+    fast.compile(pause=2)
     for expected, found in zip(plain.train(real), fast.train(real), strict=True):
         assert expected.keys() == found.keys()
         for key, values in expected.items():
@@ -332,7 +333,7 @@ def test_what_cannot_be_stacked_is_trained_in_turn_and_said_once(tmp_path: Path)
     results, notes = run_small(tmp_path, [0, 1], optimizer="partial(torch.optim.SGD, lr=0.1)")
     assert [each.status for each in results] == ["ok", "ok"]
     (note,) = notes
-    assert note.startswith("one seed after the other, uncompiled: torch.optim.sgd.SGD has no upd")
+    assert note.startswith("one seed after the other: torch.optim.sgd.SGD has no upd")
 
 
 def test_clocks_share_the_time_of_a_stack(tmp_path: Path) -> None:
