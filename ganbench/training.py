@@ -204,6 +204,9 @@ def _train_stack(
                     answers = list(stack.train_apart(torch.stack(given)))
                 else:
                     answers = list(stack.train(torch.stack(given), stopped=runs[0].stop.is_set))
+            if stack.steps < block.step + len(block.real):
+                reason = f"stopped before step {stack.steps + 1}"
+                answers = [EndedError("interrupted", reason) for _ in runs]
 
 
 @contextmanager
@@ -383,9 +386,6 @@ class Run:
             if len(bad):
                 place = start + int(bad[0]) + 1 if len(array) == step - start else step
                 raise EndedError("diverged", f"{name} is {array[bad[0]]} at step {place}")
-        done = max((len(array) for array in values.values()), default=step - start)
-        if self.stop.is_set() and done < step - start:
-            raise EndedError("interrupted", f"stopped before step {start + done + 1}")
         self.row.add(values)
         self.point.add(values)
         if self.schedule.has_row(step):
