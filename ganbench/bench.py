@@ -148,10 +148,9 @@ def _start(barrier: Any) -> None:
 def _work_in_process(spec: Spec, seeds: Sequence[int], steps: int) -> _Worked:
     folder = spec.folder / str(seeds[0])
     try:
-        with one_thread():
-            spec = replace(spec, folder=folder)
-            rehearse(spec, seeds, PROBE)  # warms up what this process has not used
-            return _work(spec, seeds, steps, _process["barrier"].wait)
+        spec = replace(spec, folder=folder)
+        rehearse(spec, seeds, PROBE)  # warms up what this process has not used
+        return _work(spec, seeds, steps, _process["barrier"].wait)
     except BaseException:
         _process["barrier"].abort()
         raise
@@ -162,10 +161,12 @@ def _work(spec: Spec, seeds: Sequence[int], steps: int, together: Callable[[], A
     seconds = rehearse(spec, seeds, steps, ready=together)
     memory = machine.peak_memory_bytes(spec.device)
     together()
+    with one_thread():
+        matmul_gflops = _matmul_gflops(spec.device)
     return _Worked(
         seconds=seconds,
         steps_per_second=len(seeds) * (steps - 1) / _counted(seconds),
-        matmul_gflops=_matmul_gflops(spec.device),
+        matmul_gflops=matmul_gflops,
         peak_memory_bytes=memory,
     )
 

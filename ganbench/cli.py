@@ -74,6 +74,14 @@ settings_option = click.option(
     metavar="K=V[,V...]",
     help="Set a hyper-parameter; of several values, each is run.",
 )
+compile_option = click.option(
+    "--compile",
+    "compiled",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    callback=lambda context, option, value: {"on": True, "off": False}.get(value),
+    help="Compile the steps of a Game; auto does for runs of 10,000 steps or more.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -92,13 +100,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @click.option("--steps", type=click.IntRange(1), help="Training steps, instead of a budget's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
-@click.option(
-    "--compile",
-    "compiled",
-    type=click.Choice(["auto", "on", "off"]),
-    default="auto",
-    help="Compile the training steps of a Game; auto does where there are many of them.",
-)
+@compile_option
 @settings_option
 @click.option(
     "--log-every",
@@ -126,7 +128,7 @@ def run(
     steps: int | None,
     device: str,
     workers: int | None,
-    compiled: str,
+    compiled: bool | None,
     settings: tuple[str, ...],
     log_every: int | None,
     sample_every: int | None,
@@ -149,7 +151,7 @@ def run(
             budget=budget,
             steps=steps,
             device=device,
-            compiled={"on": True, "off": False}.get(compiled),
+            compiled=compiled,
             resume=resume,
             log_every=log_every,
             sample_every=sample_every,
@@ -307,6 +309,7 @@ def audit(
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@compile_option
 @settings_option
 @click.option(
     "--seconds",
@@ -322,6 +325,7 @@ def bench(
     seeds: int,
     workers: int | None,
     device: str,
+    compiled: bool | None,
     settings: tuple[str, ...],
     seconds: float,
     as_json: bool,
@@ -334,7 +338,7 @@ def bench(
     device = harness.resolve_device(device)
     found = [
         benches.measure(
-            Spec(task=name, baseline=baseline, hparams=hparams, device=device),
+            Spec(task=name, baseline=baseline, hparams=hparams, device=device, compiled=compiled),
             seeds=seeds,
             workers=workers or os.cpu_count() or 1,
             seconds=seconds,
