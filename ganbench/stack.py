@@ -541,9 +541,8 @@ def _reasons(what: str = "") -> Iterator[None]:
     """Whatever goes wrong inside is a reason not to stack, not an end."""
     try:
         with warnings.catch_warnings():
-            # Of torch's own: what it takes seed by seed, and its compiler's own past.
-            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
+            # What torch takes seed by seed, and what its compiler imports, is no user's concern.
+            warnings.simplefilter("ignore")
             yield
     except Exception as error:
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
