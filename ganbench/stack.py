@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from ganbench.core import Loss
 from ganbench.engine import Judge, Player, Trainer, inference
@@ -66,12 +65,15 @@ class Stack:
         self._numbers = {
             call.slot: Numbers(call, seeds, self._device) for call in self._calls[True]
         }
-        self._memory = {key: torch.stack(each) for key, each in tensors.items()}
+        with torch.no_grad():
+            self._memory = {key: torch.stack(each) for key, each in tensors.items()}
         self._graphs: dict[tuple[bool, ...], Graph] = {
             (turn,): self._trace((turn,)) for turn in self._calls
         }
         self._whole: tuple[bool, ...] = ()
-        _look_at(trainers, self._memory)
+        for key, each in tensors.items():
+            for tensor, mine in zip(each, self._memory[key], strict=True):
+                tensor.data = mine  # so that the trainers look at it
 
     def compile(self, *, pause: int = 1) -> None:
         """Have torch's compiler make one function of some steps, for where so many are left.
@@ -102,10 +104,7 @@ class Stack:
         while done < real.shape[1] and not stopped():
             turns = self._next_turns(real.shape[1] - done)
             graph, count = self._graphs[turns], len(turns)
-            with self.during("noise"):
-                latents, numbers = self._latents.take(self.steps, count), self._draw(turns)
-            batches = real[:, done : done + count].contiguous()
-            values.append(graph(self._memory, self._rates(turns), batches, latents, numbers))
+            values.append(graph(self._memory, self._inputs(turns, real[:, done : done + count])))
             names += graph.names
             self._count(turns)
             done += count
@@ -113,12 +112,11 @@ class Stack:
 
     def train_apart(self, real: Tensor) -> list[dict[str, Array]]:
         """The same for one step of `real` (seeds, 1, ...), seed by seed, so that these may look."""
-        turns = self._next_turns(1)
-        latents, numbers = self._latents.take(self.steps, 1), self._draw(turns)
+        inputs = self._inputs(self._next_turns(1), real)
         logs: list[dict[str, Array]] = []
         for place, trainer in enumerate(self.trainers):
-            trainer.handed = list(latents[place, 0])
-            mine = {slot: drawn[place, 0] for slot, drawn in numbers.items()}
+            trainer.handed = list(inputs.latents[place, 0])
+            mine = {slot: drawn[place, 0] for slot, drawn in inputs.numbers.items()}
             with Supplied(lambda call, mine=mine: mine[call.slot]):  # type: ignore[misc]
                 log = trainer.train_step(real[place, 0])
             logs.append({name: value.double().cpu().numpy()[None] for name, value in log.items()})
@@ -194,20 +192,34 @@ class Stack:
                 rates += [type(g).rate(group, g_count) for group in g.param_groups]  # type: ignore[attr-defined]
         return torch.tensor(rates, device=self._device)
 
+    def _inputs(self, turns: Sequence[bool], real: Tensor) -> Inputs:
+        """Of the next steps, with these turns and batches (seeds, steps, batch_size, *shape)."""
+        with self.during("noise"):
+            latents, numbers = self._latents.take(self.steps, len(turns)), self._draw(turns)
+        return Inputs(self._rates(turns), real.contiguous(), latents, numbers)
+
     def _trace(self, turns: tuple[bool, ...]) -> Graph:
-        latents = self._latents.take(0, len(turns))
         shape = (len(self.trainers), len(turns), *self._batch_shape)
-        real = torch.zeros(shape, device=self._device)
         with _reasons():
-            return Graph(
-                self.trainers[0],
-                turns,
-                self._memory,
-                self._rates(turns),
-                real,
-                latents,
-                self._draw(turns),
-            )
+            inputs = self._inputs(turns, torch.zeros(shape, device=self._device))
+            return Graph(self.trainers[0], turns, self._memory, inputs)
+
+
+class Inputs(NamedTuple):
+    """What steps need beside the memory, contiguous, as a compiled graph wants it.
+
+    The learning rates of their updates; batches (seeds, steps, batch_size, *shape); latents
+    (seeds, steps, draws, batch_size, *shape); numbers (seeds, calls, *shape) of each slot.
+    """
+
+    rates: Tensor
+    real: Tensor
+    latents: Tensor
+    numbers: dict[int, Tensor]
+
+    def flat(self) -> list[Tensor]:
+        """All of them in order."""
+        return [self.rates, self.real, self.latents, *self.numbers.values()]
 
 
 class Graph:
@@ -218,18 +230,16 @@ class Graph:
         trainer: Trainer,
         turns: Sequence[bool],
         memory: Mapping[Key, Tensor],
-        rates: Tensor,
-        real: Tensor,
-        latents: Tensor,
-        numbers: Mapping[int, Tensor],
+        inputs: Inputs,
     ) -> None:
         self.names: list[str] = []
-        keys, slots = list(memory), list(numbers)
+        keys, slots = list(memory), list(inputs.numbers)
 
         def steps(*flat: Tensor) -> tuple[Tensor]:
             tensors = dict(zip(keys, flat, strict=False))
             rates, real, latents, *drawn = flat[len(keys) :]
-            player = _Mapped(trainer, tensors, rates, latents, dict(zip(slots, drawn, strict=True)))
+            numbers = dict(zip(slots, drawn, strict=True))
+            player = _Mapped(trainer, tensors, Inputs(rates, real, latents, numbers))
             self.names.clear()
             values: list[Tensor] = []
             for i, turn in enumerate(turns):
@@ -239,7 +249,7 @@ class Graph:
                 values += log.values()
             return (torch.stack(values),)
 
-        self._examples: list[Any] = [*memory.values(), rates, real, latents, *numbers.values()]
+        self._examples: list[Any] = [*memory.values(), *inputs.flat()]
         trace = make_fx(steps, tracing_mode="fake", _allow_non_fake_inputs=True)
         module = trace(*self._examples)
         module.graph.eliminate_dead_code()
@@ -254,43 +264,30 @@ class Graph:
         options = {"config_patches": {"cpp_wrapper": self._examples[0].device.type == "cpu"}}
         self._run = standalone_compile(self._module, self._examples, options=options)
 
-    def __call__(
-        self,
-        memory: Mapping[Key, Tensor],
-        rates: Tensor,
-        real: Tensor,
-        latents: Tensor,
-        numbers: Mapping[int, Tensor],
-    ) -> Tensor:
-        """The logged values (values, seeds), in the order of `names`; all inputs contiguous."""
+    def __call__(self, memory: Mapping[Key, Tensor], inputs: Inputs) -> Tensor:
+        """The logged values (values, seeds), in the order of `names`."""
         with torch.no_grad():
-            out: Tensor = self._run(*memory.values(), rates, real, latents, *numbers.values())[0]
+            out: Tensor = self._run(*memory.values(), *inputs.flat())[0]
         return out
 
 
 class _Mapped(Player):
     """Plays steps on stacked tensors (seeds, ...), while they are traced."""
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        tensors: Mapping[Key, Tensor],
-        rates: Tensor,
-        latents: Tensor,
-        numbers: Mapping[int, Tensor],
-    ) -> None:
+    def __init__(self, trainer: Trainer, tensors: Mapping[Key, Tensor], inputs: Inputs) -> None:
         self.game, self._trainer = trainer.game, trainer
-        self._tensors, self._latents, self._numbers = tensors, latents, numbers
-        optimizers = {"G": trainer.g_optimizer, "D": trainer.d_optimizer}
-        self._rules: dict[str, Any] = {who: type(each).update for who, each in optimizers.items()}  # type: ignore[attr-defined]
-        self._groups = {
-            who: _groups(_module(trainer, who), each) for who, each in optimizers.items()
+        self._tensors, self._latents, self._numbers = tensors, inputs.latents, inputs.numbers
+        self._sides = _sides(trainer)
+        self._rules: dict[str, Any] = {
+            who: type(optimizer).update  # type: ignore[attr-defined]
+            for who, (_, optimizer) in self._sides.items()
         }
+        self._groups = {who: _groups(*side) for who, side in self._sides.items()}
         self._within = _Within(trainer.discriminator)
-        self._rates = iter(rates.unbind())
+        self._rates = iter(inputs.rates.unbind())
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
-        self._supply = Supplied(self._give)
+        self._supply = Supplied(self._give, {functional.linear: _linear})
         self._given: Mapping[int, Tensor] = {}
         self._leaves: dict[str, Tensor] = {}
 
@@ -350,7 +347,7 @@ class _Mapped(Player):
 
         def with_numbers(numbers: Mapping[int, Tensor], *args: Any) -> Any:
             self._given = numbers
-            with self._supply, _StackedLinear():
+            with self._supply:
                 return function(*args)
 
         return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
@@ -373,14 +370,11 @@ class _Mapped(Player):
     def _parameters(self, who: str, *, grad: bool) -> dict[str, Tensor]:
         return {
             name: self._tensors[who, name].detach().requires_grad_(grad and p.requires_grad)
-            for name, p in _module(self._trainer, who).named_parameters()
+            for name, p in self._sides[who][0].named_parameters()
         }
 
     def _buffers(self, who: str) -> dict[str, Tensor]:
-        return {
-            name: self._tensors[who, name]
-            for name, _ in _module(self._trainer, who).named_buffers()
-        }
+        return {name: self._tensors[who, name] for name, _ in self._sides[who][0].named_buffers()}
 
 
 class _Within(nn.Module):
@@ -400,26 +394,12 @@ class _Within(nn.Module):
         return functional_call(self, named, (function, *args))
 
 
-class _StackedLinear(TorchFunctionMode):
-    """Inside, dense layers are one operation of all seeds, not a product, a view and a sum."""
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Take over a dense layer of a batch, let anything else through."""
-        kwargs = kwargs or {}
-        if (
-            func is functional.linear
-            and len(args) == 3
-            and args[0].ndim == 2
-            and args[2] is not None
-        ):
-            return _Dense.apply(*args)  # type: ignore[no-untyped-call]
-        return func(*args, **kwargs)
+def _linear(supply: Supplied, *args: Any, **kwargs: Any) -> Tensor:
+    """Dense layers of a batch as one operation of all seeds, not a product, a view and a sum."""
+    if len(args) == 3 and args[0].ndim == 2 and args[2] is not None:
+        dense: Tensor = _Dense.apply(*args)  # type: ignore[no-untyped-call]
+        return dense
+    return functional.linear(*args, **kwargs)
 
 
 class _Dense(torch.autograd.Function):
@@ -474,8 +454,11 @@ class _StackedDense(torch.autograd.Function):
         )
 
 
-def _module(trainer: Trainer, who: str) -> nn.Module:
-    return trainer.generator if who == "G" else trainer.discriminator
+def _sides(trainer: Trainer) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
+    return {
+        "G": (trainer.generator, trainer.g_optimizer),
+        "D": (trainer.discriminator, trainer.d_optimizer),
+    }
 
 
 def _groups(
@@ -493,47 +476,26 @@ def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """All that a step may change, of each trainer."""
     found: dict[Key, list[Tensor]] = {}
     for trainer in trainers:
-        for who, optimizer in (("G", trainer.g_optimizer), ("D", trainer.d_optimizer)):
-            module = _module(trainer, who)
-            for name, p in module.named_parameters():
-                found.setdefault((who, name), []).append(p.detach())
-                for state, value in optimizer.state.get(p, {}).items():
+        for who, (module, optimizer) in _sides(trainer).items():
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                found.setdefault((who, name), []).append(tensor)
+                for state, value in optimizer.state.get(tensor, {}).items():
                     found.setdefault((who, name, state), []).append(value)
-            for name, buffer in module.named_buffers():
-                found.setdefault((who, name), []).append(buffer)
     return found
-
-
-def _look_at(trainers: Sequence[Trainer], stacked: Mapping[Key, Tensor]) -> None:
-    """Make each trainer's tensors the slices of the stacked ones."""
-    for place, trainer in enumerate(trainers):
-        for who, optimizer in (("G", trainer.g_optimizer), ("D", trainer.d_optimizer)):
-            module = _module(trainer, who)
-            for name, p in module.named_parameters():
-                p.data = stacked[who, name][place]
-                state = optimizer.state.get(p, {})
-                state.update({key: stacked[who, name, key][place] for key in state})
-            for path, owner in module.named_modules():
-                for name, buffer in owner._buffers.items():
-                    if buffer is not None:
-                        full = f"{path}.{name}" if path else name
-                        owner._buffers[name] = stacked[who, full][place]
 
 
 def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """Their tensors, if these are of one game that a graph can update."""
-    for optimizer in (trainers[0].g_optimizer, trainers[0].d_optimizer):
+    for _, optimizer in _sides(trainers[0]).values():
         if not hasattr(type(optimizer), "update"):
             kind = type(optimizer)
             name = f"{kind.__module__}.{kind.__qualname__}"
             raise UnstackableError(f"{name} has no update for graphs, as those of ganbench.nn have")
-    shapes = [
-        {key: tensor.shape for key, (tensor,) in _tensors([trainer]).items()}
-        for trainer in trainers
-    ]
-    if any(each != shapes[0] for each in shapes):
+    tensors = _tensors(trainers)
+    shapes = [[tensor.shape for tensor in each] for each in tensors.values()]
+    if any(len(each) != len(trainers) or len(set(each)) > 1 for each in shapes):
         raise UnstackableError("its networks differ from seed to seed")
-    return _tensors(trainers)
+    return tensors
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ganbench.core import Sampler, generator, stream
 from ganbench.errors import InputError
 
 BLOCK = 64  # steps
+Handler = Callable[..., Tensor]
 LEVELS = 2**16  # of the words that decide what dropout keeps
 
 
@@ -123,11 +124,15 @@ class Supplied(TorchFunctionMode):
     """Inside, random calls of torch get their numbers from `give`, a function of the Call.
 
     Dropout, rand, randn, rand_like and randn_like are such calls; other draws from torch's global
-    stream raise UnsuppliedError.
+    stream raise UnsuppliedError. `handlers` are further functions of torch to be replaced, by
+    functions whose first argument is this.
     """
 
-    def __init__(self, give: Callable[[Call], Tensor]) -> None:
+    def __init__(
+        self, give: Callable[[Call], Tensor], handlers: Mapping[Any, Handler] | None = None
+    ) -> None:
         self._give = give
+        self._handlers = {**HANDLERS, **(handlers or {})}
         self._slot = 0
 
     def new_step(self) -> None:
@@ -142,8 +147,8 @@ class Supplied(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func in HANDLERS:
-            return HANDLERS[func](self, *args, **kwargs)
+        if func in self._handlers:
+            return self._handlers[func](self, *args, **kwargs)
         if func in UNSUPPLIED and kwargs.get("generator") is None:
             raise UnsuppliedError(f"draws by {getattr(func, '__name__', func)}")
         return func(*args, **kwargs)
@@ -189,7 +194,7 @@ def _filled_like(law: str) -> Callable[..., Tensor]:
     return draw
 
 
-HANDLERS: dict[Any, Callable[..., Tensor]] = {
+HANDLERS: dict[Any, Handler] = {
     functional.dropout: _dropout,
     torch.rand: _filled("uniform"),
     torch.randn: _filled("normal"),

@@ -214,8 +214,9 @@ def shared(runs: Sequence[Run], label: str) -> Iterator[None]:
     """Charge each of the waiting runs its share of the time inside."""
     start = time.perf_counter()
     yield
+    share = (time.perf_counter() - start) / len(runs)
     for run in runs:
-        run.env.clock.seconds[label] += (time.perf_counter() - start) / len(runs)
+        run.env.clock.seconds[label] += share
 
 
 class Run:
