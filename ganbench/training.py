@@ -66,6 +66,7 @@ class Block:
 T = TypeVar("T")
 Answer = Mapping[str, Array] | EndedError  # to a Block: logs by name, or what ends the run
 Rounds = Generator[Block, Answer, T]
+Groups = list[tuple[list["Run"], Stack | None]]  # runs that have come equally far, and their stack
 
 
 def train_seeds(
@@ -78,18 +79,30 @@ def train_seeds(
     until then is in its result. A seed that a stop finds not begun has none. Raises InputError
     for what breaks the GAN's contract.
     """
-    stop = stop or threading.Event()
+    yield from _train(spec, seeds, report, stop or threading.Event(), Run.rounds)
+
+
+def _train(
+    spec: Spec,
+    seeds: Sequence[int],
+    report: Report,
+    stop: Stop,
+    plan: Callable[[Run], Rounds[T]],
+    ready: Callable[[Groups], Any] = lambda groups: None,
+) -> Iterator[T]:
+    """What the `plan` of each seed's run returns; `ready` is called before the first step."""
     with one_thread():
         groups = _stacks(spec, seeds, report, stop)
+        ready(groups or [])
         if groups is None:
             for seed in seeds:
                 if not stop.is_set():
                     run = Run(spec, seed, report, stop)
                     run.build()
-                    yield run.train_alone(run.rounds())
+                    yield run.train_alone(plan(run))
         else:
             for runs, stack in groups:
-                yield from _train_stack(runs, [run.rounds() for run in runs], stack)
+                yield from _train_stack(runs, [plan(run) for run in runs], stack)
 
 
 def rehearse(
@@ -100,21 +113,17 @@ def rehearse(
     `warmup` is up to the first step; `ready` is called before it. Raises InputError for what
     diverges or fails.
     """
-    stop = threading.Event()
-    with one_thread():
-        groups = _stacks(spec, seeds, lambda _: None, stop)
+
+    def begin(groups: Groups) -> None:
+        for runs, stack in groups:
+            if stack is not None:
+                stack.during = partial(shared, runs)
         ready()
-        if groups is None:
-            clocks = []
-            for seed in seeds:
-                run = Run(spec, seed, lambda _: None, stop)
-                run.build()
-                clocks.append(run.train_alone(run.rehearsal(steps)))
-        else:
-            ((runs, stack),) = groups
-            assert stack is not None
-            stack.during = partial(shared, runs)
-            clocks = list(_train_stack(runs, [run.rehearsal(steps) for run in runs], stack))
+
+    def plan(run: Run) -> Rounds[dict[str, float]]:
+        return run.rehearsal(steps)
+
+    clocks = list(_train(spec, seeds, lambda _: None, threading.Event(), plan, begin))
     names = dict.fromkeys(name for clock in clocks for name in clock if name != WAITING)
     seconds = {name: sum(clock.get(name, 0.0) for clock in clocks) for name in names}
     if "noise" in seconds:  # which the stack has told apart, but not taken off
@@ -132,9 +141,7 @@ def rehearse_apart(spec: Spec, seed: int, steps: int) -> dict[str, float]:
         return run.train_alone(run.rehearsal(steps))
 
 
-def _stacks(
-    spec: Spec, seeds: Sequence[int], report: Report, stop: Stop
-) -> list[tuple[list[Run], Stack | None]] | None:
+def _stacks(spec: Spec, seeds: Sequence[int], report: Report, stop: Stop) -> Groups | None:
     """The seeds' runs in groups that have come equally far; None if they cannot be stacked.
 
     A run without a stack has nothing left to do.
@@ -200,13 +207,21 @@ def _train_stack(
             # A run that has ended keeps its place in the stack, and what is learnt there is lost.
             given = [reals[place if place in active else active[0]] for place in range(len(runs))]
             with shared([runs[place] for place in active], block.label):
-                if block.watched:
-                    answers = list(stack.train_apart(torch.stack(given)))
-                else:
-                    answers = list(stack.train(torch.stack(given), stopped=runs[0].stop.is_set))
+                try:
+                    if block.watched:
+                        answers = list(stack.train_apart(torch.stack(given)))
+                    else:
+                        answers = list(stack.train(torch.stack(given), stopped=runs[0].stop.is_set))
+                except Exception as error:
+                    answers = [_failure(f"step {stack.steps + 1}", error) for _ in runs]
+                    continue
             if stack.steps < block.step + len(block.real):
                 reason = f"stopped before step {stack.steps + 1}"
                 answers = [EndedError("interrupted", reason) for _ in runs]
+
+
+def _failure(where: str, error: Exception) -> EndedError:
+    return EndedError("failed", f"{where}: {type(error).__name__}: {first_line(error)}")
 
 
 @contextmanager
@@ -371,8 +386,7 @@ class Run:
         try:
             log = self.gan.train_step(real)
         except Exception as error:
-            kind = type(error).__name__
-            raise EndedError("failed", f"step {step + 1}: {kind}: {first_line(error)}") from error
+            raise _failure(f"step {step + 1}", error) from error
         if log is None:
             return {}
         if not isinstance(log, Mapping):
@@ -416,8 +430,7 @@ class Run:
             try:
                 made = self.gan.sample(n)
             except Exception as error:
-                kind = type(error).__name__
-                raise EndedError("failed", f"sample({n}): {kind}: {first_line(error)}") from error
+                raise _failure(f"sample({n})", error) from error
         return self.task.check(made, n, f"sample({n})")
 
     def _note_round(self, samples: Tensor, info: Mapping[str, Any]) -> None:

@@ -329,6 +329,31 @@ def test_a_seed_that_diverges_leaves_the_others_alone(tmp_path: Path) -> None:
     assert notes == []
 
 
+LATE = """
+def late(law):
+    seen = []
+
+    def latent(n, rng):
+        seen.append(n)
+        if seen.count(n) == 2 and n < 4096:  # the second block of noise, and no samples
+            raise RuntimeError("out of noise")
+        return law(n, rng)
+
+    return latent
+"""
+
+
+def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
+    path = tmp_path / "late.py"
+    source = BASELINE.format(bad=-1, optimizer="nn.Adam") + LATE
+    path.write_text(source.replace("latent=lambda n, rng: ", "latent=late(lambda n, rng: ", 1))
+    path.write_text(path.read_text().replace("generator=rng),", "generator=rng)),", 1))
+    spec = Spec(task="gaussian", baseline=str(path), steps=150, folder=tmp_path / "late")
+    results = list(train_seeds(spec, [0, 1]))
+    assert [each.status for each in results] == ["failed", "failed"]
+    assert results[0].reason == f"step {BLOCK + 1}: RuntimeError: out of noise"
+
+
 def test_what_cannot_be_stacked_is_trained_in_turn_and_said_once(tmp_path: Path) -> None:
     results, notes = run_small(tmp_path, [0, 1], optimizer="partial(torch.optim.SGD, lr=0.1)")
     assert [each.status for each in results] == ["ok", "ok"]
