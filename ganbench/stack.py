@@ -1,35 +1,29 @@
 """Trains one Game for many seeds at once: their tensors stacked, a step traced into one graph.
 
-The graph is that of `Player.play`, whose networks and losses are written for one seed and mapped
-over the seeds by `torch.func.vmap`. Each seed's modules and optimisers look at their slices of the
-stacked memory, so that sampling, looking at features and checkpoints know nothing of it.
+Each seed's modules and optimisers look at their slices of the stacked memory, so that sampling,
+looking at features and checkpoints know nothing of it.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn import functional
+from torch import Tensor
 
-from ganbench.core import Loss
-from ganbench.engine import Judge, Player, Trainer, inference
+from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
+from ganbench.graph import Graph, Inputs, Key, sides
 from ganbench.supply import Call, Latents, Numbers, Supplied
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
-MAX_STEPS = 5  # in a compiled graph; more make it little faster, but long to compile
+MAX_STEPS, MAX_BYTES = 64, 2**26  # of a call of compiled code, and of what it is given
 
 
 class UnstackableError(InputError):
@@ -75,20 +69,18 @@ class Stack:
             for tensor, mine in zip(each, self._memory[key], strict=True):
                 tensor.data = mine  # so that the trainers look at it
 
-    def compile(self, *, pause: int = 1) -> None:
-        """Have torch's compiler make one function of some steps, for where so many are left.
+    def compile(self) -> None:
+        """Have torch's compiler make a loop of the steps, for where many are left.
 
-        As many as divide `pause`, the steps after which training pauses. Raises UnstackableError
-        if the compiler cannot; the stack is then as it was.
+        Raises UnstackableError if it cannot; the stack is then as it was.
         """
         updates = self._game.d_updates
-        steps = updates
-        if updates == 1:
-            steps = next((n for n in range(MAX_STEPS, 1, -1) if pause % n == 0), MAX_STEPS)
-        whole = tuple((i + 1) % updates == 0 for i in range(steps))
+        whole = tuple((i + 1) % updates == 0 for i in range(updates))
         graph = self._trace(whole)
+        inputs = self._inputs(whole, torch.zeros(self._shape(whole), device=self._device))
+        rounds = max(1, min(MAX_STEPS // updates, MAX_BYTES // inputs.bytes()))
         with _reasons("torch's compiler fails: "):
-            graph.compile()
+            graph.compile(self._memory, inputs, rounds)
         self._graphs[whole], self._whole = graph, whole
 
     def train(
@@ -99,24 +91,30 @@ class Stack:
         A log has the values of each name over the steps that have one, fewer once `stopped`.
         """
         done = 0
-        names: list[str] = []
-        values: list[Tensor] = []
+        values: dict[str, list[Tensor]] = {}
         while done < real.shape[1] and not stopped():
             turns = self._next_turns(real.shape[1] - done)
-            graph, count = self._graphs[turns], len(turns)
-            values.append(graph(self._memory, self._inputs(turns, real[:, done : done + count])))
-            names += graph.names
-            self._count(turns)
+            graph, of_each = self._graphs[turns], len(turns)
+            count = of_each * min(graph.rounds, (real.shape[1] - done) // of_each)
+            inputs = self._inputs(turns, real[:, done : done + count])
+            found = graph(self._memory, inputs)
+            for name in dict.fromkeys(graph.names):
+                which = [i for i, each in enumerate(graph.names) if each == name]
+                values.setdefault(name, []).append(found[:, which].flatten(0, 1))
+            self._count(turns, count // of_each)
             done += count
-        return _logs(names, values, len(self.trainers))
+        logs = {name: torch.cat(each).double().cpu().numpy() for name, each in values.items()}
+        return [
+            {name: log[:, seed] for name, log in logs.items()} for seed in range(len(self.trainers))
+        ]
 
     def train_apart(self, real: Tensor) -> list[dict[str, Array]]:
         """The same for one step of `real` (seeds, 1, ...), seed by seed, so that these may look."""
         inputs = self._inputs(self._next_turns(1), real)
         logs: list[dict[str, Array]] = []
         for place, trainer in enumerate(self.trainers):
-            trainer.handed = list(inputs.latents[place, 0])
-            mine = {slot: drawn[place, 0] for slot, drawn in inputs.numbers.items()}
+            trainer.handed = list(inputs.latents[0, place, 0])
+            mine = {slot: drawn[0, place, 0] for slot, drawn in inputs.numbers.items()}
             with Supplied(lambda call, mine=mine: mine[call.slot]):  # type: ignore[misc]
                 log = trainer.train_step(real[place, 0])
             logs.append({name: value.double().cpu().numpy()[None] for name, value in log.items()})
@@ -124,21 +122,21 @@ class Stack:
         return logs
 
     def _next_turns(self, most: int) -> tuple[bool, ...]:
-        """Of the next steps that are one graph, which are G's turn too."""
+        """Of the next steps that are a round of a graph, which are G's turn too."""
         updates = self._game.d_updates
         if 0 < len(self._whole) <= most and self.steps % updates == 0:
             return self._whole
         return ((self.steps + 1) % updates == 0,)
 
-    def _count(self, turns: Sequence[bool]) -> None:
+    def _count(self, turns: Sequence[bool], rounds: int = 1) -> None:
         """Tell the trainers and their optimisers what steps have been taken."""
-        self.steps += len(turns)
-        d_count = len(turns) * len(self._game.d_losses)
+        self.steps += rounds * len(turns)
+        d_count = rounds * len(turns) * len(self._game.d_losses)
         for trainer in self.trainers:
             trainer.steps = self.steps
             for optimizer, count in (
                 (trainer.d_optimizer, d_count),
-                (trainer.g_optimizer, sum(turns)),
+                (trainer.g_optimizer, rounds * sum(turns)),
             ):
                 for group in optimizer.param_groups:
                     if "steps" in group:
@@ -166,16 +164,17 @@ class Stack:
                 trainer.play(torch.zeros(self._batch_shape, device=self._device), g_turn=turn)
         return calls
 
-    def _draw(self, turns: Sequence[bool]) -> dict[int, Tensor]:
-        """The numbers of these steps: of each slot (seeds, steps that have it, *shape)."""
+    def _draw(self, turns: Sequence[bool], rounds: int) -> dict[int, Tensor]:
+        """The numbers of these rounds: of each slot (seeds, steps that have it, *shape)."""
+        calls = [(i, turn) for i, turn in enumerate([*turns] * rounds)]
         steps = {
-            call.slot: [self.steps + i for i, turn in enumerate(turns) if call in self._calls[turn]]
+            call.slot: [self.steps + i for i, turn in calls if call in self._calls[turn]]
             for call in self._calls[True]
         }
         return {slot: self._numbers[slot].take(those) for slot, those in steps.items() if those}
 
-    def _rates(self, turns: Sequence[bool]) -> Tensor:
-        """The learning rates of these steps' updates, in the order in which they are made.
+    def _rates(self, turns: Sequence[bool], rounds: int) -> Tensor:
+        """The learning rates of these rounds' updates, in the order in which they are made.
 
         Computed in a graph, they would be computed once for each number that is updated.
         """
@@ -183,300 +182,46 @@ class Stack:
         d_count = self.steps * len(self._game.d_losses)
         g_count = self.steps // self._game.d_updates
         rates: list[float] = []
-        for turn in turns:
+        for turn in [*turns] * rounds:
             for _ in self._game.d_losses:
                 d_count += 1
                 rates += [type(d).rate(group, d_count) for group in d.param_groups]  # type: ignore[attr-defined]
             if turn:
                 g_count += 1
                 rates += [type(g).rate(group, g_count) for group in g.param_groups]  # type: ignore[attr-defined]
-        return torch.tensor(rates, device=self._device)
+        return torch.tensor(rates, device=self._device).view(rounds, -1)
 
     def _inputs(self, turns: Sequence[bool], real: Tensor) -> Inputs:
-        """Of the next steps, with these turns and batches (seeds, steps, batch_size, *shape)."""
+        """Of the next rounds of such turns, on batches (seeds, steps, batch_size, *shape)."""
+        rounds = real.shape[1] // len(turns)
         with self.during("noise"):
-            latents, numbers = self._latents.take(self.steps, len(turns)), self._draw(turns)
-        return Inputs(self._rates(turns), real.contiguous(), latents, numbers)
+            latents = self._latents.take(self.steps, real.shape[1])
+            numbers = self._draw(turns, rounds)
+
+        def in_rounds(each: Tensor) -> Tensor:
+            return each.view(len(each), rounds, -1, *each.shape[2:]).movedim(1, 0)
+
+        return Inputs(
+            self._rates(turns, rounds),
+            in_rounds(real),
+            in_rounds(latents),
+            {slot: in_rounds(drawn) for slot, drawn in numbers.items()},
+        )
+
+    def _shape(self, turns: Sequence[bool]) -> tuple[int, ...]:
+        return (len(self.trainers), len(turns), *self._batch_shape)
 
     def _trace(self, turns: tuple[bool, ...]) -> Graph:
-        shape = (len(self.trainers), len(turns), *self._batch_shape)
         with _reasons():
-            inputs = self._inputs(turns, torch.zeros(shape, device=self._device))
-            return Graph(self.trainers[0], turns, self._memory, inputs)
-
-
-class Inputs(NamedTuple):
-    """What steps need beside the memory, contiguous, as a compiled graph wants it.
-
-    The learning rates of their updates; batches (seeds, steps, batch_size, *shape); latents
-    (seeds, steps, draws, batch_size, *shape); numbers (seeds, calls, *shape) of each slot.
-    """
-
-    rates: Tensor
-    real: Tensor
-    latents: Tensor
-    numbers: dict[int, Tensor]
-
-    def flat(self) -> list[Tensor]:
-        """All of them in order."""
-        return [self.rates, self.real, self.latents, *self.numbers.values()]
-
-
-class Graph:
-    """Some steps of all seeds, traced: call it with the memory, which it changes, and the data."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        turns: Sequence[bool],
-        memory: Mapping[Key, Tensor],
-        inputs: Inputs,
-    ) -> None:
-        self.names: list[str] = []
-        keys, slots = list(memory), list(inputs.numbers)
-
-        def steps(*flat: Tensor) -> tuple[Tensor]:
-            tensors = dict(zip(keys, flat, strict=False))
-            rates, real, latents, *drawn = flat[len(keys) :]
-            numbers = dict(zip(slots, drawn, strict=True))
-            player = _Mapped(trainer, tensors, Inputs(rates, real, latents, numbers))
-            self.names.clear()
-            values: list[Tensor] = []
-            for i, turn in enumerate(turns):
-                log = player.play(real[:, i], g_turn=turn)
-                player.end_step()
-                self.names += log
-                values += log.values()
-            return (torch.stack(values),)
-
-        self._examples: list[Any] = [*memory.values(), *inputs.flat()]
-        trace = make_fx(steps, tracing_mode="fake", _allow_non_fake_inputs=True)
-        module = trace(*self._examples)
-        module.graph.eliminate_dead_code()
-        module.recompile()
-        self._module = module
-        self._run: Callable[..., Any] = module
-
-    def compile(self) -> None:
-        """Have torch's compiler make one function of it, with some sums in another order."""
-        from torch._inductor import standalone_compile  # slow to import
-
-        options = {"config_patches": {"cpp_wrapper": self._examples[0].device.type == "cpu"}}
-        self._run = standalone_compile(self._module, self._examples, options=options)
-
-    def __call__(self, memory: Mapping[Key, Tensor], inputs: Inputs) -> Tensor:
-        """The logged values (values, seeds), in the order of `names`."""
-        with torch.no_grad():
-            out: Tensor = self._run(*memory.values(), *inputs.flat())[0]
-        return out
-
-
-class _Mapped(Player):
-    """Plays steps on stacked tensors (seeds, ...), while they are traced."""
-
-    def __init__(self, trainer: Trainer, tensors: Mapping[Key, Tensor], inputs: Inputs) -> None:
-        self.game, self._trainer = trainer.game, trainer
-        self._tensors, self._latents, self._numbers = tensors, inputs.latents, inputs.numbers
-        self._sides = _sides(trainer)
-        self._rules: dict[str, Any] = {
-            who: type(optimizer).update  # type: ignore[attr-defined]
-            for who, (_, optimizer) in self._sides.items()
-        }
-        self._groups = {who: _groups(*side) for who, side in self._sides.items()}
-        self._within = _Within(trainer.discriminator)
-        self._rates = iter(inputs.rates.unbind())
-        self._step, self._drawn = 0, 0
-        self._used: Counter[int] = Counter()
-        self._supply = Supplied(self._give, {functional.linear: _linear})
-        self._given: Mapping[int, Tensor] = {}
-        self._leaves: dict[str, Tensor] = {}
-
-    def end_step(self) -> None:
-        """The next step's latents and numbers come next."""
-        self._step, self._drawn = self._step + 1, 0
-        self._supply.new_step()
-
-    def _give(self, call: Call) -> Tensor:
-        self._used[call.slot] += 1
-        return self._given[call.slot][self._used[call.slot] - 1]
-
-    def _latent(self, real: Tensor) -> Tensor:
-        self._drawn += 1
-        return self._latents[:, self._step, self._drawn - 1]
-
-    def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
-        module = self._trainer.generator
-        leaves = self._leaves = self._parameters("G", grad=keep_graph)
-        mode = nullcontext() if trains else inference(module)
-        with torch.set_grad_enabled(keep_graph), mode:
-            fakes: Tensor = self._map(
-                lambda tensors, latent: functional_call(module, tensors, (latent,)),
-                {**leaves, **self._buffers("G")},
-                latent,
-            )
-        return fakes
-
-    def _learn(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        parameters = self._parameters("D", grad=who == "D")
-        leaves = parameters if who == "D" else self._leaves
-        decision = self.game.decision
-
-        def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
-            judge = Judge(D)
-            value = loss(judge, real, fake)  # type: ignore[arg-type]
-            return value.reshape(()), judge.right(decision, who, real, fake)
-
-        def one(
-            tensors: Mapping[str, Tensor], real: Tensor, fake: Tensor
-        ) -> tuple[Tensor, list[Tensor]]:
-            found: tuple[Tensor, list[Tensor]] = self._within.call(judged, tensors, real, fake)
-            return found
-
-        with torch.enable_grad():
-            values, right = self._map(one, {**parameters, **self._buffers("D")}, real, fake)
-            learning = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
-            grads = torch.autograd.grad(values.sum(), list(learning.values()), allow_unused=True)
-        found = zip(learning, grads, strict=True)
-        self._update(who, {name: grad for name, grad in found if grad is not None})
-        return values.detach(), [share.detach() for share in right]
-
-    def _map(self, function: Callable[..., Any], *args: Any) -> Any:
-        """`function` of each seed's slices, with its random numbers."""
-
-        def with_numbers(numbers: Mapping[int, Tensor], *args: Any) -> Any:
-            self._given = numbers
-            with self._supply:
-                return function(*args)
-
-        return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
-
-    def _update(self, who: str, grads: Mapping[str, Tensor]) -> None:
-        for group, names in self._groups[who]:
-            learning = [name for name in names if name in grads]
-            params = [self._tensors[who, name] for name in learning]
-            states = [self._state(who, name) for name in learning]
-            found, rate = [grads[name] for name in learning], next(self._rates)
-            with torch.no_grad():
-                self._rules[who](params, found, states, group, rate)
-
-    def _state(self, who: str, name: str) -> dict[str, Tensor]:
-        mine = (who, name)
-        return {
-            k[2]: tensor for k, tensor in self._tensors.items() if len(k) == 3 and k[:2] == mine
-        }
-
-    def _parameters(self, who: str, *, grad: bool) -> dict[str, Tensor]:
-        return {
-            name: self._tensors[who, name].detach().requires_grad_(grad and p.requires_grad)
-            for name, p in self._sides[who][0].named_parameters()
-        }
-
-    def _buffers(self, who: str) -> dict[str, Tensor]:
-        return {name: self._tensors[who, name] for name, _ in self._sides[who][0].named_buffers()}
-
-
-class _Within(nn.Module):
-    """Calls functions of a module while its parameters and buffers are others."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, function: Callable[..., Any], *args: Any) -> Any:
-        """`function` of the module."""
-        return function(self.module, *args)
-
-    def call(self, function: Callable[..., Any], tensors: Mapping[str, Tensor], *args: Any) -> Any:
-        """The same with the module's tensors replaced by name."""
-        named = {f"module.{name}": tensor for name, tensor in tensors.items()}
-        return functional_call(self, named, (function, *args))
-
-
-def _linear(supply: Supplied, *args: Any, **kwargs: Any) -> Tensor:
-    """Dense layers of a batch as one operation of all seeds, not a product, a view and a sum."""
-    if len(args) == 3 and args[0].ndim == 2 and args[2] is not None:
-        dense: Tensor = _Dense.apply(*args)  # type: ignore[no-untyped-call]
-        return dense
-    return functional.linear(*args, **kwargs)
-
-
-class _Dense(torch.autograd.Function):
-    """x (n, k), weight (m, k), bias (m,) to (n, m)."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return functional.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        x, weight = ctx.saved_tensors
-        return grad @ weight, grad.T @ x, grad.sum(0)
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor
-    ) -> tuple[Tensor, int]:
-        x, weight, bias = (
-            each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
-            for each, dim in zip((x, weight, bias), in_dims, strict=True)
-        )
-        if weight.shape[1] == 1:  # as a product, its bits would depend on how many seeds there are
-            return (x * weight).sum(2, keepdim=True) + bias.unsqueeze(1), 0
-        return _StackedDense.apply(x, weight, bias), 0  # type: ignore[no-untyped-call]
-
-
-class _StackedDense(torch.autograd.Function):
-    """The same of all seeds, (s, n, k), (s, m, k) and (s, m) to (s, n, m)."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            grad @ weight if of_x else None,
-            # Laid out as the weight, which autograd's own transposed gradient is not.
-            grad.transpose(1, 2) @ x if of_weight else None,
-            grad.sum(1) if of_bias else None,
-        )
-
-
-def _sides(trainer: Trainer) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
-    return {
-        "G": (trainer.generator, trainer.g_optimizer),
-        "D": (trainer.discriminator, trainer.d_optimizer),
-    }
-
-
-def _groups(
-    module: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[tuple[dict[str, Any], list[str]]]:
-    """The optimiser's settings, and the names of the parameters that they are for."""
-    names = {p: name for name, p in module.named_parameters()}
-    return [
-        ({**group, "params": None}, [names[p] for p in group["params"]])
-        for group in optimizer.param_groups
-    ]
+            real = torch.zeros(self._shape(turns), device=self._device)
+            return Graph(self.trainers[0], turns, self._memory, self._inputs(turns, real))
 
 
 def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """All that a step may change, of each trainer."""
     found: dict[Key, list[Tensor]] = {}
     for trainer in trainers:
-        for who, (module, optimizer) in _sides(trainer).items():
+        for who, (module, optimizer) in sides(trainer).items():
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                 found.setdefault((who, name), []).append(tensor)
                 for state, value in optimizer.state.get(tensor, {}).items():
@@ -486,7 +231,7 @@ def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
 
 def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """Their tensors, if these are of one game that a graph can update."""
-    for _, optimizer in _sides(trainers[0]).values():
+    for _, optimizer in sides(trainers[0]).values():
         if not hasattr(type(optimizer), "update"):
             kind = type(optimizer)
             name = f"{kind.__module__}.{kind.__qualname__}"
@@ -509,14 +254,3 @@ def _reasons(what: str = "") -> Iterator[None]:
     except Exception as error:
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
         raise UnstackableError(f"{what}{kind}{first_line(error)}") from error
-
-
-def _logs(names: Sequence[str], values: Sequence[Tensor], seeds: int) -> list[dict[str, Array]]:
-    """Each seed's values by name."""
-    if not values:
-        return [{} for _ in range(seeds)]
-    table = torch.cat(list(values)).double().cpu().numpy()
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        rows.setdefault(name, []).append(row)
-    return [{name: table[which, seed] for name, which in rows.items()} for seed in range(seeds)]

@@ -176,7 +176,7 @@ def _stack(runs: Sequence[Run]) -> Stack | None:
         engine: Engine = "stacked"
         if first.spec.compiles(first.task):
             try:
-                stack.compile(pause=first.schedule.row_every)
+                stack.compile()
                 engine = "compiled"
             except UnstackableError as error:
                 first.tell(0, {}, note=f"not compiled: {error}")

@@ -233,10 +233,10 @@ def test_blocks_do_not_matter() -> None:
 @pytest.mark.parametrize("name", ["dropout", "three updates of D", "batch norm"])
 def test_compiled_as_not(name: str) -> None:
     seeds = [0, 4]
-    real = data(seeds, 31, N, 2)
+    real = data(seeds, 50, N, 2)
     plain = Stack(trainers(GAMES[name], seeds), (N, 2))
     fast = Stack(trainers(GAMES[name], seeds), (N, 2))
-    fast.compile(pause=2)
+    fast.compile()
     for expected, found in zip(plain.train(real), fast.train(real), strict=True):
         assert expected.keys() == found.keys()
         for key, values in expected.items():

@@ -1,16 +1,10 @@
 """The published systems of `mlp_gan` written by hand in JAX: jit of vmap over seeds of a scan.
 
-    python tests/benchmarks/jax_scan.py SYSTEM [--seeds 10] [--seconds 5]
-
-prints seed-steps per second, all cores, after a warm-up, batches and noise included. It needs
-JAX and nothing else, so any interpreter can run it beside `ganbench bench --seeds 10`, for whose
-rates it is the mark.
+Batches and noise are drawn within. The mark for ganbench's engine; `peers.py` runs both in turn.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -172,8 +166,8 @@ def step(system: System, pool: jax.Array, latents: jax.Array, carry: Any, _: Any
     return (g, d, g_state, d_state, key, t), jnp.stack([d_value, g_value])
 
 
-def rate(name: str, seeds: int, seconds: float) -> float:
-    """Seed-steps per second."""
+def make_steps(name: str, seeds: int) -> Callable[[int], dict[str, float]]:
+    """A function that trains all seeds for so many steps, and compiles for each new number."""
     system = SYSTEMS[name]
     keys = jax.random.split(jax.random.key(0), seeds)
     pool = jnp.tanh(jax.random.normal(jax.random.key(1), (system.pool, system.d[0])))
@@ -193,25 +187,10 @@ def rate(name: str, seeds: int, seconds: float) -> float:
         one = partial(step, system, pool, latents)
         return jax.vmap(lambda each: jax.lax.scan(one, each, None, steps))(carry)
 
-    def timed(steps: int) -> float:
+    def run(steps: int) -> dict[str, float]:
         nonlocal carry
-        begin = time.perf_counter()
         carry, losses = train(carry, steps)
-        losses.block_until_ready()
-        return time.perf_counter() - begin
+        d_loss, g_loss = losses.mean((0, 1))
+        return {"d_loss": float(d_loss), "g_loss": float(g_loss)}
 
-    timed(2)
-    steps = max(2, round(seconds / 5 / (timed(2) / 2)))
-    timed(steps)
-    steps = max(2, round(steps * seconds / timed(steps)))
-    timed(steps)
-    return seeds * steps / timed(steps)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("system", choices=SYSTEMS)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=5)
-    options = parser.parse_args()
-    print(round(rate(options.system, options.seeds, options.seconds), 1))
+    return run

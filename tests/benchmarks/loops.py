@@ -1,4 +1,4 @@
-"""The training loops that `keras_ratio.py` times: ganbench's, and those of the published systems.
+"""The training loops that `peers.py` times: ganbench's, and those of the published systems.
 
 Each takes a number of steps and runs them, batches and noise included. A library is imported by
 the loop that needs it, so that any interpreter can run the loops of the libraries that it has.
@@ -7,7 +7,7 @@ the loop that needs it, so that any interpreter can run the loops of the librari
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,17 @@ Steps = Callable[[int], dict[str, float]]  # the losses of the last step, or of 
 Draw = Callable[[], np.ndarray]
 
 
-def make_steps(side: str, system: str) -> Steps:
-    """The loop of a side: "ganbench", "torch", "jax predict_on_batch", "tensorflow 1", ..."""
+def make_steps(side: str, system: str, seeds: Sequence[int]) -> Steps:
+    """The loop of a side: "ganbench", "torch", "jax predict_on_batch", "jax scan", ...
+
+    The first and the last train all the `seeds` in a step, the others one seed.
+    """
     if side == "ganbench":
-        return ganbench_steps(system)
+        return ganbench_steps(system, seeds)
+    if side == "jax scan":
+        import jax_scan
+
+        return jax_scan.make_steps(system, len(seeds))
     if side == "plain torch":
         return plain_torch_steps()
     if side == "tensorflow 1":
@@ -31,34 +38,43 @@ def make_steps(side: str, system: str) -> Steps:
     return keras_steps(system, side.partition(" ")[2] or "predict")
 
 
-def ganbench_steps(system: str) -> Steps:
-    """The harness's own way: a round's batches are dealt, then trained on one by one."""
+def ganbench_steps(system: str, seeds: Sequence[int], *, compiled: bool = True) -> Steps:
+    """The harness's own way: each seed's batches are dealt, then trained on all at once."""
     import torch
 
     from ganbench import registry
     from ganbench.engine import Trainer
     from ganbench.env import Env
+    from ganbench.stack import Stack
 
     task = registry.load_task("mnist" if "mnist" in system else system)
     if task.is_images:
-        task = replace(task, sample=noise_images, pool=IMAGES, training_set=None, held_out=None)
-    env = Env(task, budget=replace(task.budget, steps=1, evaluations=1, evaluation_size=16))
-    env.reset(seed=0)
-    name = "mlp_gan_batchnorm" if system == "mnist_batchnorm" else "mlp_gan"
-    trainer = Trainer(registry.load_entry(name).make(task), seed=0)
+        images = noise_images()
+        task = replace(task, training_set=lambda: images, held_out=lambda: images[:16])
+    entry = registry.load_entry("mlp_gan_batchnorm" if system == "mnist_batchnorm" else "mlp_gan")
+    envs = []
+    for seed in seeds:
+        envs.append(Env(task, budget=replace(task.budget, steps=1, evaluations=1)))
+        envs[-1].reset(seed=seed)
+    stack = Stack(
+        [Trainer(entry.make(task), seed=seed) for seed in seeds],
+        (task.budget.batch_size, *task.shape),
+    )
+    if compiled:
+        stack.compile()
 
     def run(steps: int) -> dict[str, float]:
-        logs = [trainer.train_step(real) for real in env.deal(steps)]
-        return {key: float(torch.stack([log[key] for log in logs]).mean()) for key in logs[0]}
+        log = stack.train(torch.stack([env.deal(steps) for env in envs]))[0]
+        return {name: float(values.mean()) for name, values in log.items()}
 
     return run
 
 
-def noise_images(n: int, rng: Any) -> Any:
-    """Images (n, 1, 28, 28) of uniform noise: what they show does not change the time."""
+def noise_images() -> Any:
+    """Images (IMAGES, 1, 28, 28) of uniform noise: what they show does not change the time."""
     import torch
 
-    return 2 * torch.rand(n, 1, 28, 28, generator=rng) - 1
+    return 2 * torch.rand(IMAGES, 1, 28, 28) - 1
 
 
 def keras_steps(system: str, fakes: str) -> Steps:
@@ -66,7 +82,8 @@ def keras_steps(system: str, fakes: str) -> Steps:
     sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
     import sources
 
-    source = sources.SYSTEMS[system](make_fakes=getattr(sources, fakes))
+    make = sources.gaussian if system == "gaussian" else sources.SYSTEMS[system]
+    source = make(make_fakes=getattr(sources, fakes))
     rng = np.random.default_rng(0)
     n = source.batch_size
     real = keras_batches(system, n, source.discriminator.input_shape[1:], rng)
@@ -92,6 +109,8 @@ def keras_batches(system: str, n: int, shape: tuple[int, ...], rng: np.random.Ge
     if system == "sine":
         b, c = rng.uniform(0.5, 2, (32_768, 1)), rng.uniform(0, np.pi, (32_768, 1))
         pool = np.sin(b * np.linspace(-5, 5, 64) + c).astype(np.float32)
+    elif system == "gaussian":
+        pool = rng.standard_normal((1000, 2), dtype=np.float32)
     else:
         pool = 2 * rng.random((IMAGES, *shape), dtype=np.float32) - 1
     return lambda: pool[rng.integers(len(pool), size=n)]

@@ -1,0 +1,302 @@
+"""The traced half of a stack: steps of `Player.play` on stacked tensors, as one graph.
+
+Networks and losses are written for one seed and mapped over the seeds by `torch.func.vmap`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
+
+from ganbench.compiler import Loop
+from ganbench.core import Loss
+from ganbench.engine import Judge, Player, Trainer, inference
+from ganbench.supply import Call, Supplied
+
+Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
+
+
+class Inputs(NamedTuple):
+    """What rounds of as many steps each need beside the memory.
+
+    The learning rates of their updates (rounds, updates); batches (rounds, seeds, steps,
+    batch_size, *shape); latents (rounds, seeds, steps, draws, batch_size, *shape); numbers
+    (rounds, seeds, calls, *shape) of each slot.
+    """
+
+    rates: Tensor
+    real: Tensor
+    latents: Tensor
+    numbers: dict[int, Tensor]
+
+    def flat(self) -> list[Tensor]:
+        """All of them in order."""
+        return [self.rates, self.real, self.latents, *self.numbers.values()]
+
+    def bytes(self) -> int:
+        """Their size in memory."""
+        return sum(each.nbytes for each in self.flat())
+
+
+class Graph:
+    """A round of some steps of all seeds, traced.
+
+    Call it with the memory, which it changes, and the inputs of up to `rounds` rounds; it returns
+    the logged values (rounds, values, seeds), these in the order of `names`.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        turns: Sequence[bool],
+        memory: Mapping[Key, Tensor],
+        inputs: Inputs,
+    ) -> None:
+        self.names: list[str] = []
+        self.rounds = 1
+        keys, slots = list(memory), list(inputs.numbers)
+
+        def steps(*flat: Tensor) -> tuple[Tensor]:
+            tensors = dict(zip(keys, flat, strict=False))
+            rates, real, latents, *drawn = flat[len(keys) :]
+            numbers = dict(zip(slots, drawn, strict=True))
+            player = _Mapped(trainer, tensors, Inputs(rates, real, latents, numbers))
+            self.names.clear()
+            values: list[Tensor] = []
+            for i, turn in enumerate(turns):
+                log = player.play(real[:, i], g_turn=turn)
+                player.end_step()
+                self.names += log
+                values += log.values()
+            return (torch.stack(values),)
+
+        examples = [*memory.values(), *(each[0] for each in inputs.flat())]
+        trace = make_fx(steps, tracing_mode="fake", _allow_non_fake_inputs=True)
+        self._module = trace(*examples)
+        self._module.graph.eliminate_dead_code()
+        self._module.recompile()
+        self._loop: Loop | None = None
+
+    def compile(self, memory: Mapping[Key, Tensor], inputs: Inputs, rounds: int) -> None:
+        """Have torch's compiler make a loop of it, with some sums in another order."""
+        first = [each[0] for each in inputs.flat()]
+        self._loop, self.rounds = Loop(self._module, [*memory.values()], first, rounds), rounds
+
+    def __call__(self, memory: Mapping[Key, Tensor], inputs: Inputs) -> Tensor:
+        """The values of as many rounds as there are inputs."""
+        with torch.no_grad():
+            if self._loop is not None:
+                return self._loop([*memory.values()], inputs.flat())
+            (first,) = zip(*inputs.flat(), strict=True)
+            values: Tensor = self._module(*memory.values(), *first)[0]
+            return values.unsqueeze(0)
+
+
+class _Mapped(Player):
+    """Plays steps on stacked tensors (seeds, ...), while they are traced."""
+
+    def __init__(self, trainer: Trainer, tensors: Mapping[Key, Tensor], inputs: Inputs) -> None:
+        self.game, self._trainer = trainer.game, trainer
+        self._tensors, self._latents, self._numbers = tensors, inputs.latents, inputs.numbers
+        self._sides = sides(trainer)
+        self._rules: dict[str, Any] = {
+            who: type(optimizer).update  # type: ignore[attr-defined]
+            for who, (_, optimizer) in self._sides.items()
+        }
+        self._groups = {who: _groups(*side) for who, side in self._sides.items()}
+        self._within = _Within(trainer.discriminator)
+        self._rates = iter(inputs.rates.unbind())
+        self._step, self._drawn = 0, 0
+        self._used: Counter[int] = Counter()
+        self._supply = Supplied(self._give, {functional.linear: _linear})
+        self._given: Mapping[int, Tensor] = {}
+        self._leaves: dict[str, Tensor] = {}
+
+    def end_step(self) -> None:
+        """The next step's latents and numbers come next."""
+        self._step, self._drawn = self._step + 1, 0
+        self._supply.new_step()
+
+    def _give(self, call: Call) -> Tensor:
+        self._used[call.slot] += 1
+        return self._given[call.slot][self._used[call.slot] - 1]
+
+    def _latent(self, real: Tensor) -> Tensor:
+        self._drawn += 1
+        return self._latents[:, self._step, self._drawn - 1]
+
+    def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
+        module = self._trainer.generator
+        leaves = self._leaves = self._parameters("G", grad=keep_graph)
+        mode = nullcontext() if trains else inference(module)
+        with torch.set_grad_enabled(keep_graph), mode:
+            fakes: Tensor = self._map(
+                lambda tensors, latent: functional_call(module, tensors, (latent,)),
+                {**leaves, **self._buffers("G")},
+                latent,
+            )
+        return fakes
+
+    def _learn(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        parameters = self._parameters("D", grad=who == "D")
+        leaves = parameters if who == "D" else self._leaves
+        decision = self.game.decision
+
+        def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
+            judge = Judge(D)
+            value = loss(judge, real, fake)  # type: ignore[arg-type]
+            return value.reshape(()), judge.right(decision, who, real, fake)
+
+        def one(
+            tensors: Mapping[str, Tensor], real: Tensor, fake: Tensor
+        ) -> tuple[Tensor, list[Tensor]]:
+            found: tuple[Tensor, list[Tensor]] = self._within.call(judged, tensors, real, fake)
+            return found
+
+        with torch.enable_grad():
+            values, right = self._map(one, {**parameters, **self._buffers("D")}, real, fake)
+            learning = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+            grads = torch.autograd.grad(values.sum(), list(learning.values()), allow_unused=True)
+        found = zip(learning, grads, strict=True)
+        self._update(who, {name: grad for name, grad in found if grad is not None})
+        return values.detach(), [share.detach() for share in right]
+
+    def _map(self, function: Callable[..., Any], *args: Any) -> Any:
+        """`function` of each seed's slices, with its random numbers."""
+
+        def with_numbers(numbers: Mapping[int, Tensor], *args: Any) -> Any:
+            self._given = numbers
+            with self._supply:
+                return function(*args)
+
+        return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
+
+    def _update(self, who: str, grads: Mapping[str, Tensor]) -> None:
+        for group, names in self._groups[who]:
+            learning = [name for name in names if name in grads]
+            params = [self._tensors[who, name] for name in learning]
+            states = [self._state(who, name) for name in learning]
+            found, rate = [grads[name] for name in learning], next(self._rates)
+            with torch.no_grad():
+                self._rules[who](params, found, states, group, rate)
+
+    def _state(self, who: str, name: str) -> dict[str, Tensor]:
+        mine = (who, name)
+        return {
+            k[2]: tensor for k, tensor in self._tensors.items() if len(k) == 3 and k[:2] == mine
+        }
+
+    def _parameters(self, who: str, *, grad: bool) -> dict[str, Tensor]:
+        return {
+            name: self._tensors[who, name].detach().requires_grad_(grad and p.requires_grad)
+            for name, p in self._sides[who][0].named_parameters()
+        }
+
+    def _buffers(self, who: str) -> dict[str, Tensor]:
+        return {name: self._tensors[who, name] for name, _ in self._sides[who][0].named_buffers()}
+
+
+class _Within(nn.Module):
+    """Calls functions of a module while its parameters and buffers are others."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, function: Callable[..., Any], *args: Any) -> Any:
+        """`function` of the module."""
+        return function(self.module, *args)
+
+    def call(self, function: Callable[..., Any], tensors: Mapping[str, Tensor], *args: Any) -> Any:
+        """The same with the module's tensors replaced by name."""
+        named = {f"module.{name}": tensor for name, tensor in tensors.items()}
+        return functional_call(self, named, (function, *args))
+
+
+def _linear(supply: Supplied, *args: Any, **kwargs: Any) -> Tensor:
+    """Dense layers of a batch as one operation of all seeds, not a product, a view and a sum."""
+    if len(args) == 3 and args[0].ndim == 2 and args[2] is not None:
+        dense: Tensor = _Dense.apply(*args)  # type: ignore[no-untyped-call]
+        return dense
+    return functional.linear(*args, **kwargs)
+
+
+class _Dense(torch.autograd.Function):
+    """x (n, k), weight (m, k), bias (m,) to (n, m)."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        x, weight = ctx.saved_tensors
+        return grad @ weight, grad.T @ x, grad.sum(0)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor
+    ) -> tuple[Tensor, int]:
+        x, weight, bias = (
+            each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
+            for each, dim in zip((x, weight, bias), in_dims, strict=True)
+        )
+        if weight.shape[1] == 1:  # as a product, its bits would depend on how many seeds there are
+            return (x * weight).sum(2, keepdim=True) + bias.unsqueeze(1), 0
+        return _StackedDense.apply(x, weight, bias), 0  # type: ignore[no-untyped-call]
+
+
+class _StackedDense(torch.autograd.Function):
+    """The same of all seeds, (s, n, k), (s, m, k) and (s, m) to (s, n, m)."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(grad, weight) if of_x else None,
+            # Laid out as the weight, which autograd's own transposed gradient is not.
+            torch.bmm(grad.transpose(1, 2), x) if of_weight else None,
+            grad.sum(1) if of_bias else None,
+        )
+
+
+def sides(trainer: Trainer) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
+    """Each network with its optimiser."""
+    return {
+        "G": (trainer.generator, trainer.g_optimizer),
+        "D": (trainer.discriminator, trainer.d_optimizer),
+    }
+
+
+def _groups(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[tuple[dict[str, Any], list[str]]]:
+    """The optimiser's settings, and the names of the parameters that they are for."""
+    names = {p: name for name, p in module.named_parameters()}
+    return [
+        ({**group, "params": None}, [names[p] for p in group["params"]])
+        for group in optimizer.param_groups
+    ]

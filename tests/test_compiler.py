@@ -1,0 +1,77 @@
+"""Loops of traced steps: the same as the steps one by one, changes in place included."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ganbench.compiler import Loop, functional, reshape_thin_products
+
+aten = torch.ops.aten
+PRODUCTS = (aten.bmm.default, aten.baddbmm.default)
+
+
+def step(weight, count, x):
+    """Changes both tensors of its memory, the second without ever reading the first."""
+    torch._foreach_mul_([weight], 0.5)
+    weight.addcmul_(x, x)
+    count += 1
+    return ((weight * count).sum(1),)
+
+
+def traced(function, *examples):
+    module = make_fx(function, tracing_mode="fake")(*examples)
+    module.graph.eliminate_dead_code()
+    return module
+
+
+def test_functional():
+    examples = [torch.ones(2, 3), torch.zeros(2, 1), torch.rand(2, 3)]
+    pure, changed = functional(traced(step, *examples), examples)
+    before = [each.clone() for each in examples]
+    value, *new = pure(*examples)
+    assert changed == [0, 1]
+    assert all(map(torch.equal, examples, before))
+    (expected,) = step(*examples)
+    assert torch.equal(value, expected)
+    assert all(map(torch.equal, new, examples[:2]))
+
+
+def test_loop():
+    memory = [torch.ones(2, 3), torch.zeros(2, 1)]
+    by_hand = [each.clone() for each in memory]
+    x = torch.rand(7, 2, 3)
+    loop = Loop(traced(step, *memory, x[0]), memory, [x[0]], rounds=4)
+    values = torch.cat([loop(memory, [x[:4]]), loop(memory, [x[4:]])])
+    expected = torch.stack([step(*by_hand, each)[0] for each in x])
+    assert torch.allclose(values, expected, rtol=1e-6)
+    assert all(map(torch.allclose, memory, by_hand))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "terms", "columns", "how"),
+    [
+        (16, 3, 16, "a sum"),
+        (16, 32, 2, "transposed"),
+        (2, 32, 16, "as it is"),
+        (4, 9, 4, "as it is"),
+    ],
+)
+def test_thin_products(rows, terms, columns, how, bias):
+    multiply = torch.baddbmm if bias else torch.bmm
+    given = [torch.rand(5, rows, terms), torch.rand(5, terms, columns)]
+    given = [torch.rand(5, 1, columns), *given] if bias else given
+    module = traced(multiply, *given)
+    reshape_thin_products(module)
+    assert torch.allclose(module(*given), multiply(*given), rtol=1e-5)
+    shapes = [node.meta["val"].shape[1:] for node in module.graph.nodes if node.target in PRODUCTS]
+    assert (
+        shapes
+        == {
+            "a sum": [],
+            "transposed": [(columns, rows)],
+            "as it is": [(rows, columns)],
+        }[how]
+    )
