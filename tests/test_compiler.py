@@ -38,6 +38,7 @@ def test_functional():
     assert all(map(torch.equal, new, examples[:2]))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch's compiler imports
 def test_loop():
     memory = [torch.ones(2, 3), torch.zeros(2, 1)]
     by_hand = [each.clone() for each in memory]
