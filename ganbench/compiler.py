@@ -31,7 +31,7 @@ class Loop:
 
         self.rounds = rounds
         body, changed = functional(step, [*memory, *inputs])
-        reshape_thin_products(body)
+        reshape_products(body)
         self._inputs = [torch.zeros(rounds, *each.shape).to(each) for each in inputs]
         value = body(*memory, *inputs)[0]
         self._values = torch.zeros(rounds, *value.shape).to(value)
@@ -124,11 +124,12 @@ def _tidy(module: fx.GraphModule) -> None:
     module.recompile()
 
 
-def reshape_thin_products(module: fx.GraphModule) -> None:
-    """Products that the library is slow at, as others.
+def reshape_products(module: fx.GraphModule) -> None:
+    """Products in the form in which they cost least.
 
-    Those over a few terms become sums, which the compiler fuses with what is around them; those
-    with a few columns are computed transposed, which takes half the time.
+    Those over a few terms become sums, which the compiler fuses with what is around them, as it
+    does with a bias that is added; those with a few columns are computed transposed, for which
+    the library takes half the time.
     """
     graph = module.graph
     for node in list(graph.nodes):
@@ -148,7 +149,7 @@ def reshape_thin_products(module: fx.GraphModule) -> None:
                 product = _node(graph, aten.bmm.default, *flipped)
                 product = _node(graph, aten.transpose.int, product, 1, 2)
             else:
-                continue
+                product = _node(graph, aten.bmm.default, left, right)
             if bias:
                 product = _node(graph, aten.add.Tensor, product, bias[0])
         node.replace_all_uses_with(product)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganbench.compiler import Loop, functional, reshape_thin_products
+from ganbench.compiler import Loop, functional, reshape_products
 
 aten = torch.ops.aten
 PRODUCTS = (aten.bmm.default, aten.baddbmm.default)
@@ -65,7 +65,7 @@ def test_thin_products(rows, terms, columns, how, bias):
     given = [torch.rand(5, rows, terms), torch.rand(5, terms, columns)]
     given = [torch.rand(5, 1, columns), *given] if bias else given
     module = traced(multiply, *given)
-    reshape_thin_products(module)
+    reshape_products(module)
     assert torch.allclose(module(*given), multiply(*given), rtol=1e-5)
     shapes = [node.meta["val"].shape[1:] for node in module.graph.nodes if node.target in PRODUCTS]
     assert (
