@@ -23,10 +23,10 @@ Draw = Callable[[], np.ndarray]
 def make_steps(side: str, system: str, seeds: Sequence[int]) -> Steps:
     """The loop of a side: "ganbench", "torch", "jax predict_on_batch", "jax scan", ...
 
-    The first and the last train all the `seeds` in a step, the others one seed.
+    ganbench and "jax scan" train all the `seeds` in a step, the others one seed.
     """
-    if side == "ganbench":
-        return ganbench_steps(system, seeds)
+    if side.startswith("ganbench"):
+        return ganbench_steps(system, seeds, compiled=side == "ganbench")
     if side == "jax scan":
         import jax_scan
 
@@ -38,7 +38,7 @@ def make_steps(side: str, system: str, seeds: Sequence[int]) -> Steps:
     return keras_steps(system, side.partition(" ")[2] or "predict")
 
 
-def ganbench_steps(system: str, seeds: Sequence[int], *, compiled: bool = True) -> Steps:
+def ganbench_steps(system: str, seeds: Sequence[int], *, compiled: bool) -> Steps:
     """The harness's own way: each seed's batches are dealt, then trained on all at once."""
     import torch
 

@@ -69,7 +69,7 @@ class Side:
         self.name = name
         together = name == "jax scan"
         shares = [cores] if together else [[core] for core in cores]
-        stacked = name == "ganbench" or together
+        stacked = name.startswith("ganbench") or together
         # Of what trains one seed at a time, a step on each core is as many seed-steps.
         of_each = [list(range(seeds))[i :: len(shares)] for i in range(len(shares))]
         of_each = [each if stacked else [i] for i, each in enumerate(of_each) if each]
@@ -219,6 +219,7 @@ def main() -> None:
     add("--python", nargs="+", default=(), help="further interpreters that have a backend")
     add("--seeds", type=int, default=10)
     add("--cores", type=int, help="how many (default all)")
+    add("--uncompiled", action="store_true", help="ganbench's steps traced, but not compiled")
     add("--rounds", type=int, default=9)
     add("--seconds", type=float, default=2.0, help="length of a block")
     add("--steps", type=int, help="steps in a block, instead of --seconds and of warming up")
@@ -232,13 +233,14 @@ def main() -> None:
     pythons = interpreters(options.backends, options.python)
     blocks = {"rounds": options.rounds, "seconds": options.seconds, "steps": options.steps}
     cores = all_cores()[: options.cores]
+    our_side = "ganbench uncompiled" if options.uncompiled else "ganbench"
     rows = []
     print(f"{'system':16}{'peer':28}{'ganbench':>10}{'peer':>10}{'ratio':>8}  range")
     for system in options.systems:
         peers = [
             peer for peer in sides_of(system, pythons) if peer[0] in (options.only or [peer[0]])
         ]
-        with working("ganbench", system, sys.executable, options.seeds, cores) as ours:
+        with working(our_side, system, sys.executable, options.seeds, cores) as ours:
             for name, python in peers:
                 with working(name, system, python, options.seeds, cores) as theirs:
                     row = compare(ours, theirs, **blocks)

@@ -2,7 +2,7 @@
 
     python -m pytest --benchmark-enable --benchmark-only tests/benchmarks/test_keras.py
 
-For ratios, which want both sides in alternation and other backends too, run `keras_ratio.py`.
+For ratios, which want both sides in alternation and other peers too, run `peers.py`.
 """
 
 import subprocess
@@ -28,20 +28,21 @@ def test_step_in_keras(benchmark, system):
     assert np.isfinite(list(log.values())).all()
 
 
-@pytest.mark.parametrize("side", ["ganbench", "torch", "torch predict_on_batch"])
-@pytest.mark.parametrize("system", sources.SYSTEMS)
+@pytest.mark.parametrize("side", ["ganbench uncompiled", "torch", "torch predict_on_batch"])
+@pytest.mark.parametrize("system", ["gaussian", *sources.SYSTEMS])
 def test_loops(side, system, monkeypatch):
     """What the script times, two steps of each."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(loops, "IMAGES", 256)
-    log = loops.make_steps(side, system)(2)
+    log = loops.make_steps(side, system, seeds=[0, 1])(2)
     assert {"d_loss", "g_loss"} <= log.keys()
     assert np.isfinite(list(log.values())).all()
 
 
 def test_script():
-    script = Path(__file__).with_name("keras_ratio.py")
-    options = ["--systems", "gaussian", "--backends", "torch", "--rounds", "1", "--steps", "1"]
+    script = Path(__file__).with_name("peers.py")
+    options = ["--systems", "gaussian", "--only", "plain torch", "--uncompiled"]
+    options += ["--seeds", "3", "--cores", "2", "--rounds", "1", "--steps", "1"]
     done = subprocess.run(
         [sys.executable, str(script), *options], capture_output=True, text=True, check=True
     )
