@@ -76,7 +76,7 @@ class Stack:
         """
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
-        graph = self._trace(whole)
+        graph = self._graphs.get(whole) or self._trace(whole)
         inputs = self._inputs(whole, torch.zeros(self._shape(whole), device=self._device))
         rounds = max(1, min(MAX_STEPS // updates, MAX_BYTES // inputs.bytes()))
         with _reasons("torch's compiler fails: "):

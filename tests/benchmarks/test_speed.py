@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,3 +34,21 @@ def test_start(benchmark, arguments):
     root = registry.folder("tasks").parent
     done = benchmark(subprocess.run, [sys.executable, *arguments], cwd=root, capture_output=True)
     assert done.returncode == 0
+
+
+def test_engine_scale(tmp_path):
+    """The script that draws cost against seeds and width, at its smallest."""
+    script = Path(__file__).with_name("engine_scale.py")
+    picture = tmp_path / "cost.png"
+    options = ["--seeds", "1", "--widths", "8", "--compile", "off", "--seconds", "0.1"]
+    done = subprocess.run(
+        [sys.executable, str(script), "--task", "ring8", *options, "--out", str(picture)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
+        ["seeds", "1"],
+        ["width", "8"],
+    ]
+    assert picture.stat().st_size > 10_000
