@@ -116,7 +116,8 @@ class _Mapped(Player):
         self._rates = iter(inputs.rates.unbind())
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
-        self._supply = Supplied(self._give, {functional.linear: _linear})
+        handlers = {functional.linear: _linear, functional.normalize: _normalize}
+        self._supply = Supplied(self._give, handlers)
         self._given: Mapping[int, Tensor] = {}
         self._leaves: dict[str, Tensor] = {}
 
@@ -229,6 +230,12 @@ def _linear(supply: Supplied, *args: Any, **kwargs: Any) -> Tensor:
         dense: Tensor = _Dense.apply(*args)  # type: ignore[no-untyped-call]
         return dense
     return functional.linear(*args, **kwargs)
+
+
+def _normalize(supply: Supplied, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """That of spectral normalisation writes to a buffer, which vmap cannot."""
+    normal = functional.normalize(*args, **kwargs)
+    return normal if out is None else out.copy_(normal)
 
 
 class _Dense(torch.autograd.Function):

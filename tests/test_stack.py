@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch import nn as torch_nn
 from torch.nn.functional import softplus
+from torch.nn.utils import parametrizations
 
 from ganbench import nn
 from ganbench.core import Game, stream
@@ -136,6 +137,11 @@ def frozen() -> torch_nn.Module:
     return net
 
 
+def spectral(normalise: Callable[[torch_nn.Module], torch_nn.Module]) -> torch_nn.Module:
+    first, activation, last = nn.mlp([2, 6, 1])
+    return torch_nn.Sequential(normalise(first), activation, normalise(last))
+
+
 def convolutions() -> tuple[torch_nn.Module, torch_nn.Module]:
     G = torch_nn.Sequential(
         nn.dense(2, 16), torch_nn.Unflatten(1, (1, 4, 4)), torch_nn.ConvTranspose2d(1, 1, 1)
@@ -181,6 +187,8 @@ GAMES: dict[str, Make] = {
     "features of D": lambda: small(g_loss=reaching_in),
     "noise in a loss": lambda: small(g_loss=noisy),
     "frozen weights": lambda: small(discriminator=frozen()),
+    "spectral norm": lambda: small(discriminator=spectral(parametrizations.spectral_norm)),
+    "spectral norm by hooks": lambda: small(discriminator=spectral(torch_nn.utils.spectral_norm)),
     "convolutions": with_convolutions,
 }
 
@@ -293,6 +301,7 @@ BASELINE = '''"""A small GAN for tests."""
 import torch
 from functools import partial
 from torch.nn.functional import softplus
+from torch.nn.utils import parametrizations
 from ganbench import nn
 from ganbench.core import Game
 
