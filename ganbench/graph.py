@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from ganbench.compiler import Loop
 from ganbench.core import Loss
 from ganbench.engine import Judge, Player, Trainer, inference
 from ganbench.supply import Call, Supplied
+from ganbench.updates import rule_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 
@@ -107,10 +109,7 @@ class _Mapped(Player):
         self.game, self._trainer = trainer.game, trainer
         self._tensors, self._latents, self._numbers = tensors, inputs.latents, inputs.numbers
         self._sides = sides(trainer)
-        self._rules: dict[str, Any] = {
-            who: type(optimizer).update  # type: ignore[attr-defined]
-            for who, (_, optimizer) in self._sides.items()
-        }
+        self._rules = {who: rule_of(optimizer) for who, (_, optimizer) in self._sides.items()}
         self._groups = {who: _groups(*side) for who, side in self._sides.items()}
         self._within = _Within(trainer.discriminator)
         self._rates = iter(inputs.rates.unbind())
@@ -183,15 +182,17 @@ class _Mapped(Player):
         return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
 
     def _update(self, who: str, grads: Mapping[str, Tensor]) -> None:
+        rule = self._rules[who]
+        assert rule is not None
         for group, names in self._groups[who]:
             learning = [name for name in names if name in grads]
             params = [self._tensors[who, name] for name in learning]
             states = [self._state(who, name) for name in learning]
-            found, rate = [grads[name] for name in learning], next(self._rates)
+            rates = list(islice(self._rates, len(rule.rates(group, 1))))
             with torch.no_grad():
-                self._rules[who](params, found, states, group, rate)
+                rule.update(params, [grads[name] for name in learning], states, group, rates)
 
-    def _state(self, who: str, name: str) -> dict[str, Tensor]:
+    def _state(self, who: str, name: str) -> Mapping[str, Tensor]:
         mine = (who, name)
         return {
             k[2]: tensor for k, tensor in self._tensors.items() if len(k) == 3 and k[:2] == mine

@@ -146,15 +146,18 @@ class Adam(torch.optim.Adam):
         super().step()
 
     @staticmethod
-    def rate(group: Group, count: int) -> float:
+    def rates(group: Group, count: int) -> tuple[float, ...]:
         """The learning rate of update `count`, from 1, corrected for averages that start at 0."""
         beta1, beta2 = group["betas"]
-        rate: float = group["lr"] * (1 - beta2**count) ** 0.5 / (1 - beta1**count)
-        return rate
+        return (group["lr"] * (1 - beta2**count) ** 0.5 / (1 - beta1**count),)
 
     @staticmethod
     def update(
-        params: list[Tensor], grads: list[Tensor], states: States, group: Group, rate: Tensor
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: States,
+        group: Group,
+        rates: Sequence[Tensor],
     ) -> None:
         """The same as `step` in operations for a graph, also of many seeds."""
         beta1, beta2 = group["betas"]
@@ -166,7 +169,7 @@ class Adam(torch.optim.Adam):
         torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
         roots = list(torch._foreach_sqrt(squares))
         torch._foreach_add_(roots, group["epsilon"])
-        torch._foreach_div_(roots, -rate)
+        torch._foreach_div_(roots, -rates[0])
         torch._foreach_addcdiv_(params, means, roots)
 
 
@@ -197,13 +200,12 @@ class RMSprop(torch.optim.Optimizer):
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             states = [self.state[p] for p in params]
-            self.update(params, [p.grad for p in params], states, group, self.rate(group, 1))
+            self.update(params, [p.grad for p in params], states, group, self.rates(group, 1))
 
     @staticmethod
-    def rate(group: Group, count: int) -> float:
+    def rates(group: Group, count: int) -> tuple[float, ...]:
         """The learning rate, at every update the same."""
-        rate: float = group["lr"]
-        return rate
+        return (group["lr"],)
 
     @staticmethod
     def update(
@@ -211,7 +213,7 @@ class RMSprop(torch.optim.Optimizer):
         grads: list[Tensor],
         states: States,
         group: Group,
-        rate: Tensor | float,
+        rates: Sequence[Tensor | float],
     ) -> None:
         """The same of any parameters: also of those of many seeds, in a graph."""
         squares = [state["mean_square"] for state in states]
@@ -219,5 +221,5 @@ class RMSprop(torch.optim.Optimizer):
         torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])
         roots = list(torch._foreach_add(squares, group["epsilon"]))
         torch._foreach_sqrt_(roots)
-        torch._foreach_div_(roots, -rate)
+        torch._foreach_div_(roots, -rates[0])
         torch._foreach_addcdiv_(params, grads, roots)

@@ -21,6 +21,7 @@ from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
 from ganbench.graph import Graph, Inputs, Key, sides
 from ganbench.supply import Call, Latents, Numbers, Supplied
+from ganbench.updates import rule_of, start
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 MAX_STEPS, MAX_BYTES = 64, 2**26  # of a call of compiled code, and of what it is given
@@ -36,7 +37,7 @@ class Stack:
     `batch_shape` is (batch_size, *task.shape). `during(part)` is entered for the noise.
 
     Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
-    games that differ in their parts, optimisers without an `update` for graphs, draws from torch's
+    games that differ in their parts, optimisers that `updates` does not know, draws from torch's
     global stream, control flow that depends on data.
     """
 
@@ -178,17 +179,20 @@ class Stack:
 
         Computed in a graph, they would be computed once for each number that is updated.
         """
-        d, g = self.trainers[0].d_optimizer, self.trainers[0].g_optimizer
+        d, g = (
+            [(rule, group) for group in each.param_groups if (rule := rule_of(each))]
+            for each in (self.trainers[0].d_optimizer, self.trainers[0].g_optimizer)
+        )
         d_count = self.steps * len(self._game.d_losses)
         g_count = self.steps // self._game.d_updates
         rates: list[float] = []
         for turn in [*turns] * rounds:
             for _ in self._game.d_losses:
                 d_count += 1
-                rates += [type(d).rate(group, d_count) for group in d.param_groups]  # type: ignore[attr-defined]
+                rates += [x for rule, group in d for x in rule.rates(group, d_count)]
             if turn:
                 g_count += 1
-                rates += [type(g).rate(group, g_count) for group in g.param_groups]  # type: ignore[attr-defined]
+                rates += [x for rule, group in g for x in rule.rates(group, g_count)]
         return torch.tensor(rates, device=self._device).view(rounds, -1)
 
     def _inputs(self, turns: Sequence[bool], real: Tensor) -> Inputs:
@@ -231,11 +235,14 @@ def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
 
 def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """Their tensors, if these are of one game that a graph can update."""
-    for _, optimizer in sides(trainers[0]).values():
-        if not hasattr(type(optimizer), "update"):
+    optimizers = [optimizer for each in trainers for _, optimizer in sides(each).values()]
+    for optimizer in optimizers:
+        if rule_of(optimizer) is None:
             kind = type(optimizer)
             name = f"{kind.__module__}.{kind.__qualname__}"
-            raise UnstackableError(f"{name} has no update for graphs, as those of ganbench.nn have")
+            raise UnstackableError(f"{name}, so set up, has no update for graphs")
+    for optimizer in optimizers:
+        start(optimizer)
     tensors = _tensors(trainers)
     shapes = [[tensor.shape for tensor in each] for each in tensors.values()]
     if any(len(each) != len(trainers) or len(set(each)) > 1 for each in shapes):

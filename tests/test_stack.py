@@ -163,6 +163,17 @@ GAMES: dict[str, Make] = {
     "three updates of D": lambda: small(d_updates=3),
     "three updates, reused": lambda: small(d_updates=3, reuse_latent=True),
     "rmsprop": lambda: small(d_optimizer=nn.RMSprop, g_optimizer=partial(nn.RMSprop, initial=1.0)),
+    "torch's Adam": lambda: small(
+        d_optimizer=partial(torch.optim.Adam, lr=0.01, weight_decay=0.1),
+        g_optimizer=partial(torch.optim.AdamW, lr=0.01, betas=(0.5, 0.9)),
+    ),
+    "torch's SGD and RMSprop": lambda: small(
+        d_optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.1),
+        g_optimizer=partial(torch.optim.RMSprop, momentum=0.5, weight_decay=0.1),
+    ),
+    "plain SGD": lambda: small(
+        d_optimizer=partial(torch.optim.SGD, lr=0.1), g_optimizer=torch.optim.RMSprop
+    ),
     "two losses": lambda: small(d_loss=two_losses()),
     "a critic": lambda: small(decision=None),
     "batch norm": lambda: small(
@@ -279,7 +290,8 @@ def branching(D, real: Tensor, fake: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"d_optimizer": partial(torch.optim.SGD, lr=0.1)}, "SGD has no update for graphs"),
+        ({"d_optimizer": torch.optim.Adagrad}, r"Adagrad, so set up, has no update for graphs"),
+        ({"d_optimizer": partial(torch.optim.Adam, amsgrad=True)}, "Adam, so set up, has no upd"),
         ({"g_loss": branching}, "vmap"),
         ({"g_loss": lambda D, r, f: D(f).mean() * torch.bernoulli(torch.ones(()))}, "bernoulli"),
         ({"g_loss": lambda D, r, f: D(f).mean() * (1 / (len(f) - N))}, "ZeroDivisionError"),
@@ -364,10 +376,10 @@ def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_stacked_is_trained_in_turn_and_said_once(tmp_path: Path) -> None:
-    results, notes = run_small(tmp_path, [0, 1], optimizer="partial(torch.optim.SGD, lr=0.1)")
+    results, notes = run_small(tmp_path, [0, 1], optimizer="torch.optim.Adagrad")
     assert [each.status for each in results] == ["ok", "ok"]
     (note,) = notes
-    assert note.startswith("one seed after the other: torch.optim.sgd.SGD has no upd")
+    assert note.startswith("one seed after the other: torch.optim.adagrad.Adagrad, so set up,")
 
 
 def test_clocks_share_the_time_of_a_stack(tmp_path: Path) -> None:
