@@ -11,9 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer, RMSprop
-from torch.optim import Adam as TorchAdam
-from torch.optim import AdamW as TorchAdamW
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from ganbench.nn import Group, States
 
@@ -58,15 +56,12 @@ def start(optimizer: Optimizer) -> None:
                 optimizer.state[p].setdefault(name, new)
 
 
-# Settings that change the rule. Of complex numbers and gradients of updates torch knows more.
+# Settings that would change a rule.
 OTHER = ("amsgrad", "maximize", "differentiable", "capturable", "nesterov", "dampening", "centered")
 
 
 class _Adam:
-    """Adam, with weight decay as in Adam or, `decoupled`, as in AdamW."""
-
-    def __init__(self, *, decoupled: bool) -> None:
-        self.decoupled = decoupled
+    """Adam and AdamW, which differ in a setting."""
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("step", "exp_avg", "exp_avg_sq")
@@ -84,11 +79,11 @@ class _Adam:
         rates: Sequence[Tensor],
     ) -> None:
         beta1, beta2 = group["betas"]
-        decay = group["weight_decay"]
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
         for p, given, state in zip(params, grads, states, strict=True):
-            if decay and self.decoupled:
+            if decay and decoupled:
                 p.mul_(1 - group["lr"] * decay)
-            grad = given + decay * p if decay and not self.decoupled else given
+            grad = given + decay * p if decay and not decoupled else given
             state["step"].add_(1)
             state["exp_avg"].lerp_(grad, 1 - beta1)
             state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
@@ -150,8 +145,8 @@ class _RMSprop:
 
 
 RULES: dict[type, Any] = {
-    TorchAdam: _Adam(decoupled=False),
-    TorchAdamW: _Adam(decoupled=True),
+    Adam: _Adam(),
+    AdamW: _Adam(),
     SGD: _SGD(),
     RMSprop: _RMSprop(),
 }
