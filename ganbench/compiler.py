@@ -13,7 +13,6 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 aten = torch.ops.aten
-Examples = Sequence[Tensor]
 FEW = 8  # terms that the compiler unrolls
 
 
@@ -25,16 +24,15 @@ class Loop:
     """
 
     def __init__(
-        self, step: fx.GraphModule, memory: Examples, inputs: Examples, rounds: int
+        self, step: fx.GraphModule, memory: Sequence[Tensor], inputs: Sequence[Tensor], rounds: int
     ) -> None:
         from torch._inductor import standalone_compile  # slow to import
 
-        self.rounds = rounds
         body, changed = functional(step, [*memory, *inputs])
         reshape_products(body)
         self._inputs = [torch.zeros(rounds, *each.shape).to(each) for each in inputs]
-        value = body(*memory, *inputs)[0]
-        self._values = torch.zeros(rounds, *value.shape).to(value)
+        value = body.graph.output_node().all_input_nodes[0].meta["val"]
+        self._values = torch.zeros(rounds, *value.shape, dtype=value.dtype, device=value.device)
         examples: list[Any] = [torch.tensor(0), *self._inputs, self._values, *memory]
         loop = _looped(body, changed, len(inputs), examples)
         options = {"config_patches": {"cpp_wrapper": memory[0].device.type == "cpu"}}
@@ -68,7 +66,7 @@ def _looped(
         return (index + 1,)
 
     index = torch.tensor(0)
-    condition, step = (_traced(function, [index, *examples]) for function in (unfinished, one))
+    condition, step = (traced(function, [index, *examples]) for function in (unfinished, one))
     before = 2 + inputs  # the index and the count come first
     mutated = ",".join(str(before + place) for place in (0, *(1 + place for place in changed)))
 
@@ -78,7 +76,7 @@ def _looped(
         )
         return (index,)
 
-    return _traced(loop, examples)
+    return traced(loop, examples)
 
 
 def functional(
@@ -88,7 +86,7 @@ def functional(
 
     It returns the value first, then what these arguments become.
     """
-    pure = _traced(torch.func.functionalize(step), examples, EACH)
+    pure = traced(torch.func.functionalize(step), examples, EACH)
     graph = pure.graph
     places = {node: i for i, node in enumerate(graph.find_nodes(op="placeholder"))}
     new: dict[int, fx.Node] = {}
@@ -102,9 +100,10 @@ def functional(
     return pure, list(new)
 
 
-def _traced(
+def traced(
     function: Callable[..., Any], examples: Sequence[Tensor], table: Any = None
 ) -> fx.GraphModule:
+    """The function's operations on tensors like the `examples`, decomposed by the `table`."""
     trace = make_fx(
         function, decomposition_table=table, tracing_mode="fake", _allow_non_fake_inputs=True
     )

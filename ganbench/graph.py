@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
-from ganbench.compiler import Loop
+from ganbench.compiler import Loop, traced
 from ganbench.core import Loss
 from ganbench.engine import Judge, Player, Trainer, inference
 from ganbench.supply import Call, Supplied
 from ganbench.updates import rule_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
+MAX_STEPS, MAX_BYTES = 64, 2**26  # of a call of compiled code, and of what it is given
 
 
 class Inputs(NamedTuple):
@@ -43,16 +43,12 @@ class Inputs(NamedTuple):
         """All of them in order."""
         return [self.rates, self.real, self.latents, *self.numbers.values()]
 
-    def bytes(self) -> int:
-        """Their size in memory."""
-        return sum(each.nbytes for each in self.flat())
-
 
 class Graph:
     """A round of some steps of all seeds, traced.
 
     Call it with the memory, which it changes, and the inputs of up to `rounds` rounds; it returns
-    the logged values (rounds, values, seeds), these in the order of `names`.
+    the logged values (rounds, values, seeds), of which `places` says where each name's are.
     """
 
     def __init__(
@@ -62,8 +58,8 @@ class Graph:
         memory: Mapping[Key, Tensor],
         inputs: Inputs,
     ) -> None:
-        self.names: list[str] = []
         self.rounds = 1
+        names: list[str] = []
         keys, slots = list(memory), list(inputs.numbers)
 
         def steps(*flat: Tensor) -> tuple[Tensor]:
@@ -71,26 +67,28 @@ class Graph:
             rates, real, latents, *drawn = flat[len(keys) :]
             numbers = dict(zip(slots, drawn, strict=True))
             player = _Mapped(trainer, tensors, Inputs(rates, real, latents, numbers))
-            self.names.clear()
+            names.clear()
             values: list[Tensor] = []
             for i, turn in enumerate(turns):
                 log = player.play(real[:, i], g_turn=turn)
                 player.end_step()
-                self.names += log
+                names.extend(log)
                 values += log.values()
             return (torch.stack(values),)
 
-        examples = [*memory.values(), *(each[0] for each in inputs.flat())]
-        trace = make_fx(steps, tracing_mode="fake", _allow_non_fake_inputs=True)
-        self._module = trace(*examples)
+        self._steps, self._round = len(turns), [each[0] for each in inputs.flat()]
+        self._module = traced(steps, [*memory.values(), *self._round])
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
         self._loop: Loop | None = None
+        self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
 
-    def compile(self, memory: Mapping[Key, Tensor], inputs: Inputs, rounds: int) -> None:
+    def compile(self, memory: Mapping[Key, Tensor]) -> None:
         """Have torch's compiler make a loop of it, with some sums in another order."""
-        first = [each[0] for each in inputs.flat()]
-        self._loop, self.rounds = Loop(self._module, [*memory.values()], first, rounds), rounds
+        size = sum(each.nbytes for each in self._round)
+        rounds = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // size))
+        self._loop = Loop(self._module, [*memory.values()], self._round, rounds)
+        self.rounds = rounds
 
     def __call__(self, memory: Mapping[Key, Tensor], inputs: Inputs) -> Tensor:
         """The values of as many rounds as there are inputs."""
@@ -183,7 +181,6 @@ class _Mapped(Player):
 
     def _update(self, who: str, grads: Mapping[str, Tensor]) -> None:
         rule = self._rules[who]
-        assert rule is not None
         for group, names in self._groups[who]:
             learning = [name for name in names if name in grads]
             params = [self._tensors[who, name] for name in learning]

@@ -24,7 +24,6 @@ from ganbench.supply import Call, Latents, Numbers, Supplied
 from ganbench.updates import rule_of, start
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-MAX_STEPS, MAX_BYTES = 64, 2**26  # of a call of compiled code, and of what it is given
 
 
 class UnstackableError(InputError):
@@ -78,10 +77,8 @@ class Stack:
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
         graph = self._graphs.get(whole) or self._trace(whole)
-        inputs = self._inputs(whole, torch.zeros(self._shape(whole), device=self._device))
-        rounds = max(1, min(MAX_STEPS // updates, MAX_BYTES // inputs.bytes()))
         with _reasons("torch's compiler fails: "):
-            graph.compile(self._memory, inputs, rounds)
+            graph.compile(self._memory)
         self._graphs[whole], self._whole = graph, whole
 
     def train(
@@ -99,8 +96,7 @@ class Stack:
             count = of_each * min(graph.rounds, (real.shape[1] - done) // of_each)
             inputs = self._inputs(turns, real[:, done : done + count])
             found = graph(self._memory, inputs)
-            for name in dict.fromkeys(graph.names):
-                which = [i for i, each in enumerate(graph.names) if each == name]
+            for name, which in graph.places.items():
                 values.setdefault(name, []).append(found[:, which].flatten(0, 1))
             self._count(turns, count // of_each)
             done += count
@@ -180,7 +176,7 @@ class Stack:
         Computed in a graph, they would be computed once for each number that is updated.
         """
         d, g = (
-            [(rule, group) for group in each.param_groups if (rule := rule_of(each))]
+            [(rule_of(each), group) for group in each.param_groups]
             for each in (self.trainers[0].d_optimizer, self.trainers[0].g_optimizer)
         )
         d_count = self.steps * len(self._game.d_losses)
@@ -212,12 +208,10 @@ class Stack:
             {slot: in_rounds(drawn) for slot, drawn in numbers.items()},
         )
 
-    def _shape(self, turns: Sequence[bool]) -> tuple[int, ...]:
-        return (len(self.trainers), len(turns), *self._batch_shape)
-
     def _trace(self, turns: tuple[bool, ...]) -> Graph:
+        shape = (len(self.trainers), len(turns), *self._batch_shape)
         with _reasons():
-            real = torch.zeros(self._shape(turns), device=self._device)
+            real = torch.zeros(shape, device=self._device)
             return Graph(self.trainers[0], turns, self._memory, self._inputs(turns, real))
 
 
@@ -236,11 +230,9 @@ def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
 def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """Their tensors, if these are of one game that a graph can update."""
     optimizers = [optimizer for each in trainers for _, optimizer in sides(each).values()]
-    for optimizer in optimizers:
-        if rule_of(optimizer) is None:
-            kind = type(optimizer)
-            name = f"{kind.__module__}.{kind.__qualname__}"
-            raise UnstackableError(f"{name}, so set up, has no update for graphs")
+    with _reasons():
+        for optimizer in optimizers:
+            rule_of(optimizer)
     for optimizer in optimizers:
         start(optimizer)
     tensors = _tensors(trainers)

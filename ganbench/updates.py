@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from ganbench.errors import InputError
 from ganbench.nn import Group, States
+
+State = Mapping[str, Tensor]
 
 
 class Rule(Protocol):
@@ -33,14 +37,16 @@ class Rule(Protocol):
         """Change parameters and states in place."""
 
 
-def rule_of(optimizer: Optimizer) -> Rule | None:
-    """The optimiser's rule, if it has one and its settings are among those of the rule."""
+def rule_of(optimizer: Optimizer) -> Rule:
+    """The optimiser's rule; InputError if it has none, or for settings that change it."""
     kind: Any = type(optimizer)
     if hasattr(kind, "update"):
         return kind  # type: ignore[no-any-return]
     rule = RULES.get(kind)
-    plain = rule and all(not group.get(name) for group in optimizer.param_groups for name in OTHER)
-    return rule if plain else None
+    if rule is None or any(group.get(name) for group in optimizer.param_groups for name in OTHER):
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise InputError(f"{name}, so set up, has no update for graphs")
+    return rule
 
 
 def start(optimizer: Optimizer) -> None:
@@ -60,7 +66,37 @@ def start(optimizer: Optimizer) -> None:
 OTHER = ("amsgrad", "maximize", "differentiable", "capturable", "nesterov", "dampening", "centered")
 
 
-class _Adam:
+class _Torchs(ABC):
+    """What they have in common: weight decay, and the learning rate at every update the same."""
+
+    @abstractmethod
+    def states(self, group: Group) -> tuple[str, ...]:
+        """Names of what is kept of each parameter."""
+
+    @abstractmethod
+    def change(self, grad: Tensor, state: State, group: Group, rates: Sequence[Tensor]) -> Tensor:
+        """What is taken off a parameter, whose states change in place."""
+
+    def rates(self, group: Group, count: int) -> tuple[float, ...]:
+        return (group["lr"],)
+
+    def update(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: States,
+        group: Group,
+        rates: Sequence[Tensor],
+    ) -> None:
+        decay, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
+        for p, given, state in zip(params, grads, states, strict=True):
+            if decay and decoupled:
+                p.mul_(1 - group["lr"] * decay)
+            grad = given + decay * p if decay and not decoupled else given
+            p.sub_(self.change(grad, state, group, rates))
+
+
+class _Adam(_Torchs):
     """Adam and AdamW, which differ in a setting."""
 
     def states(self, group: Group) -> tuple[str, ...]:
@@ -70,83 +106,40 @@ class _Adam:
         beta1, beta2 = group["betas"]
         return group["lr"] / (1 - beta1**count), math.sqrt(1 - beta2**count)
 
-    def update(
-        self,
-        params: list[Tensor],
-        grads: list[Tensor],
-        states: States,
-        group: Group,
-        rates: Sequence[Tensor],
-    ) -> None:
+    def change(self, grad: Tensor, state: State, group: Group, rates: Sequence[Tensor]) -> Tensor:
         beta1, beta2 = group["betas"]
-        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
-        for p, given, state in zip(params, grads, states, strict=True):
-            if decay and decoupled:
-                p.mul_(1 - group["lr"] * decay)
-            grad = given + decay * p if decay and not decoupled else given
-            state["step"].add_(1)
-            state["exp_avg"].lerp_(grad, 1 - beta1)
-            state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            root = state["exp_avg_sq"].sqrt() / rates[1] + group["eps"]
-            p.sub_(rates[0] * state["exp_avg"] / root)
+        state["step"].add_(1)
+        state["exp_avg"].lerp_(grad, 1 - beta1)
+        state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        root = state["exp_avg_sq"].sqrt() / rates[1] + group["eps"]
+        change: Tensor = rates[0] * state["exp_avg"] / root
+        return change
 
 
-class _SGD:
+class _SGD(_Torchs):
     """Gradient descent, with momentum if asked for."""
 
     def states(self, group: Group) -> tuple[str, ...]:
         # At 0, as after no step: torch's first momentum is the first gradient itself.
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def rates(self, group: Group, count: int) -> tuple[float, ...]:
-        return (group["lr"],)
-
-    def update(
-        self,
-        params: list[Tensor],
-        grads: list[Tensor],
-        states: States,
-        group: Group,
-        rates: Sequence[Tensor],
-    ) -> None:
-        for p, given, state in zip(params, grads, states, strict=True):
-            grad = given + group["weight_decay"] * p if group["weight_decay"] else given
-            if group["momentum"]:
-                grad = state["momentum_buffer"].mul_(group["momentum"]).add_(grad)
-            p.sub_(rates[0] * grad)
+    def change(self, grad: Tensor, state: State, group: Group, rates: Sequence[Tensor]) -> Tensor:
+        if group["momentum"]:
+            grad = state["momentum_buffer"].mul_(group["momentum"]).add_(grad)
+        return rates[0] * grad
 
 
-class _RMSprop:
-    """RMSprop, with torch's place for epsilon."""
+class _RMSprop(_SGD):
+    """RMSprop, with torch's place for epsilon: descent along the gradient by its own size."""
 
     def states(self, group: Group) -> tuple[str, ...]:
-        return ("step", "square_avg", *(("momentum_buffer",) if group["momentum"] else ()))
+        return ("step", "square_avg", *super().states(group))
 
-    def rates(self, group: Group, count: int) -> tuple[float, ...]:
-        return (group["lr"],)
-
-    def update(
-        self,
-        params: list[Tensor],
-        grads: list[Tensor],
-        states: States,
-        group: Group,
-        rates: Sequence[Tensor],
-    ) -> None:
-        for p, given, state in zip(params, grads, states, strict=True):
-            grad = given + group["weight_decay"] * p if group["weight_decay"] else given
-            state["step"].add_(1)
-            square = state["square_avg"].mul_(group["alpha"])
-            square.addcmul_(grad, grad, value=1 - group["alpha"])
-            change = grad / (square.sqrt() + group["eps"])
-            if group["momentum"]:
-                change = state["momentum_buffer"].mul_(group["momentum"]).add_(change)
-            p.sub_(rates[0] * change)
+    def change(self, grad: Tensor, state: State, group: Group, rates: Sequence[Tensor]) -> Tensor:
+        state["step"].add_(1)
+        square = state["square_avg"].mul_(group["alpha"])
+        square.addcmul_(grad, grad, value=1 - group["alpha"])
+        return super().change(grad / (square.sqrt() + group["eps"]), state, group, rates)
 
 
-RULES: dict[type, Any] = {
-    Adam: _Adam(),
-    AdamW: _Adam(),
-    SGD: _SGD(),
-    RMSprop: _RMSprop(),
-}
+RULES: dict[type, _Torchs] = {Adam: _Adam(), AdamW: _Adam(), SGD: _SGD(), RMSprop: _RMSprop()}

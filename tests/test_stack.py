@@ -313,7 +313,6 @@ BASELINE = '''"""A small GAN for tests."""
 import torch
 from functools import partial
 from torch.nn.functional import softplus
-from torch.nn.utils import parametrizations
 from ganbench import nn
 from ganbench.core import Game
 

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
-mpl.use("Agg")
 SEEDS = (1, 2, 4, 8, 16, 32, 64)
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 
