@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ganbench.hoist import hoisting
+
 aten = torch.ops.aten
 FEW = 8  # terms that the compiler unrolls
 
@@ -36,7 +38,8 @@ class Loop:
         examples: list[Any] = [torch.tensor(0), *self._inputs, self._values, *memory]
         loop = _looped(body, changed, len(inputs), examples)
         options = {"config_patches": {"cpp_wrapper": memory[0].device.type == "cpu"}}
-        self._run = standalone_compile(loop, examples, options=options)
+        with hoisting():
+            self._run = standalone_compile(loop, examples, options=options)
 
     def __call__(self, memory: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
         """What each round returns, stacked; `inputs` have the rounds in front."""

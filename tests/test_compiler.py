@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ganbench import compiler, hoist
 from ganbench.compiler import Loop, functional, reshape_products
 
 aten = torch.ops.aten
@@ -48,6 +51,82 @@ def test_loop():
     expected = torch.stack([step(*by_hand, each)[0] for each in x])
     assert torch.allclose(values, expected, rtol=1e-6)
     assert all(map(torch.allclose, memory, by_hand))
+
+
+def filtering(weight, kernel, x):
+    """Products and views, buffers that are used again, and a kernel that makes its own output."""
+    torch._foreach_mul_([weight, kernel], 0.5)
+    hidden = torch.bmm(x, weight).tanh()
+    hidden = torch.bmm(hidden, weight.transpose(1, 2)).tanh()
+    filtered = torch.nn.functional.conv1d(hidden, kernel).sort(2).values
+    kernel += filtered.mean((0, 2)).reshape(-1, 1, 1)
+    weight += torch.bmm(x.transpose(1, 2), hidden)
+    return (filtered.sum(2),)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_hoisting_changes_no_bit(monkeypatch):
+    found = []
+    for context in (hoist.hoisting, nullcontext):
+        monkeypatch.setattr(compiler, "hoisting", context)
+        torch.manual_seed(0)
+        memory = [torch.rand(2, 16, 16), torch.rand(16, 16, 3)]
+        x = torch.rand(5, 2, 16, 16)
+        loop = Loop(traced(filtering, *memory, x[0]), memory, [x[0]], rounds=5)
+        found.append([loop(memory, [x]), loop(memory, [x[:3]]), *memory])
+    assert all(map(torch.equal, *found))
+    assert all(bool(each.isfinite().all()) for each in found[0])
+
+
+VIEW = "wrap_with_raii_handle_if_needed(reinterpret_tensor_wrapper({}, 1, int_array_0, 0L))"
+ARRAY = "static constexpr int64_t int_array_0[] = {2L, };\n"
+OWN = """\
+AtenTensorHandle o_handle;
+convolve(x, &o_handle);
+RAIIAtenTensorHandle o(o_handle);
+"""
+
+
+def buffer(name, how):
+    return f"""\
+AtenTensorHandle {name}_handle;
+CHECK(aoti_torch_{how}, &{name}_handle));
+RAIIAtenTensorHandle {name}({name}_handle);
+"""
+
+
+def test_hoisted():
+    before = ARRAY + buffer("a", "empty_strided(1") + buffer("x", "assign_tensors_out(arg")
+    turn = buffer("i", "assign_tensors_out(index") + buffer("j", "empty_strided(0") + OWN
+    code = f"""\
+while (1) {{
+{before}{turn}fused(a, x, i);
+auto v = {VIEW.format("a")}; a.reset();  // reuse
+auto w = {VIEW.format("o")};  // alias
+auto b = std::move(v);  // reuse
+product(b, {VIEW.format("x")}, {VIEW.format("o")});
+b.reset();
+o.reset();
+index.reset();
+index = std::move(j);
+}}
+return index;"""
+    assert (
+        hoist.hoisted(code)
+        == f"""\
+{before}auto v = {VIEW.format("a")};
+auto& b = v;
+auto view_0 = {VIEW.format("x")};
+while (1) {{
+{turn}fused(a, x, i);
+auto w = {VIEW.format("o")};  // alias
+product(b, view_0, {VIEW.format("o")});
+o.reset();
+index.reset();
+index = std::move(j);
+}}
+return index;"""
+    )
 
 
 @pytest.mark.parametrize("bias", [True, False])
