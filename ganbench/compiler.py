@@ -37,9 +37,12 @@ class Loop:
         self._values = torch.zeros(rounds, *value.shape, dtype=value.dtype, device=value.device)
         examples: list[Any] = [torch.tensor(0), *self._inputs, self._values, *memory]
         loop = _looped(body, changed, len(inputs), examples)
-        options = {"config_patches": {"cpp_wrapper": memory[0].device.type == "cpu"}}
+        patches = {
+            "cpp_wrapper": memory[0].device.type == "cpu",
+            "assert_indirect_indexing": False,  # checks of the loop's index in every element
+        }
         with hoisting():
-            self._run = standalone_compile(loop, examples, options=options)
+            self._run = standalone_compile(loop, examples, options={"config_patches": patches})
 
     def __call__(self, memory: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
         """What each round returns, stacked; `inputs` have the rounds in front."""

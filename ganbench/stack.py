@@ -20,7 +20,7 @@ from torch import Tensor
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
 from ganbench.graph import Graph, Inputs, Key, sides
-from ganbench.supply import Call, Latents, Numbers, Supplied
+from ganbench.supply import Call, Supplied, latents, numbers
 from ganbench.updates import rule_of, start
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -48,7 +48,7 @@ class Stack:
         self._device = next(first.discriminator.parameters()).device
         tensors = _alike(trainers)
         seeds = [each.seed for each in trainers]
-        self._latents = Latents(
+        self._latents = latents(
             [each.game.latent for each in trainers],
             seeds,
             each=self._batch_shape[0],
@@ -57,7 +57,7 @@ class Stack:
         )
         self._calls = {turn: self._probe(turn) for turn in {True, self._game.d_updates == 1}}
         self._numbers = {
-            call.slot: Numbers(call, seeds, self._device) for call in self._calls[True]
+            call.slot: numbers(call, seeds, self._device) for call in self._calls[True]
         }
         with torch.no_grad():
             self._memory = {key: torch.stack(each) for key, each in tensors.items()}
@@ -145,8 +145,7 @@ class Stack:
 
         def give(call: Call) -> Tensor:
             calls.append(call)
-            dtype = torch.int16 if call.law == "words" else torch.float32
-            return torch.zeros(call.shape, dtype=dtype, device=self._device)
+            return torch.zeros(call.shape, dtype=call.dtype, device=self._device)
 
         first = self.trainers[0]
         with _reasons():
@@ -156,7 +155,7 @@ class Stack:
                 discriminator=copy.deepcopy(first.discriminator),
             )
             trainer = Trainer(game, seed=first.seed, device=str(self._device))
-            trainer.handed = list(self._latents.take(0, 1)[0, 0])
+            trainer.handed = list(self._latents.take([0])[0, 0])
             with Supplied(give):
                 trainer.play(torch.zeros(self._batch_shape, device=self._device), g_turn=turn)
         return calls
@@ -195,8 +194,8 @@ class Stack:
         """Of the next rounds of such turns, on batches (seeds, steps, batch_size, *shape)."""
         rounds = real.shape[1] // len(turns)
         with self.during("noise"):
-            latents = self._latents.take(self.steps, real.shape[1])
-            numbers = self._draw(turns, rounds)
+            noise = self._latents.take(range(self.steps, self.steps + real.shape[1]))
+            drawn = self._draw(turns, rounds)
 
         def in_rounds(each: Tensor) -> Tensor:
             return each.view(len(each), rounds, -1, *each.shape[2:]).movedim(1, 0)
@@ -204,8 +203,8 @@ class Stack:
         return Inputs(
             self._rates(turns, rounds),
             in_rounds(real),
-            in_rounds(latents),
-            {slot: in_rounds(drawn) for slot, drawn in numbers.items()},
+            in_rounds(noise),
+            {slot: in_rounds(each) for slot, each in drawn.items()},
         )
 
     def _trace(self, turns: tuple[bool, ...]) -> Graph:

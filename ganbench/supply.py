@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import groupby
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -31,72 +32,115 @@ class UnsuppliedError(InputError):
 
 @dataclass(frozen=True)
 class Call:
-    """One random tensor of a step: its slot, its law and its shape."""
+    """One random tensor of a step: its slot, its law and its shape.
 
-    slot: int
-    law: Literal["words", "uniform", "normal"]
-    shape: tuple[int, ...]
-
-
-class Latents:
-    """The latents of some seeds, step by step: `each` for every one of a step's `per_step` draws.
-
-    Memory: BLOCK steps of all seeds.
+    Of the law "kept", `dropped` are the zeros among LEVELS, the others being ones.
     """
 
-    def __init__(
-        self,
-        laws: Sequence[Sampler],
-        seeds: Sequence[int],
-        *,
-        each: int,
-        per_step: int,
-        device: torch.device,
-    ) -> None:
-        self._laws, self._seeds, self._device = laws, seeds, device
-        self._each, self._per_step = each, per_step
-        self._index = -1
+    slot: int
+    law: Literal["kept", "uniform", "normal"]
+    shape: tuple[int, ...]
+    dropped: int = 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its numbers."""
+        return torch.uint8 if self.law == "kept" else torch.float32
+
+
+class Steps(Protocol):
+    """Random numbers of some seeds, step by step."""
+
+    def take(self, steps: Sequence[int]) -> Tensor:
+        """Those of these steps, evenly spaced and in ascending order: (seeds, steps, *shape)."""
+
+
+class Blocks:
+    """Numbers that `draw`, of a block's index, makes for BLOCK steps: (seeds, BLOCK, *shape).
+
+    Memory: that of a block.
+    """
+
+    def __init__(self, draw: Callable[[int], Tensor]) -> None:
+        self._draw, self._index = draw, -1
         self._block = torch.empty(0)
 
-    def take(self, step: int, count: int) -> Tensor:
-        """Those of `count` steps from `step` on: (seeds, count, per_step, each, *shape)."""
+    def take(self, steps: Sequence[int]) -> Tensor:
+        """Those of these steps: (seeds, steps, *shape)."""
         parts = []
-        while count:
-            index, offset = divmod(step, BLOCK)
+        for index, mine in groupby(steps, lambda step: step // BLOCK):
             if index != self._index:
                 self._index, self._block = index, self._draw(index)
-            part = self._block[:, offset : offset + count]
-            parts.append(part)
-            step, count = step + part.shape[1], count - part.shape[1]
+            first, *rest = (step % BLOCK for step in mine)
+            apart = rest[0] - first if rest else 1
+            parts.append(self._block[:, first : (rest or [first])[-1] + 1 : apart])
         return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts, 1)
 
-    def _draw(self, index: int) -> Tensor:
-        count = BLOCK * self._per_step * self._each
+
+def latents(
+    laws: Sequence[Sampler],
+    seeds: Sequence[int],
+    *,
+    each: int,
+    per_step: int,
+    device: torch.device,
+) -> Blocks:
+    """Latents of a law for each seed: `each` for every one of a step's `per_step` draws."""
+
+    def draw(index: int) -> Tensor:
+        count = BLOCK * per_step * each
         drawn = torch.stack(
             [
-                law(count, generator(seed, "latents", index, device=str(self._device)))
-                for law, seed in zip(self._laws, self._seeds, strict=True)
+                law(count, generator(seed, "latents", index, device=str(device)))
+                for law, seed in zip(laws, seeds, strict=True)
             ]
         )
-        return drawn.view(len(drawn), BLOCK, self._per_step, self._each, *drawn.shape[2:])
+        return drawn.view(len(drawn), BLOCK, per_step, each, *drawn.shape[2:])
+
+    return Blocks(draw)
 
 
-class Numbers:
-    """The random numbers of one call of some seeds, step by step."""
+def numbers(call: Call, seeds: Sequence[int], device: torch.device) -> Steps:
+    """The numbers of a call, from where they cost least: on a GPU, a block at once."""
+    return Words(call, seeds) if device.type == "cpu" else on_device(call, seeds, device)
 
-    def __init__(self, call: Call, seeds: Sequence[int], device: torch.device) -> None:
-        self._call, self._seeds, self._device = call, seeds, device
-        self._dtype = np.int16 if call.law == "words" else np.float32
+
+def on_device(call: Call, seeds: Sequence[int], device: torch.device) -> Blocks:
+    """The numbers of a call, drawn by torch on the device."""
+
+    def of_seed(rng: torch.Generator) -> Tensor:
+        shape = (BLOCK, *call.shape)
+        if call.law == "kept":
+            words = torch.randint(LEVELS, shape, generator=rng, device=device, dtype=torch.int32)
+            return (words >= call.dropped).to(call.dtype)
+        law = torch.rand if call.law == "uniform" else torch.randn
+        return law(shape, generator=rng, device=device)
+
+    def draw(index: int) -> Tensor:
+        name = f"random-{call.slot}"
+        rngs = [generator(seed, name, index, device=str(device)) for seed in seeds]
+        return torch.stack([of_seed(rng) for rng in rngs])
+
+    return Blocks(draw)
+
+
+class Words:
+    """The numbers of a call, drawn by numpy, faster than by torch; no more than are asked for."""
+
+    def __init__(self, call: Call, seeds: Sequence[int]) -> None:
+        self._call, self._seeds = call, seeds
+        self._dtype = np.uint8 if call.law == "kept" else np.float32
         self._index, self._step = -1, 0
         self._rngs: list[np.random.Generator] = []
 
     def take(self, steps: Sequence[int]) -> Tensor:
-        """Those of these steps, in ascending order: (seeds, steps, *shape)."""
-        out = np.empty((len(self._seeds), len(steps), *self._call.shape), self._dtype)
+        """Those of these steps: (seeds, steps, *shape)."""
+        shape = (len(self._seeds), len(steps), *self._call.shape)
+        out: np.ndarray[Any, Any] = np.empty(shape, self._dtype)
         for i, step in enumerate(steps):
             self._go_to(step)
             self._draw(out[:, i])
-        return torch.from_numpy(out).to(self._device)
+        return torch.from_numpy(out)
 
     def _go_to(self, step: int) -> None:
         index, offset = divmod(step, BLOCK)
@@ -117,7 +161,8 @@ class Numbers:
                 rng.standard_normal(out=mine, dtype=np.float32)
             else:
                 words = rng.bit_generator.random_raw(-(-mine.size // 4)).view(np.int16)
-                mine[...] = words[: mine.size].reshape(mine.shape)
+                words = words[: mine.size].reshape(mine.shape)  # from -LEVELS / 2
+                np.greater_equal(words, self._call.dropped - LEVELS // 2, out=mine)
 
 
 class Supplied(TorchFunctionMode):
@@ -153,10 +198,10 @@ class Supplied(TorchFunctionMode):
             raise UnsuppliedError(f"draws by {getattr(func, '__name__', func)}")
         return func(*args, **kwargs)
 
-    def number(self, law: Any, shape: Sequence[int]) -> Tensor:
+    def number(self, law: Any, shape: Sequence[int], dropped: int = 0) -> Tensor:
         """The next slot's."""
         self._slot += 1
-        return self._give(Call(self._slot - 1, law, tuple(shape)))
+        return self._give(Call(self._slot - 1, law, tuple(shape), dropped))
 
 
 def _dropout(
@@ -165,8 +210,7 @@ def _dropout(
     if not training or p == 0:
         return input
     dropped = round(p * LEVELS)
-    words = supply.number("words", input.shape)  # from -LEVELS / 2
-    kept = words >= dropped - LEVELS // 2
+    kept = supply.number("kept", input.shape, dropped)
     scale = LEVELS / (LEVELS - dropped) if dropped < LEVELS else 0.0
     return input * (kept * scale).to(input.dtype)
 

@@ -22,7 +22,7 @@ from ganbench.errors import InputError
 from ganbench.registry import load_entry, load_task
 from ganbench.spec import Progress, Spec
 from ganbench.stack import Stack, UnstackableError
-from ganbench.supply import BLOCK, Call, Latents, Numbers, Supplied
+from ganbench.supply import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
 from ganbench.threads import one_thread
 from ganbench.training import train_seeds
 
@@ -394,7 +394,8 @@ def test_clocks_share_the_time_of_a_stack(tmp_path: Path) -> None:
 def test_latents_do_not_depend_on_the_others_or_the_start() -> None:
     def take(seeds: list[int], step: int, count: int) -> Tensor:
         laws = [noise] * len(seeds)
-        return Latents(laws, seeds, each=3, per_step=2, device=CPU).take(step, count)
+        drawn = latents(laws, seeds, each=3, per_step=2, device=CPU)
+        return drawn.take(range(step, step + count))
 
     whole = take([1, 2], 0, 2 * BLOCK)
     assert whole.shape == (2, 2 * BLOCK, 2, 3, 2)
@@ -402,31 +403,40 @@ def test_latents_do_not_depend_on_the_others_or_the_start() -> None:
     assert len(whole.flatten(0, 3).unique(dim=0)) == whole[..., 0].numel()
 
 
-@pytest.mark.parametrize("law", ["words", "uniform", "normal"])
-def test_numbers_do_not_depend_on_the_others_or_the_start(law) -> None:
-    call = Call(0, law, (5,))
-    whole = Numbers(call, [1, 2], CPU).take(range(2 * BLOCK))
-    steps = [BLOCK - 3, BLOCK, BLOCK + 4]
-    assert torch.equal(Numbers(call, [2], CPU).take(steps)[0], whole[1, steps])
-    other = Numbers(Call(1, law, (5,)), [1, 2], CPU).take(range(2 * BLOCK))
+MAKERS = [
+    lambda call, seeds: numbers(call, seeds, CPU),
+    lambda call, seeds: on_device(call, seeds, CPU),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["words", "on the device"])
+@pytest.mark.parametrize("law", ["kept", "uniform", "normal"])
+def test_numbers_do_not_depend_on_the_others_or_the_start(law, make) -> None:
+    call = Call(0, law, (50,), dropped=LEVELS // 3)
+    whole = make(call, [1, 2]).take(range(2 * BLOCK))
+    assert (whole.shape, whole.dtype) == ((2, 2 * BLOCK, 50), call.dtype)
+    steps = range(BLOCK - 3, BLOCK + 5, 4)
+    assert torch.equal(make(call, [2]).take(steps)[0], whole[1, steps])
+    other = make(replace(call, slot=1), [1, 2]).take(range(2 * BLOCK))
     assert not torch.equal(other, whole)
 
 
-def test_numbers_follow_their_laws() -> None:
-    def many(law) -> Tensor:
-        return Numbers(Call(0, law, (100_000,)), [0], CPU).take([0]).flatten().double()
+@pytest.mark.parametrize("make", MAKERS, ids=["words", "on the device"])
+def test_numbers_follow_their_laws(make) -> None:
+    def many(law, **options) -> Tensor:
+        return make(Call(0, law, (100_000,), **options), [0]).take([0]).flatten().double()
 
-    assert abs(float(many("uniform").mean()) - 0.5) < 0.005
+    uniform = many("uniform")
+    assert 0 <= float(uniform.min()) < 0.001 < 0.999 < float(uniform.max()) < 1
+    assert abs(float(uniform.mean()) - 0.5) < 0.005
     assert abs(float(many("normal").var()) - 1) < 0.02
-    words = many("words")
-    assert (float(words.min()), float(words.max())) == (-32768, 32767)
-    assert abs(float(words.mean())) < 400
+    for dropped in (0, LEVELS // 4, LEVELS):
+        assert abs(float(many("kept", dropped=dropped).mean()) + dropped / LEVELS - 1) < 0.005
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 def test_dropout_keeps_its_share(p: float) -> None:
-    numbers = Numbers(Call(0, "words", (200, 500)), [0], CPU)
-    with Supplied(lambda call: numbers.take([0])[0]):
+    with Supplied(lambda call: numbers(call, [0], CPU).take([0])[0, 0]):
         kept = torch_nn.functional.dropout(torch.ones(200, 500), p)
         assert torch.equal(torch_nn.functional.dropout(kept, p, training=False), kept)
     assert float(kept.ne(0).double().mean()) == pytest.approx(1 - p, abs=0.005)
