@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganbench import machine, registry
 from ganbench.core import GAN
 from ganbench.errors import InputError
-from ganbench.results import Machine
+from ganbench.precision import check_precision
+from ganbench.results import Machine, Precision
 from ganbench.spec import Spec, build
 from ganbench.threads import one_thread
 from ganbench.training import rehearse, rehearse_apart
@@ -46,6 +47,7 @@ class Bench:
     seeds: int
     workers: int
     device: str
+    precision: Precision
     steps: int
     seed_steps_per_second: float
     shares: dict[str, float]
@@ -76,6 +78,7 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
     that stays. Raises InputError for unknown names, and for a GAN that breaks its contract or
     diverges.
     """
+    check_precision(spec.precision, spec.device)
     workers = min(workers, seeds)
     with tempfile.TemporaryDirectory() as folder:
         spec = replace(spec, folder=Path(folder))
@@ -94,6 +97,7 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
         seeds=seeds,
         workers=workers,
         device=spec.device,
+        precision=spec.precision,
         steps=steps,
         seed_steps_per_second=rate,
         shares=_shares(worked[0].seconds, eager),

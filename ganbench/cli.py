@@ -24,6 +24,7 @@ from ganbench.errors import InputError
 
 if TYPE_CHECKING:
     from ganbench.harness import Finished
+    from ganbench.results import Precision
 
 
 class Group(click.Group):
@@ -82,6 +83,13 @@ compile_option = click.option(
     callback=lambda context, option, value: {"on": True, "off": False}.get(value),
     help="Compile the steps of a Game; auto does for runs of 10,000 steps or more.",
 )
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Of products while training: tf32 on a GPU, or bfloat16.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -101,6 +109,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
 @compile_option
+@precision_option
 @settings_option
 @click.option(
     "--log-every",
@@ -129,6 +138,7 @@ def run(
     device: str,
     workers: int | None,
     compiled: bool | None,
+    precision: Precision,
     settings: tuple[str, ...],
     log_every: int | None,
     sample_every: int | None,
@@ -152,6 +162,7 @@ def run(
             steps=steps,
             device=device,
             compiled=compiled,
+            precision=precision,
             resume=resume,
             log_every=log_every,
             sample_every=sample_every,
@@ -310,6 +321,7 @@ def audit(
 @click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @compile_option
+@precision_option
 @settings_option
 @click.option(
     "--seconds",
@@ -326,6 +338,7 @@ def bench(
     workers: int | None,
     device: str,
     compiled: bool | None,
+    precision: Precision,
     settings: tuple[str, ...],
     seconds: float,
     as_json: bool,
@@ -338,7 +351,14 @@ def bench(
     device = harness.resolve_device(device)
     found = [
         benches.measure(
-            Spec(task=name, baseline=baseline, hparams=hparams, device=device, compiled=compiled),
+            Spec(
+                task=name,
+                baseline=baseline,
+                hparams=hparams,
+                device=device,
+                compiled=compiled,
+                precision=precision,
+            ),
             seeds=seeds,
             workers=workers or os.cpu_count() or 1,
             seconds=seconds,

@@ -1,6 +1,7 @@
-"""Makes of a traced step a loop of steps in one function of torch's compiler.
+"""Makes of a traced step a loop of steps that do not wait for Python.
 
-No step waits for Python, and the body is compiled once, however many steps are run.
+On the CPU it is one function of torch's compiler, whose body is compiled once, however many steps
+are run; on a GPU a captured step is replayed.
 """
 
 from __future__ import annotations
@@ -16,73 +17,157 @@ from ganbench.hoist import hoisting
 
 aten = torch.ops.aten
 FEW = 8  # terms that the compiler unrolls
+WARM_UPS = 3  # calls before a capture, in which libraries choose their kernels and get their memory
+
+Turn = Callable[..., tuple[Tensor, ...]]
+"""Of an index, the inputs of all rounds, the values and the memory; it changes the last two."""
 
 
 class Loop:
-    """Up to `rounds` calls of a traced `step`, one after the other, compiled.
+    """Up to `rounds` calls of a traced `step`, one after the other, none waiting for Python.
 
     `step` takes the tensors of the `memory`, which it changes in place, and the inputs of a round,
-    and returns one tensor.
+    and returns one tensor. Compiled, the CPU runs a loop in C++; a GPU replays what was captured
+    once as a CUDA graph, compiled or not.
     """
 
     def __init__(
-        self, step: fx.GraphModule, memory: Sequence[Tensor], inputs: Sequence[Tensor], rounds: int
+        self,
+        step: fx.GraphModule,
+        memory: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        rounds: int,
+        *,
+        compiled: bool = True,
     ) -> None:
-        from torch._inductor import standalone_compile  # slow to import
-
-        body, changed = functional(step, [*memory, *inputs])
-        reshape_products(body)
         self._inputs = [torch.zeros(rounds, *each.shape).to(each) for each in inputs]
-        value = body.graph.output_node().all_input_nodes[0].meta["val"]
+        value = step.graph.output_node().all_input_nodes[0].meta["val"]
         self._values = torch.zeros(rounds, *value.shape, dtype=value.dtype, device=value.device)
-        examples: list[Any] = [torch.tensor(0), *self._inputs, self._values, *memory]
-        loop = _looped(body, changed, len(inputs), examples)
-        patches = {
-            "cpp_wrapper": memory[0].device.type == "cpu",
-            "assert_indirect_indexing": False,  # checks of the loop's index in every element
-        }
-        with hoisting():
-            self._run = standalone_compile(loop, examples, options={"config_patches": patches})
+        given = [*self._inputs, self._values, *memory]
+        if compiled:
+            body, changed = functional(step, [*memory, *inputs])
+            reshape_products(body)
+            make = _while if memory[0].device.type == "cpu" else _replay_compiled
+            self._run = make(body, changed, given, len(inputs))
+        else:
+            self._run = replay(_turn(step, len(inputs)), given)
 
-    def __call__(self, memory: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """What each round returns, stacked; `inputs` have the rounds in front."""
         count = len(inputs[0])
-        for mine, given in zip(self._inputs, inputs, strict=True):
-            mine[:count] = given
-        self._run(torch.tensor(count), *self._inputs, self._values, *memory)
+        for mine, new in zip(self._inputs, inputs, strict=True):
+            mine[:count] = new
+        self._run(count)
         return self._values[:count].clone()
 
 
-def _looped(
-    body: fx.GraphModule, changed: Sequence[int], inputs: int, examples: Sequence[Tensor]
-) -> fx.GraphModule:
-    """A while loop around the body, of (count, inputs of all rounds, values to fill, memory)."""
+def replay(turn: Turn, given: Sequence[Tensor]) -> Callable[[int], None]:
+    """A function that takes the turns 0, 1, ... of `given`; on a GPU they are captured once."""
+    index = torch.zeros((), dtype=torch.int64, device=given[0].device)
 
-    def unfinished(index: Tensor, count: Tensor, *flat: Tensor) -> Tensor:
+    def one() -> None:
+        turn(index, *given)
+        index.add_(1)
+
+    again = _captured(one, given) if index.is_cuda else one
+
+    def run(count: int) -> None:
+        index.zero_()
+        for _ in range(count):
+            again()
+
+    return run
+
+
+def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[], None]:
+    """The function as one launch; it has not changed anything yet."""
+    before = [each.clone() for each in changed]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            function()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    for each, old in zip(changed, before, strict=True):
+        each.copy_(old)
+    return graph.replay
+
+
+def _replay_compiled(
+    body: fx.GraphModule, changed: Sequence[int], given: Sequence[Tensor], inputs: int
+) -> Callable[[int], None]:
+    """Compiled turns, replayed."""
+    index = torch.zeros((), dtype=torch.int64, device=given[0].device)
+    turn = _turn(_in_place(body, changed), inputs)
+    return replay(_compiled(traced(turn, [index, *given]), [index, *given]), given)
+
+
+def _while(
+    body: fx.GraphModule, changed: Sequence[int], given: Sequence[Tensor], inputs: int
+) -> Callable[[int], None]:
+    """A while loop around compiled turns, in one function."""
+    turn = _turn(_in_place(body, changed), inputs)
+
+    def unfinished(index: Tensor, count: Tensor, *given: Tensor) -> Tensor:
         return index < count
 
-    def one(index: Tensor, count: Tensor, *flat: Tensor) -> tuple[Tensor]:
-        at = index.reshape(1)
-        given = [each.index_select(0, at)[0] for each in flat[:inputs]]
-        values, memory = flat[inputs], flat[inputs + 1 :]
-        value, *new = body(*memory, *given)
-        for place, tensor in zip(changed, new, strict=True):
-            memory[place].copy_(tensor)
-        values.index_copy_(0, at, value.unsqueeze(0))
+    def one(index: Tensor, count: Tensor, *given: Tensor) -> tuple[Tensor]:
+        turn(index, *given)
         return (index + 1,)
 
     index = torch.tensor(0)
-    condition, step = (traced(function, [index, *examples]) for function in (unfinished, one))
+    condition, step = (traced(each, [index, index, *given]) for each in (unfinished, one))
     before = 2 + inputs  # the index and the count come first
     mutated = ",".join(str(before + place) for place in (0, *(1 + place for place in changed)))
 
-    def loop(*given: Tensor) -> tuple[Tensor]:
+    def loop(*counted: Tensor) -> tuple[Tensor]:
         (index,) = torch.ops.higher_order.while_loop(
-            condition, step, (torch.tensor(0),), given, mutated_arg_indices=mutated
+            condition, step, (torch.tensor(0),), counted, mutated_arg_indices=mutated
         )
         return (index,)
 
-    return traced(loop, examples)
+    run = _compiled(traced(loop, [index, *given]), [index, *given])
+    return lambda count: run(torch.tensor(count), *given)
+
+
+def _turn(step: Callable[..., tuple[Tensor]], inputs: int) -> Turn:
+    """A call of `step` with the inputs at an index of all rounds', its value put there."""
+
+    def turn(index: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        at = index.reshape(1)
+        mine = [each.index_select(0, at)[0] for each in given[:inputs]]
+        values, memory = given[inputs], given[inputs + 1 :]
+        (value,) = step(*memory, *mine)
+        values.index_copy_(0, at, value.unsqueeze(0))
+        return ()
+
+    return turn
+
+
+def _in_place(body: fx.GraphModule, changed: Sequence[int]) -> Callable[..., tuple[Tensor]]:
+    """The step of which `functional` made the body."""
+
+    def step(*given: Tensor) -> tuple[Tensor]:
+        value, *new = body(*given)
+        for place, tensor in zip(changed, new, strict=True):
+            given[place].copy_(tensor)
+        return (value,)
+
+    return step
+
+
+def _compiled(function: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
+    from torch._inductor import standalone_compile  # slow to import
+
+    patches = {
+        "cpp_wrapper": examples[-1].device.type == "cpu",
+        "assert_indirect_indexing": False,  # checks of the loop's index in every element
+    }
+    with hoisting():
+        return standalone_compile(function, list(examples), options={"config_patches": patches})
 
 
 def functional(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganbench.core import Game, Loss, generator
+from ganbench.precision import autocast
+from ganbench.results import Precision
 
 
 class Player:
@@ -72,10 +75,13 @@ class Trainer(Player):
     Latent noise comes from a stream of the seed's own. Logged: `d_loss` (the mean, if there are
     several) and `g_loss`, the discriminator's accuracy `d_accuracy` on the batches of its update,
     before the update, and `g_accuracy`, the share of the generator's batch taken for real.
-    `during(part)` is entered for each part of a step: noise, D, G, optimizers.
+    `during(part)` is entered for each part of a step: noise, D, G, optimizers; `autocast()` for
+    what is computed in the `precision`, all but samples and updates.
     """
 
-    def __init__(self, game: Game, *, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self, game: Game, *, seed: int, device: str = "cpu", precision: Precision = "float32"
+    ) -> None:
         self.game = game
         self.seed = seed
         self.generator = game.generator.to(device)
@@ -88,6 +94,7 @@ class Trainer(Player):
         self.snapshot: dict[str, Tensor] | None = None
         self.handed: list[Tensor] = []
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
+        self.autocast = partial(autocast, precision, device)
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
@@ -107,7 +114,7 @@ class Trainer(Player):
 
     def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
         mode = nullcontext() if trains else inference(self.generator)
-        with self.during("G"), torch.set_grad_enabled(keep_graph), mode:
+        with self.during("G"), torch.set_grad_enabled(keep_graph), mode, self.autocast():
             fake: Tensor = self.generator(latent)
         return fake
 
@@ -117,7 +124,8 @@ class Trainer(Player):
         optimizer = self.d_optimizer if who == "D" else self.g_optimizer
         judge = Judge(self.discriminator)
         with self.during(who):
-            value = loss(judge, real, fake)  # type: ignore[arg-type]
+            with self.autocast():
+                value = loss(judge, real, fake).float()  # type: ignore[arg-type]
             optimizer.zero_grad()
             value.backward(inputs=None if who == "D" else self.g_params)
         with self.during("optimizers"):

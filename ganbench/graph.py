@@ -47,8 +47,8 @@ class Inputs(NamedTuple):
 class Graph:
     """A round of some steps of all seeds, traced.
 
-    Call it with the memory, which it changes, and the inputs of up to `rounds` rounds; it returns
-    the logged values (rounds, values, seeds), of which `places` says where each name's are.
+    It changes the memory when it is called with the inputs of up to `rounds` rounds, and returns the
+    logged values (rounds, values, seeds), of which `places` says where each name's are.
     """
 
     def __init__(
@@ -77,26 +77,30 @@ class Graph:
             return (torch.stack(values),)
 
         self._steps, self._round = len(turns), [each[0] for each in inputs.flat()]
-        self._module = traced(steps, [*memory.values(), *self._round])
+        self._memory = [*memory.values()]
+        self._module = traced(steps, [*self._memory, *self._round])
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
-        self._loop: Loop | None = None
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
+        self._loop: Loop | None = None
+        if inputs.rates.is_cuda:
+            self.loop(compiled=False)
 
-    def compile(self, memory: Mapping[Key, Tensor]) -> None:
-        """Have torch's compiler make a loop of it, with some sums in another order."""
+    def loop(self, *, compiled: bool) -> None:
+        """Take many rounds at once; compiled, with some sums in another order."""
         size = sum(each.nbytes for each in self._round)
         rounds = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // size))
-        self._loop = Loop(self._module, [*memory.values()], self._round, rounds)
+        with torch.no_grad():
+            self._loop = Loop(self._module, self._memory, self._round, rounds, compiled=compiled)
         self.rounds = rounds
 
-    def __call__(self, memory: Mapping[Key, Tensor], inputs: Inputs) -> Tensor:
+    def __call__(self, inputs: Inputs) -> Tensor:
         """The values of as many rounds as there are inputs."""
         with torch.no_grad():
             if self._loop is not None:
-                return self._loop([*memory.values()], inputs.flat())
+                return self._loop(inputs.flat())
             (first,) = zip(*inputs.flat(), strict=True)
-            values: Tensor = self._module(*memory.values(), *first)[0]
+            values: Tensor = self._module(*self._memory, *first)[0]
             return values.unsqueeze(0)
 
 
@@ -135,7 +139,7 @@ class _Mapped(Player):
         module = self._trainer.generator
         leaves = self._leaves = self._parameters("G", grad=keep_graph)
         mode = nullcontext() if trains else inference(module)
-        with torch.set_grad_enabled(keep_graph), mode:
+        with torch.set_grad_enabled(keep_graph), mode, self._trainer.autocast():
             fakes: Tensor = self._map(
                 lambda tensors, latent: functional_call(module, tensors, (latent,)),
                 {**leaves, **self._buffers("G")},
@@ -152,7 +156,7 @@ class _Mapped(Player):
 
         def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
             judge = Judge(D)
-            value = loss(judge, real, fake)  # type: ignore[arg-type]
+            value = loss(judge, real, fake).float()  # type: ignore[arg-type]
             return value.reshape(()), judge.right(decision, who, real, fake)
 
         def one(
@@ -162,7 +166,8 @@ class _Mapped(Player):
             return found
 
         with torch.enable_grad():
-            values, right = self._map(one, {**parameters, **self._buffers("D")}, real, fake)
+            with self._trainer.autocast():
+                values, right = self._map(one, {**parameters, **self._buffers("D")}, real, fake)
             learning = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
             grads = torch.autograd.grad(values.sum(), list(learning.values()), allow_unused=True)
         found = zip(learning, grads, strict=True)
@@ -249,7 +254,7 @@ class _Dense(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        x, weight = ctx.saved_tensors
+        x, weight = (each.to(grad.dtype) for each in ctx.saved_tensors)
         return grad @ weight, grad.T @ x, grad.sum(0)
 
     @staticmethod
@@ -278,7 +283,7 @@ class _StackedDense(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        x, weight = (each.to(grad.dtype) for each in ctx.saved_tensors)
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             torch.bmm(grad, weight) if of_x else None,

@@ -26,6 +26,7 @@ from ganbench import machine, plots, registry, results, stats
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.losses import read_log
+from ganbench.precision import check_precision
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
 from ganbench.spec import MANY_STEPS, Progress, Report, Spec, Stop
 from ganbench.training import train_seeds
@@ -102,6 +103,7 @@ def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     task, entry = registry.load_task(spec.task), registry.load_entry(spec.baseline)
     entry.check_hparams(spec.hparams)
     spec = replace(spec, device=resolve_device(spec.device))
+    check_precision(spec.precision, spec.device)
     name = entry_name(entry.name, spec, spec.budget_of(task))
     results.check_writable(leaderboard / task.name)
     existing = leaderboard / task.name / f"{name}.json"
@@ -145,6 +147,7 @@ def entry_name(base: str, spec: Spec, budget: Budget) -> str:
     elif budget.name != "full":
         parts.append(budget.name)
     parts += ["cuda"] if spec.device != "cpu" else []
+    parts += [spec.precision] if spec.precision != "float32" else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
         parts.append("compiled" if spec.compiled else "uncompiled")
     name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", "-".join(parts))
@@ -299,6 +302,7 @@ def compose(
             evaluation_size=budget.evaluation_size,
             budget=budget.name,  # type: ignore[arg-type]
             engine=seeds[0].engine if len({seed.engine for seed in seeds}) == 1 else "eager",
+            precision=spec.precision,
             device=spec.device,
             threads=1,
         ),

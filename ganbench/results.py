@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ganbench.errors import InputError
 
 Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
+Precision = Literal["float32", "tf32", "bf16"]  # of products while training
 Status = Literal["ok", "diverged", "failed", "interrupted"]
 HParam = bool | int | float | str | None | list[Any]
 
@@ -67,6 +68,7 @@ class Protocol(Strict):
     evaluation_size: int
     budget: Literal["full", "quick", "smoke", "custom"]
     engine: Engine
+    precision: Precision = "float32"
     device: str
     threads: int
 

@@ -11,6 +11,7 @@ from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task, stream
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
+from ganbench.results import Precision
 from ganbench.randomness import seed_global
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
@@ -30,6 +31,7 @@ class Spec:
     steps: int | None = None
     device: str = "cpu"
     compiled: bool | None = None
+    precision: Precision = "float32"
     resume: bool = False
     log_every: int | None = None
     sample_every: int | None = None
@@ -91,7 +93,9 @@ def build(entry: registry.Entry, spec: Spec, task: Task, seed: int) -> GAN:
             f"{entry.path.name}: GAN(...) raised {kind}: {first_line(error)}"
         ) from error
     if isinstance(made, Game):
-        made = Trainer(made, seed=seed, device=spec.device)
+        made = Trainer(made, seed=seed, device=spec.device, precision=spec.precision)
+    elif spec.precision == "bf16":
+        raise InputError(f"{entry.path.name}: precision bf16 is for a ganbench.Game")
     if not isinstance(made, GAN):
         kind = type(made).__name__
         raise InputError(

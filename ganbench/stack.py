@@ -78,7 +78,7 @@ class Stack:
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
         graph = self._graphs.get(whole) or self._trace(whole)
         with _reasons("torch's compiler fails: "):
-            graph.compile(self._memory)
+            graph.loop(compiled=True)
         self._graphs[whole], self._whole = graph, whole
 
     def train(
@@ -95,7 +95,7 @@ class Stack:
             graph, of_each = self._graphs[turns], len(turns)
             count = of_each * min(graph.rounds, (real.shape[1] - done) // of_each)
             inputs = self._inputs(turns, real[:, done : done + count])
-            found = graph(self._memory, inputs)
+            found = graph(inputs)
             for name, which in graph.places.items():
                 values.setdefault(name, []).append(found[:, which].flatten(0, 1))
             self._count(turns, count // of_each)

@@ -26,6 +26,7 @@ from ganbench.engine import Trainer
 from ganbench.env import Env
 from ganbench.errors import InputError, first_line
 from ganbench.losses import Array, Log, Window, stacked
+from ganbench.precision import products
 from ganbench.randomness import own_randomness
 from ganbench.results import Engine, Point, SeedResult, Status, Timing
 from ganbench.samples import sha256_of, write_arrays, write_npy
@@ -91,7 +92,7 @@ def _train(
     ready: Callable[[Groups], Any] = lambda groups: None,
 ) -> Iterator[T]:
     """What the `plan` of each seed's run returns; `ready` is called before the first step."""
-    with one_thread():
+    with one_thread(), products(spec.precision):
         groups = _stacks(spec, seeds, report, stop)
         ready(groups or [])
         if groups is None:
@@ -133,7 +134,7 @@ def rehearse(
 
 def rehearse_apart(spec: Spec, seed: int, steps: int) -> dict[str, float]:
     """The same of one seed, eagerly; those of a Game's trainer are told apart."""
-    with one_thread():
+    with one_thread(), products(spec.precision):
         run = Run(spec, seed, lambda _: None, threading.Event())
         run.build()
         if isinstance(run.gan, Trainer):
@@ -540,6 +541,7 @@ class Run:
             "budget": [self.env.budget.steps, self.env.budget.evaluations],
             "seed": self.seed,
             "compiled": self.spec.compiles(self.task),
+            "precision": self.spec.precision,
         }
 
     def _seconds(self) -> dict[str, float]:

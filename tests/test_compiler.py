@@ -12,6 +12,8 @@ from ganbench import compiler, hoist
 from ganbench.compiler import Loop, functional, reshape_products
 
 aten = torch.ops.aten
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
 PRODUCTS = (aten.bmm.default, aten.baddbmm.default)
 
 
@@ -42,12 +44,17 @@ def test_functional():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch's compiler imports
-def test_loop():
-    memory = [torch.ones(2, 3), torch.zeros(2, 1)]
+@pytest.mark.parametrize("how", ["while", "replayed", "compiled and replayed"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_loop(device, how, monkeypatch):
+    if how == "compiled and replayed":  # as a GPU does anyway
+        monkeypatch.setattr(compiler, "_while", compiler._replay_compiled)
+    memory = [torch.ones(2, 3, device=device), torch.zeros(2, 1, device=device)]
     by_hand = [each.clone() for each in memory]
-    x = torch.rand(7, 2, 3)
-    loop = Loop(traced(step, *memory, x[0]), memory, [x[0]], rounds=4)
-    values = torch.cat([loop(memory, [x[:4]]), loop(memory, [x[4:]])])
+    x = torch.rand(7, 2, 3, device=device)
+    module = traced(step, *memory, x[0])
+    loop = Loop(module, memory, [x[0]], rounds=4, compiled=how != "replayed")
+    values = torch.cat([loop([x[:4]]), loop([x[4:]])])
     expected = torch.stack([step(*by_hand, each)[0] for each in x])
     assert torch.allclose(values, expected, rtol=1e-6)
     assert all(map(torch.allclose, memory, by_hand))
@@ -73,7 +80,7 @@ def test_hoisting_changes_no_bit(monkeypatch):
         memory = [torch.rand(2, 16, 16), torch.rand(16, 16, 3)]
         x = torch.rand(5, 2, 16, 16)
         loop = Loop(traced(filtering, *memory, x[0]), memory, [x[0]], rounds=5)
-        found.append([loop(memory, [x]), loop(memory, [x[:3]]), *memory])
+        found.append([loop([x]), loop([x[:3]]), *memory])
     assert all(map(torch.equal, *found))
     assert all(bool(each.isfinite().all()) for each in found[0])
 

@@ -19,6 +19,7 @@ from ganbench import nn
 from ganbench.core import Game, stream
 from ganbench.engine import Trainer
 from ganbench.errors import InputError
+from ganbench.graph import MAX_STEPS
 from ganbench.registry import load_entry, load_task
 from ganbench.spec import Progress, Spec
 from ganbench.stack import Stack, UnstackableError
@@ -62,11 +63,11 @@ def small(**changes: object) -> Game:
     return replace(game, **changes)  # type: ignore[arg-type]
 
 
-def trainers(make: Make, seeds: list[int]) -> list[Trainer]:
+def trainers(make: Make, seeds: list[int], **options: str) -> list[Trainer]:
     made = []
     for seed in seeds:
         torch.manual_seed(stream(seed, "init"))
-        made.append(Trainer(make(), seed=seed))
+        made.append(Trainer(make(), seed=seed, **options))  # type: ignore[arg-type]
     return made
 
 
@@ -224,6 +225,65 @@ def test_as_the_eager_trainer(name: str) -> None:
         mine, theirs = graph.trainers[place], eager.trainers[place]
         assert torch.allclose(weights(mine), weights(theirs), atol=2e-5)
         assert mine.steps == theirs.steps == steps
+
+
+@pytest.mark.parametrize("name", ["plain", "three updates, reused", "torch's Adam"])
+def test_replaying_changes_no_bit(name: str) -> None:
+    """As a GPU replays what it has captured; here the same functions are called."""
+    seeds = [0, 4]
+    real = data(seeds, 70, N, 2)
+    plain, replayed = (Stack(trainers(GAMES[name], seeds), (N, 2)) for _ in range(2))
+    for graph in replayed._graphs.values():
+        graph.loop(compiled=False)
+        assert graph.rounds == MAX_STEPS
+    for mine, theirs in zip(replayed.train(real), plain.train(real), strict=True):
+        assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+    for mine, theirs in zip(replayed.trainers, plain.trainers, strict=True):
+        assert torch.equal(weights(mine), weights(theirs))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_on_a_gpu(compiled: bool) -> None:
+    """Captured steps as the trainers' own, and nothing waits for the device inside a round."""
+    seeds, steps = [0, 4], 14
+    real = data(seeds, steps, N, 2).cuda()
+    graph, eager = (Stack(trainers(small, seeds, device="cuda"), (N, 2)) for _ in range(2))
+    if compiled:
+        graph.compile()
+    logs = graph.train(real)
+    parts = [eager.train_apart(real[:, i : i + 1]) for i in range(steps)]
+    for place in range(len(seeds)):
+        apart = np.concatenate([part[place]["g_loss"] for part in parts])
+        assert logs[place]["g_loss"] == pytest.approx(apart, abs=1e-4)
+    inputs = graph._inputs((True,), real)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        graph._graphs[(True,)](inputs)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["plain", "gradient penalty", "convolutions"])
+def test_bfloat16(name: str) -> None:
+    """Of products alone: losses near those of float32, and weights that stay float32."""
+    seeds, steps = [0, 4], 5
+    shape = (N, 1, 4, 4) if name == "convolutions" else (N, 2)
+    real = data(seeds, steps, *shape)
+    lower, eager, full = (
+        Stack(trainers(GAMES[name], seeds, precision=precision), shape)
+        for precision in ("bf16", "bf16", "float32")
+    )
+    logs, exact = lower.train(real), full.train(real)
+    parts = [eager.train_apart(real[:, i : i + 1]) for i in range(steps)]
+    for place in range(len(seeds)):
+        mine, theirs = logs[place]["d_loss"], exact[place]["d_loss"]
+        assert 1e-5 < np.abs(mine - theirs).max() < 0.02 * np.abs(theirs).max()
+        apart = np.concatenate([part[place]["d_loss"] for part in parts])
+        assert mine == pytest.approx(apart, rel=0.02)
+    kinds = {each.dtype for each in lower.trainers[0].generator.parameters()}
+    assert kinds == {torch.float32}
 
 
 def test_alternating_with_the_eager_trainer() -> None:
