@@ -118,8 +118,8 @@ def _while(
         turn(index, *given)
         return (index + 1,)
 
-    index = torch.tensor(0)
-    condition, step = (traced(each, [index, index, *given]) for each in (unfinished, one))
+    index, count = torch.tensor(0), torch.tensor(0)
+    condition, step = (traced(each, [index, count, *given]) for each in (unfinished, one))
     before = 2 + inputs  # the index and the count come first
     mutated = ",".join(str(before + place) for place in (0, *(1 + place for place in changed)))
 
@@ -129,7 +129,7 @@ def _while(
         )
         return (index,)
 
-    run = _compiled(traced(loop, [index, *given]), [index, *given])
+    run = _compiled(traced(loop, [count, *given]), [count, *given])
     return lambda count: run(torch.tensor(count), *given)
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from ganbench.compiler import Loop, traced
 from ganbench.core import Loss
 from ganbench.engine import Judge, Player, Trainer, inference
-from ganbench.supply import Call, Supplied
+from ganbench.supply import Call, Handler, Supplied
 from ganbench.updates import rule_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
@@ -47,8 +47,8 @@ class Inputs(NamedTuple):
 class Graph:
     """A round of some steps of all seeds, traced.
 
-    It changes the memory when it is called with the inputs of up to `rounds` rounds, and returns the
-    logged values (rounds, values, seeds), of which `places` says where each name's are.
+    Called with the inputs of up to `rounds` rounds it changes the memory and returns the logged
+    values (rounds, values, seeds), of which `places` says where each name's are.
     """
 
     def __init__(
@@ -83,8 +83,6 @@ class Graph:
         self._module.recompile()
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
         self._loop: Loop | None = None
-        if inputs.rates.is_cuda:
-            self.loop(compiled=False)
 
     def loop(self, *, compiled: bool) -> None:
         """Take many rounds at once; compiled, with some sums in another order."""
@@ -117,8 +115,7 @@ class _Mapped(Player):
         self._rates = iter(inputs.rates.unbind())
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
-        handlers = {functional.linear: _linear, functional.normalize: _normalize}
-        self._supply = Supplied(self._give, handlers)
+        self._supply = Supplied(self._give, HANDLERS)
         self._given: Mapping[int, Tensor] = {}
         self._leaves: dict[str, Tensor] = {}
 
@@ -239,6 +236,37 @@ def _normalize(supply: Supplied, *args: Any, out: Tensor | None = None, **kwargs
     """That of spectral normalisation writes to a buffer, which vmap cannot."""
     normal = functional.normalize(*args, **kwargs)
     return normal if out is None else out.copy_(normal)
+
+
+def _convolution(convolve: Callable[..., Tensor]) -> Handler:
+    def lowered(
+        supply: Supplied, input: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any
+    ) -> Tensor:
+        kind = input.device.type
+        if torch.is_autocast_enabled(kind):  # which vmap keeps from convolutions
+            low = torch.get_autocast_dtype(kind)
+            input, weight = input.to(low), weight.to(low)
+            bias = None if bias is None else bias.to(low)
+        return convolve(input, weight, bias, *rest)
+
+    return lowered
+
+
+HANDLERS: dict[Any, Handler] = {
+    functional.linear: _linear,
+    functional.normalize: _normalize,
+    **{
+        each: _convolution(each)
+        for each in (
+            functional.conv1d,
+            functional.conv2d,
+            functional.conv3d,
+            functional.conv_transpose1d,
+            functional.conv_transpose2d,
+            functional.conv_transpose3d,
+        )
+    },
+}
 
 
 class _Dense(torch.autograd.Function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ def autocast(precision: Precision, device: str) -> torch.autocast:
 @contextmanager
 def products(precision: Precision) -> Iterator[None]:
     """Inside, a GPU computes products and convolutions of float32 in TF32, if that is asked for."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [backend.allow_tf32 for backend in backends]
     for backend in backends:
         backend.allow_tf32 = precision == "tf32"

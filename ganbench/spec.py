@@ -11,8 +11,8 @@ from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task, stream
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
-from ganbench.results import Precision
 from ganbench.randomness import seed_global
+from ganbench.results import Precision
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
 

@@ -68,17 +68,23 @@ class Stack:
         for key, each in tensors.items():
             for tensor, mine in zip(each, self._memory[key], strict=True):
                 tensor.data = mine  # so that the trainers look at it
+        if self._device.type == "cuda":
+            self.loop(compiled=False)
 
     def compile(self) -> None:
         """Have torch's compiler make a loop of the steps, for where many are left.
 
         Raises UnstackableError if it cannot; the stack is then as it was.
         """
+        with _reasons("torch's compiler fails: "):
+            self.loop(compiled=True)
+
+    def loop(self, *, compiled: bool) -> None:
+        """Take the steps up to G's next turn, as often as that fits, in a loop without Python."""
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
         graph = self._graphs.get(whole) or self._trace(whole)
-        with _reasons("torch's compiler fails: "):
-            graph.loop(compiled=True)
+        graph.loop(compiled=compiled)
         self._graphs[whole], self._whole = graph, whole
 
     def train(

@@ -134,6 +134,14 @@ def test_json_is_one_document():
     assert result.stderr == ""
 
 
+def test_precision_is_part_of_the_entry():
+    arguments = ("--task", "gaussian", "--steps", "4", "--precision", "bf16", "--json")
+    document = json.loads(invoke("run", "mlp_gan", *arguments).stdout)
+    assert document["entry"]["name"] == "mlp_gan-4steps-bf16"
+    assert document["protocol"]["precision"] == "bf16"
+    assert_usage_error(invoke("run", "oracle", *arguments), "precision bf16 is for a ganbench.Game")
+
+
 def test_same_command_twice_gives_the_same_bits():
     arguments = ("run", gan_file(PLAIN_GAN), "--task", "moons", "--budget", "smoke")
     assert invoke(*arguments).exit_code == 0
@@ -335,6 +343,10 @@ def test_failing_step_is_a_failed_seed():
         (("run", "mpl_gan", "--task", "sine"), ("unknown baseline", "did you mean 'mlp_gan'?")),
         (("run", "no/such.py", "--task", "sine"), ("no baseline file 'no/such.py'",)),
         (("run", "mlp_gan", "--task", "sine", "--set", "lrr=1"), ("'lrr'", "did you mean 'lr'?")),
+        (
+            ("run", "mlp_gan", "--task", "ring8", "--device", "cpu", "--precision", "tf32"),
+            ("precision tf32 is a GPU's",),
+        ),
         (("evaluate", "none.npy", "--task", "sine"), ("no file 'none.npy'",)),
         (("evaluate", "a.txt", "--task", "sine"), (".npy, .npz or .safetensors",)),
         (("leaderboard", "show"), ("no leaderboard folder 'leaderboard'",)),

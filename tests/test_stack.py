@@ -233,9 +233,8 @@ def test_replaying_changes_no_bit(name: str) -> None:
     seeds = [0, 4]
     real = data(seeds, 70, N, 2)
     plain, replayed = (Stack(trainers(GAMES[name], seeds), (N, 2)) for _ in range(2))
-    for graph in replayed._graphs.values():
-        graph.loop(compiled=False)
-        assert graph.rounds == MAX_STEPS
+    replayed.loop(compiled=False)
+    assert replayed._graphs[replayed._whole].rounds == MAX_STEPS // len(replayed._whole)
     for mine, theirs in zip(replayed.train(real), plain.train(real), strict=True):
         assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
     for mine, theirs in zip(replayed.trainers, plain.trainers, strict=True):
@@ -268,7 +267,7 @@ def test_on_a_gpu(compiled: bool) -> None:
 @pytest.mark.parametrize("name", ["plain", "gradient penalty", "convolutions"])
 def test_bfloat16(name: str) -> None:
     """Of products alone: losses near those of float32, and weights that stay float32."""
-    seeds, steps = [0, 4], 5
+    seeds, steps = [0, 4], 3
     shape = (N, 1, 4, 4) if name == "convolutions" else (N, 2)
     real = data(seeds, steps, *shape)
     lower, eager, full = (
