@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganbench import machine, registry
+from ganbench import machine, processes, registry
 from ganbench.core import GAN
 from ganbench.errors import InputError
 from ganbench.precision import check_precision
@@ -130,11 +128,8 @@ def _work_all(spec: Spec, shares: Sequence[Sequence[int]], steps: int) -> list[_
     """Each share of the seeds in a process of its own, all at the same time."""
     if len(shares) == 1:
         return [_work(spec, shares[0], steps, lambda: None)]
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(len(shares))
-    with ProcessPoolExecutor(
-        len(shares), mp_context=context, initializer=_start, initargs=(barrier,)
-    ) as pool:
+    barrier = processes.CONTEXT.Barrier(len(shares))
+    with processes.pool(len(shares), _start, barrier) as pool:
         futures = [pool.submit(_work_in_process, spec, seeds, steps) for seeds in shares]
         errors = [error for error in (future.exception() for future in futures) if error]
         if errors:  # rather the cause is raised than that others then waited in vain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import shutil
 import signal
 import sys
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganbench import __version__
+from ganbench import __version__, processes
 from ganbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -149,6 +148,11 @@ def run(
     quiet: bool,
 ) -> None:
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
+    settings_of_each = parse_settings(settings)
+    count = len(settings_of_each) * seeds
+    workers = min(count, workers or processes.cores())
+    if workers > 1:
+        processes.prepare()
     from ganbench import harness, tables
     from ganbench.progress import show_progress
     from ganbench.spec import Spec
@@ -167,9 +171,8 @@ def run(
             log_every=log_every,
             sample_every=sample_every,
         )
-        for hparams in parse_settings(settings)
+        for hparams in settings_of_each
     ]
-    count = len(specs) * seeds
     progress = show_progress(
         named=len(specs) > 1, lines=log_every is not None, quiet=quiet or as_json
     )
@@ -177,7 +180,7 @@ def run(
         finished = harness.run(
             specs,
             seeds=range(first_seed, first_seed + seeds),
-            workers=workers or min(count, os.cpu_count() or 1),
+            workers=workers,
             leaderboard=root,
             out=out,
             report=report,
@@ -344,6 +347,9 @@ def bench(
     as_json: bool,
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
+    workers = min(seeds, workers or processes.cores())
+    if workers > 1:
+        processes.prepare()
     from ganbench import bench as benches
     from ganbench import harness, tables
     from ganbench.spec import Spec
@@ -360,7 +366,7 @@ def bench(
                 precision=precision,
             ),
             seeds=seeds,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers,
             seconds=seconds,
         )
         for name in ([task] if task else benches.TASKS)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import queue
 import re
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ import torch
 
 import ganbench
 from ganbench import leaderboard as board
-from ganbench import machine, plots, registry, results, stats
+from ganbench import machine, plots, processes, registry, results, stats
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.losses import read_log
@@ -190,14 +189,8 @@ def train_all(
             for result in train_seeds(specs[place], share, report=report, stop=stop):
                 yield place, result
         return
-    context = multiprocessing.get_context("spawn")
-    messages, event = context.Queue(), context.Event()
-    with ProcessPoolExecutor(
-        min(workers, len(work)),
-        mp_context=context,
-        initializer=_start_worker,
-        initargs=(messages, event),
-    ) as pool:
+    messages, event = processes.CONTEXT.Queue(), processes.CONTEXT.Event()
+    with processes.pool(min(workers, len(work)), _start_worker, messages, event) as pool:
         futures = {
             pool.submit(_train_in_worker, specs[place], share): place for place, share in work
         }

@@ -1,0 +1,51 @@
+"""Worker processes that start at once: a server that has imported torch forks them.
+
+On Linux; elsewhere each imports it for itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+PRELOADED = ["ganbench.training", "ganbench.planar", "scipy.stats"]
+FORKED = sys.platform == "linux"
+
+CONTEXT = multiprocessing.get_context("forkserver" if FORKED else "spawn")
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare() -> None:
+    """Start the server, which gets ready while this process goes on."""
+    if FORKED:
+        from multiprocessing import forkserver
+
+        CONTEXT.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
+
+
+def pool(workers: int, start: Callable[..., None], *args: Any) -> ProcessPoolExecutor:
+    """So many worker processes; each calls `start(*args)` first."""
+    prepare()
+    return ProcessPoolExecutor(
+        workers,
+        mp_context=CONTEXT,
+        initializer=_begin,
+        initargs=(dict(os.environ), start, args),
+    )
+
+
+def _begin(environment: Mapping[str, str], start: Callable[..., None], args: Any) -> None:
+    os.environ.clear()  # the server's own are from when it started
+    os.environ.update(environment)
+    start(*args)
