@@ -386,17 +386,67 @@ def leaderboard_group() -> None:
 
 @leaderboard_group.command("show")
 @click.option("--task", help="Only this task.")
+@click.option(
+    "--sort",
+    type=click.Choice(["rank", "score", "speed", "time", "name"]),
+    default="rank",
+    show_default=True,
+    help="What stands first; ranked entries always before others.",
+)
+@click.option(
+    "--quality",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SCORE",
+    help="The score to which the time of training is taken.",
+)
+@click.option("--csv", "form", flag_value="csv", help="Print one table of comma-separated values.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print one table for a README.")
 @leaderboard_option
 @json_option
-def leaderboard_show(task: str | None, root: Path, as_json: bool) -> None:
-    """Show every entry with its score and interval, reduced budgets apart."""
-    from ganbench import leaderboard, tables
+def leaderboard_show(
+    task: str | None, sort: str, quality: float, form: str | None, root: Path, as_json: bool
+) -> None:
+    """Show every entry with its score, and with its rank as far as the seeds can tell.
+
+    Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
+    """
+    from ganbench import leaderboard, ranking, tables
 
     valid, problems = leaderboard.read(root, task)
+    boards = ranking.boards(valid, quality=quality)
     if as_json:
-        click.echo(json.dumps([result.model_dump(mode="json") for result in valid]))
+        click.echo(json.dumps([board.document() for board in boards], allow_nan=False))
+    elif form:
+        tables.print_boards_as(form, boards, sort)
     else:
-        tables.print_board(valid)
+        tables.print_boards(boards, sort)
+    report_problems(problems)
+
+
+@leaderboard_group.command("compare")
+@click.argument("a")
+@click.argument("b")
+@click.option("--task", help="Only this task.")
+@leaderboard_option
+@json_option
+def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
+    """Compare the entries A and B on every task that both ran, by the seeds that both have."""
+    from ganbench import leaderboard, ranking, tables
+
+    valid, problems = leaderboard.read(root, task)
+    found, skipped = ranking.compare(valid, a, b)
+    if as_json:
+        document = {name: vars(each) for name, each in found.items()}
+        click.echo(json.dumps({"a": a, "b": b, "tasks": document, "skipped": skipped}))
+    else:
+        tables.print_comparison((a, b), found, skipped)
+    report_problems(problems)
+
+
+def report_problems(problems: Sequence[str]) -> None:
+    """A line for each damaged file, and exit code 2 if there is one."""
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     if problems:

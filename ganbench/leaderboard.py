@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ganbench import registry, results, stats
 from ganbench.errors import InputError
-from ganbench.results import Result, SeedResult
+from ganbench.results import Result, SeedResult, Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +107,25 @@ def inconsistencies(result: Result, path: Path) -> list[str]:
     lines += [line for seed in result.seeds for line in _wrong_score(result, seed)]
     expected = stats.summarise(result.seeds, list(result.task.metrics))
     for name, summary in expected.items():
-        if result.summary.get(name) != summary:
+        if not _alike(result.summary.get(name), summary):
             lines.append(f"summary of {name} does not follow from the seeds")
     if result.official:
         lines += _not_official(result)
     return lines
+
+
+def _alike(claimed: Summary | None, found: Summary) -> bool:
+    """But for rounding, which differs from machine to machine."""
+    if claimed is None:
+        return False
+    pairs = [(claimed.mean, found.mean), (claimed.std, found.std), (claimed.iqm, found.iqm)]
+    pairs += zip(claimed.ci95 or (None, None), found.ci95 or (None, None), strict=True)
+    return all(
+        one == other
+        if one is None or other is None
+        else math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        for one, other in pairs
+    )
 
 
 def _wrong_score(result: Result, seed: SeedResult) -> list[str]:

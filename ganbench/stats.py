@@ -1,45 +1,276 @@
-"""Statistics over seeds: interquartile mean, bootstrap interval, the summary of an entry."""
+"""Statistics over seeds: what an entry scores, how sure that is, and what it can be told from.
+
+Scores are higher where they are better. Those of an entry are an array of its seeds on a task, or
+a list of such arrays, one for each task. The estimators are those of Agarwal et al. 2021, "Deep
+reinforcement learning at the edge of the statistical precipice".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
 
 from ganbench.results import SeedResult, Summary
 
+Array = NDArray[np.float64]
+
 REPLICATES = 2_000
+TRIM = 0.25  # cut off at each end by the interquartile mean
+ALPHA = 0.05
+MOST_SEEDS = 10_000  # that a power analysis asks for
+CERTAIN = 30  # standard errors, which even two seeds find with a chance above 0.8
 
 
-def iqm(values: Sequence[float] | NDArray[np.float64], axis: int | None = None) -> float:
-    """Interquartile mean: the mean after a quarter is cut off at each end (Agarwal et al. 2021)."""
-    return float(stats.trim_mean(np.asarray(values, dtype=float), 0.25, axis=axis))
+def iqm(values: ArrayLike) -> float:
+    """Interquartile mean: the mean after a quarter is cut off at each end."""
+    return float(stats.trim_mean(np.ravel(values), TRIM))
 
 
-def bootstrap_interval(
-    values: Sequence[float], *, rng: np.random.Generator
-) -> tuple[float, float] | None:
-    """95 % percentile interval of the IQM over resampled seeds; None for fewer than two."""
-    if len(values) < 2:
-        return None
-    data = np.asarray(values, dtype=float)
-    index = rng.integers(len(data), size=(REPLICATES, len(data)))
-    means = stats.trim_mean(data[index], 0.25, axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
+def optimality_gap(scores: ArrayLike) -> float:
+    """How far the scores are from 1 on average, where those above count as 1."""
+    return float(1 - np.minimum(np.ravel(scores), 1).mean())
+
+
+def probability_of_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike]) -> float:
+    """Chance that a seed of x scores higher than one of y, ties half; the mean over tasks.
+
+    Mann-Whitney's U by the number of pairs.
+    """
+    shares = []
+    for mine, theirs in zip(x, y, strict=True):
+        difference = np.subtract.outer(np.asarray(mine), np.asarray(theirs))
+        shares.append(((difference > 0) + 0.5 * (difference == 0)).mean())
+    return float(np.mean(shares))
+
+
+def performance_profile(scores: ArrayLike, levels: ArrayLike) -> Array:
+    """Share of the scores above each of the levels (n,)."""
+    ordered = np.sort(np.ravel(scores))
+    above = len(ordered) - np.searchsorted(ordered, np.asarray(levels), side="right")
+    return np.asarray(above / len(ordered))
+
+
+def resampled(
+    seeds: Sequence[int], *, rng: np.random.Generator, replicates: int = REPLICATES
+) -> NDArray[np.int16]:
+    """How often each seed is drawn when each task's are resampled: (replicates, sum of `seeds`).
+
+    `seeds` are their numbers on each task. Entries given the same table are compared in pairs.
+    """
+    each = [rng.multinomial(n, np.full(n, 1 / n), size=replicates) for n in seeds]
+    return np.concatenate(each, axis=1).astype(np.int16)
+
+
+def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
+    """The interquartile means (entries, replicates) of resampled scores (entries, n).
+
+    `counts` (replicates, n) are those of `resampled`. A value that is drawn several times counts as
+    often, as far as it lies between the cuts.
+    """
+    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    n = values.shape[1]
+    cut, drawn = int(TRIM * n), np.ascontiguousarray(counts.T)
+    found = np.empty((len(values), len(counts)))
+    for place, mine in enumerate(values):
+        order = np.argsort(mine)
+        reached = np.clip(np.cumsum(drawn[order], axis=0, dtype=np.int16), cut, n - cut)
+        kept = np.diff(reached, axis=0, prepend=np.int16(cut))
+        found[place] = mine[order] @ kept.astype(np.float64)
+    return found / (n - 2 * cut)
+
+
+def interval(replicates: ArrayLike) -> tuple[float, float]:
+    """95 % percentile interval."""
+    low, high = np.percentile(replicates, [2.5, 97.5])
     return float(low), float(high)
+
+
+def rank_intervals(replicates: ArrayLike) -> NDArray[np.int64]:
+    """95 % intervals (entries, 2) of the ranks that entries have in replicates (entries, n).
+
+    Equals have every rank that they share.
+    """
+    scores = np.asarray(replicates).T
+    best, worst = np.empty(scores.shape, np.int32), np.empty(scores.shape, np.int32)
+    places = np.arange(1, scores.shape[1] + 1, dtype=np.int32)
+    for row, first, last in zip(scores, best, worst, strict=True):
+        order = np.argsort(-row)
+        new = np.append(True, np.diff(row[order]) != 0)
+        run = np.cumsum(new) - 1
+        starts = places[new]
+        first[order] = starts[run]
+        last[order] = np.append(starts[1:] - 1, places[-1])[run]
+    low = np.percentile(best, 2.5, axis=0, method="inverted_cdf")
+    high = np.percentile(worst, 97.5, axis=0, method="inverted_cdf")
+    return np.stack([low, high], axis=1).astype(np.int64)
+
+
+def p_values(
+    differences: ArrayLike, deviations: ArrayLike, seeds: int, tasks: int = 1
+) -> NDArray[np.float64]:
+    """Two-sided p-values of differences of interquartile means against none.
+
+    `deviations` are those of the differences of resampled means, which are too small by
+    sqrt((seeds - 1) / seeds) and themselves uncertain: hence Student's t, not the percentiles, that
+    reject too often with ten seeds and cannot tell of the small levels of many comparisons. Without
+    any deviation p is 1 for equals and else 0.
+    """
+    apart = np.abs(np.asarray(differences, dtype=np.float64))
+    spread = np.asarray(deviations, dtype=np.float64) * np.sqrt(seeds / max(1, seeds - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(apart > 0, apart / spread, 0.0)
+    return np.asarray(2 * stats.t.sf(t, max(1, tasks * (seeds - 1))))
+
+
+def holm(values: ArrayLike) -> Array:
+    """Holm's step-down adjustment of p-values (n,), against finding something by trying often."""
+    p = np.asarray(values, dtype=np.float64)
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty_like(p)
+    result[order] = np.minimum(adjusted, 1)
+    return result
+
+
+def tie_groups(
+    scores: ArrayLike, replicates: ArrayLike, *, seeds: int, tasks: int = 1
+) -> NDArray[np.int64]:
+    """The group of each entry, 1 for the best: all that its leader cannot be told from.
+
+    `scores` (entries,) are interquartile means, `replicates` (entries, n) resampled ones.
+    The leader has the highest score of those that are left; the others are compared with it in
+    pairs, at 5 % after Holm's adjustment, and those told apart form the next groups.
+    """
+    points, centred = np.asarray(scores, dtype=np.float64), np.array(replicates)
+    centred -= centred.mean(axis=1, keepdims=True)
+    variances = np.einsum("ij,ij->i", centred, centred)
+    groups = np.zeros(len(points), dtype=np.int64)
+    left, group = np.argsort(-points, kind="stable"), 0
+    while len(left):
+        group += 1
+        leader, rest = left[0], left[1:]
+        shared = centred[rest] @ centred[leader]
+        spread = variances[leader] + variances[rest] - 2 * shared
+        spread[spread < 1e-12 * variances[leader]] = 0  # what rounding leaves of equals
+        deviations = np.sqrt(np.maximum(spread, 0) / centred.shape[1])
+        apart = points[leader] - points[rest]
+        tied = holm(p_values(apart, deviations, seeds, tasks)) >= ALPHA
+        groups[leader] = group
+        groups[rest[tied]] = group
+        left = rest[~tied]
+    return groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Of two entries by the seeds that both have: the first's score less the second's.
+
+    `difference` is that of the interquartile means, `improvement` the chance that a seed of the
+    first is better, `seeds_needed` how many a task would tell them apart in four of five trials;
+    None if more than 10,000 would not.
+    """
+
+    difference: float
+    interval: tuple[float, float]
+    p_value: float
+    improvement: float
+    seeds: int
+    seeds_needed: int | None
+
+
+def compare(
+    x: Sequence[ArrayLike],
+    y: Sequence[ArrayLike],
+    *,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+) -> Comparison:
+    """Compare two entries on tasks, in pairs: equally many seeds of both, in the same order."""
+    sizes = [len(np.asarray(each)) for each in x]
+    counts = resampled(sizes, rng=rng, replicates=replicates)
+    mine, theirs = (np.concatenate([np.asarray(each, float) for each in side]) for side in (x, y))
+    first, second = resampled_iqms(np.stack([mine, theirs]), counts)
+    difference, seeds = iqm(mine) - iqm(theirs), min(sizes)
+    deviation = float(np.std(first - second))
+    return Comparison(
+        difference=difference,
+        interval=interval(first - second),
+        p_value=float(p_values(difference, deviation, seeds, len(sizes))),
+        improvement=probability_of_improvement(x, y),
+        seeds=seeds,
+        seeds_needed=seeds_needed(difference, deviation * np.sqrt(seeds), len(sizes)),
+    )
+
+
+def seeds_needed(difference: float, deviation: float, tasks: int = 1) -> int | None:
+    """Seeds a task with which a two-sided 5 % t-test finds the difference with a chance of 0.8.
+
+    `deviation` is that of one seed's difference, so that of n seeds' is 1 / sqrt(n) of it.
+    """
+    if deviation == 0:
+        return 2 if difference else None
+
+    def lacking(n: float) -> float:
+        freedom, shift = tasks * (n - 1), abs(difference) / deviation * np.sqrt(n)
+        if shift > CERTAIN:  # for SciPy it is too much
+            return -0.2
+        critical = stats.t.isf(ALPHA / 2, freedom)
+        return 0.8 - float(stats.nct.sf(critical, freedom, shift))
+
+    if lacking(MOST_SEEDS) > 0:
+        return None
+    return 2 if lacking(2) <= 0 else int(np.ceil(optimize.brentq(lacking, 2, MOST_SEEDS)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeToQuality:
+    """Of several runs, some of which never reach the quality: these are censored, not infinite.
+
+    `restricted_mean` is the area under Kaplan and Meier's curve up to the horizon, `par2` the mean
+    where a run that misses counts as twice the horizon, `reached` the share that does not.
+    """
+
+    restricted_mean: float
+    par2: float
+    reached: float
+
+
+def time_to_quality(
+    times: Sequence[float], reached: Sequence[bool], *, horizon: float
+) -> TimeToQuality:
+    """Of runs that reached the quality at `times`, or were last seen without it then.
+
+    A run counts as censored at the horizon if it is later.
+    """
+    seen = np.minimum(np.asarray(times, dtype=np.float64), horizon)
+    done = np.asarray(reached) & (np.asarray(times) <= horizon)
+    data: Any = stats.CensoredData(uncensored=seen[done], right=seen[~done])
+    alive = stats.ecdf(data).sf
+    steps = np.concatenate([[0.0], np.minimum(alive.quantiles, horizon), [horizon]])
+    heights = np.concatenate([[1.0], alive.probabilities])
+    return TimeToQuality(
+        restricted_mean=float(np.sum(np.diff(steps) * heights)),
+        par2=float(np.where(done, seen, 2 * horizon).mean()),
+        reached=float(done.mean()),
+    )
 
 
 def summarise_values(values: Sequence[float]) -> Summary:
     """Mean, standard deviation over seeds, IQM and its interval (all None for no values)."""
     if not values:
         return Summary(mean=None, std=None, iqm=None, ci95=None)
+    several = len(values) > 1
+    counts = resampled([len(values)], rng=np.random.default_rng(0)) if several else None
     return Summary(
         mean=float(np.mean(values)),
-        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        std=float(np.std(values, ddof=1)) if several else None,
         iqm=iqm(values),
-        ci95=bootstrap_interval(values, rng=np.random.default_rng(0)),
+        ci95=None if counts is None else interval(resampled_iqms(values, counts)),
     )
 
 

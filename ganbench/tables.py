@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from ganbench.audit import Finding
     from ganbench.bench import Bench
     from ganbench.harness import Finished
+    from ganbench.ranking import Board, Row
+    from ganbench.stats import Comparison
 
+ALPHA = 0.05
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -121,44 +125,112 @@ def print_bench(found: Sequence[Bench]) -> None:
     console.print("on the right, shares of the time of one seed by itself")
 
 
-def print_board(results: Sequence[Result]) -> None:
-    """Every task's entries; what is not official stands apart, below."""
+def print_boards(boards: Sequence[Board], sort: str) -> None:
+    """Each task's entries; those that are not ranked below, with the reason."""
     console = _console()
-    if not results:
+    if not boards:
         console.print("no results yet")
-    key = _task_name
-    for task, group in groupby(sorted(results, key=key), key=key):
-        entries = list(group)
-        for official in (True, False):
-            chosen = [r for r in entries if r.official is official]
-            if chosen:
-                kind = task if official else f"{task}, not official (budget, task or seeds differ)"
-                console.print(_board_table(kind, chosen))
-
-
-def _board_table(title: str, entries: Sequence[Result]) -> Table:
-    """Entries by score; bold: the best, and those whose interval meets the best's."""
-    ordered = sorted(entries, key=lambda r: -(r.summary["score"].iqm or 0.0))
-    metric = ordered[0].ranking
-    arrow = ARROWS[ordered[0].task.metrics[metric].direction]
-    columns = ("entry", "seeds", "score (IQM, 95 %)", f"{metric} {arrow}", "steps/s", "device")
-    table = _table(title, *columns, "budget")
-    best = ordered[0].summary["score"]
-    for result in ordered:
-        summary = result.summary["score"]
-        speeds = [s.timing.steps_per_second or 0.0 for s in result.seeds]
-        failed = sum(seed.status != "ok" for seed in result.seeds)
-        seeds = f"{len(result.seeds)}" + (f" ({failed} not ok)" if failed else "")
-        cells = (
-            _interval(summary),
-            number(result.summary[metric].iqm),
-            f"{sum(speeds) / len(speeds):,.0f}",
-            result.protocol.device,
-            result.protocol.budget,
+    for board in boards:
+        cells = board_cells(board, sort)
+        table = _table(f"{board.task}, version {board.version}", *cells[0])
+        for row, line in zip(board.sorted(sort), cells, strict=True):
+            style = "bold" if row.group == 1 else "dim" if row.apart else None
+            table.add_row(*line.values(), style=style)
+        console.print(table)
+    if any(board.ranked for board in boards):
+        console.print(
+            "rank: 95 % interval; bold: who leads, and who cannot be told from the leader"
         )
-        style = "bold" if _meets(summary, best) else None
-        table.add_row(result.entry.name, seeds, *cells, style=style)
-    return table
+
+
+def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
+    """All boards as one table, in csv or markdown."""
+    lines = [
+        {"task": board.task, **cells} for board in boards for cells in board_cells(board, sort)
+    ]
+    if not lines:
+        return
+    heads = list(dict.fromkeys(head for line in lines for head in line))
+    if form == "csv":
+        writer = csv.DictWriter(sys.stdout, heads, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        return
+    escaped = [[line.get(head, "").replace("|", "\\|") for head in heads] for line in lines]
+    for row in (heads, ["---"] * len(heads), *escaped):
+        print(f"| {' | '.join(row)} |")
+
+
+def board_cells(board: Board, sort: str) -> list[dict[str, str]]:
+    """What a table says of each entry, by the head of the column."""
+    metric = board.rows[0].result.ranking
+    arrow = ARROWS[board.rows[0].result.task.metrics[metric].direction]
+    return [
+        {
+            "rank": _rank(row),
+            "entry": row.name,
+            "seeds": _seeds_and_failures(row.result),
+            "score (IQM, 95 %)": _interval(row.result.summary["score"]),
+            f"{metric} {arrow}": number(row.result.summary[metric].iqm),
+            f"s to {board.quality:g}": _time(row),
+            "steps/s": "-" if row.steps_per_second is None else f"{row.steps_per_second:,.0f}",
+            "device": row.result.protocol.device,
+        }
+        for row in board.sorted(sort)
+    ]
+
+
+def _rank(row: Row) -> str:
+    if row.rank is None:
+        return row.apart or "-"
+    low, high = row.rank
+    return f"{low}" if low == high else f"{low}-{high}"
+
+
+def _time(row: Row) -> str:
+    """The restricted mean, and which share of the runs got there."""
+    if row.time.reached == 0:
+        return "-"
+    share = "" if row.time.reached == 1 else f" ({row.time.reached:.0%})"
+    return f"{row.time.restricted_mean:,.3g}{share}"
+
+
+def _seeds_and_failures(result: Result) -> str:
+    failed = sum(seed.status != "ok" for seed in result.seeds)
+    return f"{len(result.seeds)}" + (f" ({failed} not ok)" if failed else "")
+
+
+def print_comparison(
+    names: tuple[str, str], comparisons: Mapping[str, Comparison], skipped: Sequence[str]
+) -> None:
+    """Task by task and over all: difference, chance to be better, seeds that would tell."""
+    heads = ("difference (IQM, 95 %)", "p", "P(A > B)", "seeds", "verdict", "seeds needed")
+    table = _table(f"A = {names[0]}, B = {names[1]}", "task", *heads)
+    for task, found in comparisons.items():
+        low, high = found.interval
+        table.add_row(
+            task,
+            f"{found.difference:+.3f} [{low:+.3f}, {high:+.3f}]",
+            number(found.p_value),
+            f"{found.improvement:.2f}",
+            str(found.seeds),
+            _verdict(found),
+            "> 10,000" if found.seeds_needed is None else f"{found.seeds_needed:,}",
+            style="bold" if task == "all" else None,
+        )
+    console = _console()
+    console.print(table)
+    console.print(
+        "seeds needed: to tell them apart with a chance of 0.8, if the difference is real"
+    )
+    for line in skipped:
+        console.print(line, soft_wrap=True)
+
+
+def _verdict(found: Comparison) -> str:
+    if found.p_value >= ALPHA:
+        return "not told apart"
+    return "A is better" if found.difference > 0 else "B is better"
 
 
 def number(value: float | None) -> str:
@@ -184,10 +256,6 @@ def _meets(summary: Summary, best: Summary) -> bool:
     if summary is best:
         return True
     return bool(summary.ci95 and best.ci95 and summary.ci95[1] >= best.ci95[0])
-
-
-def _task_name(result: Result) -> str:
-    return result.task.name
 
 
 def _seeds(count: int) -> str:

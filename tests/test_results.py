@@ -13,64 +13,9 @@ from scipy import stats as scipy_stats
 from ganbench import leaderboard, results, stats
 from ganbench.errors import InputError
 
+from .made import a_result, a_seed
+
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-TIMING = {
-    name: 0.0
-    for name in results.Timing.model_fields
-    if name not in ("steps_per_second", "step_ms_median", "step_ms_p95")
-} | {"steps_per_second": None, "step_ms_median": None, "step_ms_p95": None}
-
-
-def a_seed(seed: int = 0, status: str = "ok", value: float = 0.25) -> results.SeedResult:
-    scores = {"ok": (1 - value) / 1, "interrupted": None}
-    return results.SeedResult(
-        seed=seed,
-        status=status,
-        reason=None,
-        metrics={"mmd": value if status == "ok" else None},
-        score=scores.get(status, 0.0),
-        curve=[results.Point(step=1, train_seconds=0.5, losses={"d_loss": 1.0}, metrics={})],
-        timing=results.Timing(**TIMING),
-        peak_memory_bytes=1,
-        samples_sha256=None,
-    )
-
-
-def a_result(*seeds: results.SeedResult, name: str = "my_gan", sha: str = "ab") -> results.Result:
-    info = results.MetricInfo(direction="lower", floor=0.0, ceiling=1.0, noise=0.01)
-    seeds = seeds or (a_seed(),)
-    return results.Result(
-        ganbench_version="0",
-        created_at="2026-01-01T00:00:00+00:00",
-        task=results.TaskInfo(name="toy", version=1, metrics={"mmd": info}),
-        entry=results.EntryInfo(
-            name=name, source="x.py", sha256=sha, hparams={"lr": 0.1}, git_commit=None, dirty=None
-        ),
-        protocol=results.Protocol(
-            steps=1,
-            batch_size=1,
-            evaluations=1,
-            evaluation_size=1,
-            budget="smoke",
-            engine="eager",
-            device="cpu",
-            threads=1,
-        ),
-        official=False,
-        seeds=list(seeds),
-        summary=stats.summarise(seeds, ["mmd"]),
-        machine=results.Machine(
-            cpu="c",
-            cores=1,
-            memory_bytes=1,
-            accelerator=None,
-            driver=None,
-            os="o",
-            python="3",
-            torch="2",
-            numpy="2",
-        ),
-    )
 
 
 @given(value=FINITE, losses=st.dictionaries(st.text(), FINITE, max_size=4), text=st.text())
@@ -168,7 +113,8 @@ def test_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(200):
-        low, high = stats.bootstrap_interval(list(rng.normal(size=20)), rng=rng)
+        counts = stats.resampled([20], rng=rng)
+        low, high = stats.interval(stats.resampled_iqms(rng.normal(size=20), counts))
         hits += low <= 0 <= high
     assert 170 <= hits <= 200  # the percentile bootstrap of 20 values covers about 92 %
 

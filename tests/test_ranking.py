@@ -1,0 +1,161 @@
+"""The board: who is ranked, in which order, and what two entries differ by."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ganbench import ranking, results
+from ganbench.cli import main
+from ganbench.errors import InputError
+
+from .made import a_result, a_seed
+
+
+def an_entry(name, mean, *, seeds=10, rng=0, spread=0.02, **options):
+    values = mean + spread * np.random.default_rng(rng).normal(size=seeds)
+    made = [a_seed(i, value=float(value)) for i, value in enumerate(values)]
+    return a_result(*made, name=name, budget=options.pop("budget", "full"), **options)
+
+
+def test_copies_share_a_group_and_the_worse_does_not():
+    (board,) = ranking.boards(
+        [an_entry("copy", 0.2), an_entry("worse", 0.5), an_entry("original", 0.2)]
+    )
+    assert [(row.name, row.group, row.rank) for row in board.ranked] == [
+        ("copy", 1, (1, 2)),
+        ("original", 1, (1, 2)),
+        ("worse", 2, (3, 3)),
+    ]
+    assert board.apart == []
+
+
+def test_what_is_not_comparable_stands_apart():
+    odd = {
+        "few": (an_entry("few", 0.1, seeds=4), "4 of 10 seeds"),
+        "quick": (an_entry("quick", 0.1, budget="quick"), "quick"),
+        "steps": (an_entry("steps", 0.1, budget="custom"), "1 steps"),
+        "old": (an_entry("old", 0.1, version=0), "version 0 of the task"),
+        "changed": (
+            an_entry("changed", 0.1).model_copy(update={"official": False}),
+            "another task",
+        ),
+    }
+    stopped = an_entry("stopped", 0.1)
+    stopped.seeds[3] = a_seed(3, "interrupted")
+    odd["stopped"] = (stopped, "interrupted")
+    (board,) = ranking.boards([an_entry("whole", 0.9), *(result for result, _ in odd.values())])
+    assert [(row.name, row.rank) for row in board.ranked] == [("whole", (1, 1))]
+    assert {row.name: row.apart for row in board.apart} == {
+        name: reason for name, (_, reason) in odd.items()
+    }
+
+
+def test_three_seeds_rank_on_mnist_on_a_cpu_alone():
+    reasons = []
+    for name, device in (("mnist", "cpu"), ("mnist", "cuda"), ("toy", "cpu")):
+        result = an_entry("three", 0.1, seeds=3)
+        task = result.task.model_copy(update={"name": name})
+        protocol = result.protocol.model_copy(update={"device": device})
+        result = result.model_copy(update={"task": task, "protocol": protocol})
+        reasons.append(ranking.why_apart(result, 1))
+    assert reasons == [None, "3 of 10 seeds", "3 of 10 seeds"]
+
+
+def test_boards_are_of_a_task_each():
+    other = an_entry("other", 0.3)
+    other = other.model_copy(update={"task": other.task.model_copy(update={"name": "arc"})})
+    found = ranking.boards([an_entry("one", 0.2), other, an_entry("two", 0.9)])
+    assert [(board.task, [row.name for row in board.ranked]) for board in found] == [
+        ("arc", ["other"]),
+        ("toy", ["one", "two"]),
+    ]
+
+
+def test_time_to_quality():
+    """Seconds of training at the first evaluation that shows it; other runs are censored."""
+    result = an_entry("timed", 0.2)
+    for i, seed in enumerate(result.seeds):
+        seed.timing.train_seconds = 10.0
+        seed.curve[:] = [
+            results.Point(step=step, train_seconds=float(step), losses={}, metrics={"mmd": value})
+            for step, value in ((2, 0.8), (5, 0.4 if i else 0.9), (10, 0.2 if i else 0.9))
+        ]
+    (row,) = ranking.boards([result], quality=0.6)[0].ranked
+    assert row.time.reached == pytest.approx(0.9)
+    assert row.time.restricted_mean == pytest.approx(0.9 * 5 + 0.1 * 10)
+    assert row.time.par2 == pytest.approx(0.9 * 5 + 0.1 * 20)
+    assert ranking.boards([result], quality=0.95)[0].ranked[0].time.reached == 0
+
+
+def test_compare():
+    a, b = an_entry("a", 0.2), an_entry("b", 0.5, rng=1)
+    found, skipped = ranking.compare([a, b], "a", "b")
+    assert list(found) == ["toy"] and skipped == []
+    assert found["toy"].difference == pytest.approx(0.3, abs=0.03)
+    assert found["toy"].improvement == 1
+    far = [each.model_copy(deep=True) for each in (a, b)]
+    for each in far:
+        each.task.name = "far"
+    found, _ = ranking.compare([a, b, *far], "b", "a")
+    assert list(found) == ["far", "toy", "all"]
+    assert found["all"].p_value < found["toy"].p_value < 0.05
+
+
+def test_what_does_not_compare_is_said():
+    a, b = an_entry("a", 0.2), an_entry("b", 0.5, version=2)
+    with pytest.raises(InputError, match="toy: of different versions of the task"):
+        ranking.compare([a, b], "a", "b")
+    with pytest.raises(InputError, match="no entry 'c' on the board"):
+        ranking.compare([a, b], "a", "c")
+    short = an_entry("b", 0.5, seeds=1)
+    with pytest.raises(InputError, match="1 seeds in common"):
+        ranking.compare([a, short], "a", "b")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for result in (
+        an_entry("good", 0.2),
+        an_entry("x|y", 0.5),
+        an_entry("<script>", 0.21, rng=3),
+        an_entry("quick_one", 0.1, budget="quick"),
+    ):
+        path = tmp_path / "toy" / f"{abs(hash(result.entry.name))}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(results.dumps(result))
+    return tmp_path
+
+
+def show(folder: Path, *options: str) -> str:
+    done = CliRunner().invoke(main, ["leaderboard", "show", "--leaderboard", str(folder), *options])
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_show_in_every_form(folder):
+    table = show(folder)
+    assert table.index("good") < table.index("x|y") < table.index("quick_one")
+    lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--sort", "name"))))
+    assert [line["entry"] for line in lines] == ["<script>", "good", "x|y", "quick_one"]
+    assert [line["rank"] for line in lines] == ["1-2", "1-2", "3", "quick"]
+    markdown = show(folder, "--markdown").splitlines()
+    assert {line.replace("\\|", "").count("|") for line in markdown} == {markdown[0].count("|")}
+    (board,) = json.loads(show(folder, "--json"))
+    assert [entry["group"] for entry in board["entries"]] == [1, 1, 2, None]
+    assert board["entries"][0]["metrics"]["mmd"]["floor"] == 0
+
+
+def test_compare_prints_a_verdict(folder):
+    arguments = ["leaderboard", "compare", "good", "x|y", "--leaderboard", str(folder)]
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "A is better" in done.stdout
+    done = CliRunner().invoke(main, [*arguments, "--json"])
+    assert json.loads(done.stdout)["tasks"]["toy"]["improvement"] == 1
