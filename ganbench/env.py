@@ -93,7 +93,8 @@ class Env:
         with self.clock.during("data"):
             self._seed, self.round = seed, round
             self._value = self.task.bounds[self.task.ranking].ceiling
-            self._pool = self.task.draw_pool(seed)
+            pool = self.task.draw_pool(seed)
+            self._pool = None if pool is None else pool.to(self.device)
             real = self.deal()
         self.clock.switch("training")
         return real, {"step": round * self.budget.steps_per_round}
@@ -130,17 +131,20 @@ class Env:
         return dict(next(self.task.measures())(self._reference, fake))
 
     def deal(self, steps: int | None = None) -> Tensor:
-        """The real batches of this round, (steps, batch_size, *task.shape)."""
+        """The real batches of this round, (steps, batch_size, *task.shape).
+
+        Drawn on the CPU, as indices where there is a pool, so that they are the same on a GPU.
+        """
         steps = self.budget.steps_in(self.round) if steps is None else steps
         count, size = steps * self.budget.batch_size, self.budget.batch_size
         rng = generator(self._seed, "data", self.round)
         if self._pool is None:
             real = self.task.sample(count, rng)
         elif self.task.shuffle:
-            real = self._pool.index_select(0, self._shuffled(count))
+            real = self._pool.index_select(0, self._shuffled(count).to(self.device))
         else:
             which = torch.randint(len(self._pool), (count,), generator=rng)
-            real = self._pool.index_select(0, which)
+            real = self._pool.index_select(0, which.to(self.device))
         return real.view(steps, size, *self.task.shape).to(self.device)
 
     def _shuffled(self, count: int) -> Tensor:

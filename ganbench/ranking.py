@@ -117,7 +117,8 @@ def boards(results: Sequence[Result], *, quality: float = QUALITY) -> list[Board
 
 
 def _board(task: str, results: Sequence[Result], quality: float) -> Board:
-    version = max(result.task.version for result in results)
+    trusted = [result for result in results if result.official]
+    version = max(result.task.version for result in trusted or results)
     horizon = max((_seconds(seed) for result in results for seed in result.seeds), default=0.0)
     reasons = [why_apart(result, version) for result in results]
     times = [_time(result, quality, horizon) for result in results]
@@ -154,15 +155,15 @@ def compare(
         name: {result.task.name: result for result in results if result.entry.name == name}
         for name in (first, second)
     }
-    for name, found in entries.items():
-        if not found:
+    for name, mine in entries.items():
+        if not mine:
             known = sorted({result.entry.name for result in results})
             raise InputError(f"no entry {name!r} on the board{did_you_mean(name, known)}")
     pairs: dict[str, tuple[Scores, Scores]] = {}
     skipped = []
-    for task in sorted({task for found in entries.values() for task in found}):
+    for task in sorted(entries[first].keys() | entries[second].keys()):
         try:
-            pairs[task] = _paired(task, *(found.get(task) for found in entries.values()))
+            pairs[task] = _paired(entries[first].get(task), entries[second].get(task))
         except InputError as error:
             skipped.append(f"{task}: {error}")
     if not pairs:
@@ -170,11 +171,12 @@ def compare(
     rng = np.random.default_rng(0)
     found = {task: stats.compare([x], [y], rng=rng) for task, (x, y) in pairs.items()}
     if len(pairs) > 1:
-        found["all"] = stats.compare(*map(list, zip(*pairs.values(), strict=True)), rng=rng)
+        sides = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
+        found["all"] = stats.compare(sides[0], sides[1], rng=rng)
     return found, skipped
 
 
-def _paired(task: str, x: Result | None, y: Result | None) -> tuple[Scores, Scores]:
+def _paired(x: Result | None, y: Result | None) -> tuple[Scores, Scores]:
     """The scores of the seeds of both; InputError, why they do not compare."""
     if x is None or y is None:
         raise InputError("only one of them ran it")
@@ -223,7 +225,7 @@ def _places(results: Sequence[Result]) -> list[tuple[tuple[int, int], int]]:
     for n, table in tables.items():
         mine = [i for i, each in enumerate(scores) if len(each) == n]
         replicates[mine] = stats.resampled_iqms(np.stack([scores[i] for i in mine]), table)
-    points = [result.summary["score"].iqm for result in results]
+    points = [stats.iqm(each) for each in scores]
     groups = stats.tie_groups(points, replicates, seeds=min(tables))
     ranks = stats.rank_intervals(replicates)
     return [

@@ -80,11 +80,11 @@ def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
         order = np.argsort(mine)
         reached = np.clip(np.cumsum(drawn[order], axis=0, dtype=np.int16), cut, n - cut)
         kept = np.diff(reached, axis=0, prepend=np.int16(cut))
-        found[place] = mine[order] @ kept.astype(np.float64)
-    return found / (n - 2 * cut)
+        found[place] = mine[order] @ kept.astype(np.float64) / (n - 2 * cut)
+    return found
 
 
-def interval(replicates: ArrayLike) -> tuple[float, float]:
+def interval(replicates: Array) -> tuple[float, float]:
     """95 % percentile interval."""
     low, high = np.percentile(replicates, [2.5, 97.5])
     return float(low), float(high)

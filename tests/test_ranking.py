@@ -42,6 +42,7 @@ def test_what_is_not_comparable_stands_apart():
         "quick": (an_entry("quick", 0.1, budget="quick"), "quick"),
         "steps": (an_entry("steps", 0.1, budget="custom"), "1 steps"),
         "old": (an_entry("old", 0.1, version=0), "version 0 of the task"),
+        "own": (an_entry("own", 0.1, version=7, budget="quick"), "version 7 of the task"),
         "changed": (
             an_entry("changed", 0.1).model_copy(update={"official": False}),
             "another task",

@@ -15,7 +15,7 @@ from torch import nn as torch_nn
 from torch.nn.functional import softplus
 from torch.nn.utils import parametrizations
 
-from ganbench import nn
+from ganbench import nn, training
 from ganbench.core import Game, stream
 from ganbench.engine import Trainer
 from ganbench.errors import InputError
@@ -388,12 +388,19 @@ def GAN(task, *, device="cpu"):
 '''
 
 
-def run_small(tmp_path: Path, seeds: list[int], *, bad: int = -1, optimizer: str = "nn.Adam"):
+def run_small(
+    tmp_path: Path,
+    seeds: list[int],
+    *,
+    bad: int = -1,
+    optimizer: str = "nn.Adam",
+    compiled: bool = False,
+):
     path = tmp_path / "small.py"
     path.write_text(BASELINE.format(bad=bad, optimizer=optimizer))
     told: list[Progress] = []
     folder = tmp_path / "-".join(map(str, seeds))
-    spec = Spec(task="gaussian", baseline=str(path), steps=30, folder=folder)
+    spec = Spec(task="gaussian", baseline=str(path), steps=30, folder=folder, compiled=compiled)
     results = sorted(train_seeds(spec, seeds, report=told.append), key=lambda each: each.seed)
     return results, [each.note for each in told if each.note]
 
@@ -420,6 +427,26 @@ def late(law):
 
     return latent
 """
+
+
+def test_every_engine_ends_at_the_same_metrics(tmp_path: Path, monkeypatch) -> None:
+    """Of a seed, with others or alone, compiled or not; eagerly, with other noise, on average."""
+    seeds = [0, 1, 2, 3]
+    runs = {"stacked": run_small(tmp_path, seeds)[0]}
+    (alone,), _ = run_small(tmp_path, [2])
+    runs["compiled"], _ = run_small(tmp_path, seeds, compiled=True)
+    monkeypatch.setattr(training, "_stacks", lambda *arguments: None)
+    runs["eager"], _ = run_small(tmp_path, seeds)
+    assert [{each.engine for each in results} for results in runs.values()] == [{e} for e in runs]
+    for name in ("mmd", "energy", "mean_error", "covariance_error"):
+        eager, stacked, compiled = (
+            np.array([each.metrics[name] for each in runs[engine]])
+            for engine in ("eager", "stacked", "compiled")
+        )
+        assert compiled == pytest.approx(stacked, rel=1e-4)
+        assert alone.metrics[name] == pytest.approx(stacked[2], rel=1e-4)
+        error = np.hypot(eager.std(ddof=1), stacked.std(ddof=1)) / len(seeds) ** 0.5
+        assert abs(eager.mean() - stacked.mean()) < 3 * error, name
 
 
 def test_what_fails_later_is_a_result(tmp_path: Path) -> None:

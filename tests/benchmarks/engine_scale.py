@@ -46,12 +46,16 @@ def row(name: str, value: int, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(rows: Sequence[dict[str, Any]], title: str, path: Path) -> None:
-    """Milliseconds per seed-step against seeds and against width, both axes logarithmic."""
+    """Milliseconds per seed-step against seeds, from 0, and against width, logarithmic."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     for place, (name, label) in enumerate((("seeds", "seeds"), ("width", "hidden width"))):
         mine = [each for each in rows if each["name"] == name]
         axes = figure.add_subplot(1, 2, place + 1)
-        axes.loglog([each["value"] for each in mine], [each["ms"] for each in mine], "o-")
+        axes.plot([each["value"] for each in mine], [each["ms"] for each in mine], "o-")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log" if name == "width" else "linear")
+        if name == "seeds":
+            axes.set_ylim(0)
         axes.set_xticks([each["value"] for each in mine], [str(each["value"]) for each in mine])
         axes.minorticks_off()
         axes.set(xlabel=label, ylabel="ms per seed-step")
