@@ -379,6 +379,61 @@ def bench(
         tables.print_bench(found)
 
 
+@main.command()
+@click.argument("entry")
+@click.option("--task", required=True, help="The task that it ran.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("submission"),
+    show_default=True,
+    help="Folder for the files; laid out as the leaderboard.",
+)
+@leaderboard_option
+@out_option
+def submit(entry: str, task: str, to: Path, root: Path, out: Path) -> None:
+    """Collect an ENTRY's result, source and samples into one folder, for a pull request."""
+    from ganbench import submission
+
+    done = submission.submit(entry, task, root=root, runs=out, to=to)
+    for note in done.notes:
+        click.echo(note, err=True)
+    for path in done.files:
+        click.echo(path)
+
+
+@main.command()
+@click.argument("result", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--rerun",
+    type=click.IntRange(1),
+    metavar="SEEDS",
+    help="Train so many new seeds too. This runs the source that came with the result.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
+    """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
+    from ganbench import submission
+    from ganbench.progress import show_progress
+
+    findings = list(submission.verify(result))
+    for finding in findings:
+        click.echo(f"{result}: {finding}")
+    if rerun and not findings:
+        with show_progress(named=False, lines=False, quiet=quiet) as report:
+            p = submission.rerun(
+                result, rerun, workers=min(rerun, workers or processes.cores()), report=report
+            )
+        click.echo(f"p = {p:.3g} that {rerun} new seeds score as the claimed ones do")
+        if p < submission.ALPHA:
+            findings.append("new seeds score otherwise")
+            click.echo(f"{result}: {findings[-1]}")
+    if findings:
+        sys.exit(1)
+    click.echo(f"{result}: verified")
+
+
 @main.group("leaderboard")
 def leaderboard_group() -> None:
     """Show and check the results."""
@@ -457,10 +512,10 @@ def report_problems(problems: Sequence[str]) -> None:
 @leaderboard_option
 @json_option
 def leaderboard_check(root: Path, as_json: bool) -> None:
-    """Check every file: its schema, and that scores and summary follow from the metrics."""
-    from ganbench import leaderboard
+    """Check every file: schema, sizes, hashes, duplicates; that scores follow from the metrics."""
+    from ganbench import checking
 
-    count, findings = leaderboard.check(root)
+    count, findings = checking.check(root)
     if as_json:
         click.echo(json.dumps({"files": count, "findings": findings}))
     else:

@@ -9,16 +9,28 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import filelock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ganbench.errors import InputError
 
 Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
 Precision = Literal["float32", "tf32", "bf16"]  # of products while training
 Status = Literal["ok", "diverged", "failed", "interrupted"]
+MOST_BYTES = 2**23  # of a result file
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,99}$")]
+"""Of an entry or a task: what may be a file's name anywhere, and needs no escaping on a page."""
+
+
+def _stays_inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/") or set(path) & set("\\:\0"):
+        raise ValueError("must be a path that does not lead outside")
+    return path
+
+
+Inside = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_stays_inside)]
 HParam = bool | int | float | str | None | list[Any]
 
 
@@ -43,16 +55,16 @@ class MetricInfo(Strict):
 class TaskInfo(Strict):
     """The task as it was when the entry ran; the first metric ranks."""
 
-    name: str
+    name: Name
     version: int
-    metrics: dict[str, MetricInfo]
+    metrics: dict[str, MetricInfo] = Field(min_length=1)
 
 
 class EntryInfo(Strict):
     """What ran. `source` is a path inside the repository, or a bundled file's."""
 
-    name: str
-    source: str
+    name: Name
+    source: Inside
     sha256: str
     hparams: dict[str, HParam]
     git_commit: str | None
@@ -194,6 +206,8 @@ def load_result(path: Path | str) -> Result:
     """Read a result file; InputError if it cannot be read or is not valid."""
     path = Path(path)
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise InputError(f"{path} has {size:,} bytes, more than {MOST_BYTES:,}")
         return loads(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error

@@ -79,6 +79,27 @@ def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
     return document, notes
 
 
+def read_seeds(path: Path) -> dict[int, Tensor]:
+    """Samples by seed, of a .safetensors file with tensors `seed-0`, ... of finite float32."""
+    found = {}
+    for name, array in _tensors(path).items():
+        seed = name.removeprefix("seed-")
+        if not (name.startswith("seed-") and seed.isdecimal()):
+            raise InputError(f"{path} must hold tensors seed-0, seed-1, ..., got {name!r}")
+        if array.dtype != np.float32 or not np.isfinite(array).all():
+            raise InputError(f"{path} must hold finite float32 numbers, and {name} does not")
+        found[int(seed)] = torch.from_numpy(array)
+    return found
+
+
+def write_seeds(path: Path, samples: Mapping[int, Tensor]) -> None:
+    """The file that `read_seeds` reads, written atomically."""
+    from safetensors.numpy import save
+
+    arrays = {f"seed-{seed}": np.ascontiguousarray(each) for seed, each in samples.items()}
+    write_atomically(path, save(arrays))
+
+
 def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
     """A .npy file, written atomically."""
     buffer = io.BytesIO()
@@ -109,14 +130,18 @@ def _npz(path: Path) -> np.ndarray[Any, Any]:
 
 
 def _safetensors(path: Path) -> np.ndarray[Any, Any]:
+    tensors = _tensors(path)
+    return tensors[_pick(path, list(tensors))]
+
+
+def _tensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except SafetensorError as error:
-        raise ValueError(str(error)) from error
-    return tensors[_pick(path, list(tensors))]
+        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _pick(path: Path, names: list[str]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from ganbench import leaderboard, results, stats
+from ganbench import checking, leaderboard, results, stats
 from ganbench.errors import InputError
 
 from .made import a_result, a_seed
@@ -73,7 +73,7 @@ def test_concurrent_additions_lose_nothing(tmp_path):
         thread.join()
     merged = results.load_result(tmp_path / "toy" / "my_gan.json")
     assert [seed.seed for seed in merged.seeds] == list(range(8))
-    assert leaderboard.inconsistencies(merged, tmp_path / "toy" / "my_gan.json") == []
+    assert checking.inconsistencies(merged, tmp_path / "toy" / "my_gan.json") == []
 
 
 def test_an_interrupted_seed_never_replaces_a_finished_one(tmp_path):
@@ -133,6 +133,6 @@ def test_interval_covers_as_often_as_it_says():
 def test_inconsistencies_are_found(tmp_path, change, finding):
     result = a_result()
     path = tmp_path / "toy" / "my_gan.json"
-    assert leaderboard.inconsistencies(result, path) == []
+    assert checking.inconsistencies(result, path) == []
     change(result)
-    assert finding in "\n".join(leaderboard.inconsistencies(result, path))
+    assert finding in "\n".join(checking.inconsistencies(result, path))

@@ -1,0 +1,164 @@
+"""Checking the leaderboard's files without running anything that came with them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ganbench import leaderboard, registry, results, stats
+from ganbench.errors import InputError
+from ganbench.results import Result, SeedResult, Summary
+
+SOURCE, SAMPLES = "source.py", "samples.safetensors"
+MOST_BYTES = {SOURCE: 2**20, SAMPLES: 2**24}
+IGNORED = {"README.md", "old"}
+
+
+def check(root: Path) -> tuple[int, list[str]]:
+    """How many results there are, and one line for everything that is wrong with the files."""
+    findings = []
+    paths = leaderboard.files(root)
+    whole: dict[Path, Result] = {}
+    for path in paths:
+        if path.is_symlink():
+            findings.append(f"{path}: is a link")
+            continue
+        try:
+            whole[path] = results.load_result(path)
+        except InputError as error:
+            findings.append(str(error))
+            continue
+        lines = [*inconsistencies(whole[path], path), *attachments(whole[path], path)]
+        findings += [f"{path}: {line}" for line in lines]
+    findings += [f"{path}: is no part of a result" for path in strangers(root, paths)]
+    return len(paths), findings + list(duplicates(whole))
+
+
+def strangers(root: Path, known: Sequence[Path]) -> Iterator[Path]:
+    """Files, links among them, that belong to no result."""
+    attached = {leaderboard.attached(path) / name for path in known for name in MOST_BYTES}
+    expected = {*known, *attached}
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root).parts
+        hidden = any(part.startswith(".") for part in inside)
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not (hidden or is_folder or IGNORED & set(inside[:2]) or path in expected):
+            yield path
+
+
+def duplicates(whole: dict[Path, Result]) -> Iterator[str]:
+    """Entries of a task that share samples: one under two names."""
+    first: dict[tuple[str, str], Path] = {}
+    twice: dict[tuple[Path, Path], list[int]] = defaultdict(list)
+    for path, result in whole.items():
+        for seed in result.seeds:
+            if seed.samples_sha256 is None:
+                continue
+            before = first.setdefault((result.task.name, seed.samples_sha256), path)
+            if before != path:
+                twice[before, path].append(seed.seed)
+    for (before, path), seeds in twice.items():
+        yield f"{path}: has the samples of {before} (seed {seeds[0]})"
+
+
+def attachments(result: Result, path: Path) -> list[str]:
+    """What is wrong with the source and the samples that came with a result, if they did."""
+    folder = leaderboard.attached(path)
+    lines = []
+    for name, most in MOST_BYTES.items():
+        file = folder / name
+        if file.is_symlink():
+            lines.append(f"{name} is a link")
+        elif file.is_file() and file.stat().st_size > most:
+            lines.append(f"{name} has {file.stat().st_size:,} bytes, more than {most:,}")
+        elif file.is_file() and name == SOURCE:
+            if registry.file_sha256(file) != result.entry.sha256:
+                lines.append(f"{name} is not the source of the entry: its SHA-256 differs")
+        elif file.is_file():
+            lines += _wrong_samples(result, file)
+    return lines
+
+
+def _wrong_samples(result: Result, file: Path) -> list[str]:
+    from ganbench import samples  # which imports torch
+
+    try:
+        tensors = samples.read_seeds(file)
+    except InputError as error:
+        return [str(error)]
+    claimed = {seed.seed: seed.samples_sha256 for seed in result.seeds}
+    return [
+        f"{SAMPLES}: those of seed {seed} are not the result's: their SHA-256 differs"
+        for seed, tensor in tensors.items()
+        if claimed.get(seed) != samples.sha256_of(tensor)
+    ]
+
+
+def inconsistencies(result: Result, path: Path) -> list[str]:
+    """What a result claims that does not follow from its own metrics, name and place."""
+    lines = []
+    if (result.task.name, result.entry.name) != (path.parent.name, path.stem):
+        lines.append(f"holds {result.entry.name!r} on {result.task.name!r}, by its content")
+    numbers = [seed.seed for seed in result.seeds]
+    if len(set(numbers)) != len(numbers):
+        lines.append("holds a seed twice")
+    lines += [line for seed in result.seeds for line in _wrong_score(result, seed)]
+    expected = stats.summarise(result.seeds, list(result.task.metrics))
+    for name, summary in expected.items():
+        if not _alike(result.summary.get(name), summary):
+            lines.append(f"summary of {name} does not follow from the seeds")
+    if result.official:
+        lines += _not_official(result)
+    return lines
+
+
+def _alike(claimed: Summary | None, found: Summary) -> bool:
+    """But for rounding, which differs from machine to machine."""
+    if claimed is None:
+        return False
+    pairs = [(claimed.mean, found.mean), (claimed.std, found.std), (claimed.iqm, found.iqm)]
+    pairs += zip(claimed.ci95 or (None, None), found.ci95 or (None, None), strict=True)
+    return all(
+        one == other
+        if one is None or other is None
+        else math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        for one, other in pairs
+    )
+
+
+def _wrong_score(result: Result, seed: SeedResult) -> list[str]:
+    """A finished seed's score follows from the ranking metric; any other's is 0 or null."""
+    from ganbench.core import Bound  # here: showing the board need not wait for torch
+
+    if set(seed.metrics) != set(result.task.metrics):
+        return [f"seed {seed.seed}: metrics are not those of the task"]
+    expected: float | None = None if seed.status == "interrupted" else 0.0
+    if seed.status == "ok":
+        info, value = result.task.metrics[result.ranking], seed.metrics[result.ranking]
+        if value is None:
+            return [f"seed {seed.seed}: status ok, but no {result.ranking}"]
+        expected = Bound(**info.model_dump()).position(value)
+    same = seed.score == expected
+    if expected is not None and seed.score is not None:
+        same = math.isclose(seed.score, expected, rel_tol=1e-9, abs_tol=1e-12)
+    return [] if same else [f"seed {seed.seed}: score {seed.score} should be {expected}"]
+
+
+def _not_official(result: Result) -> list[str]:
+    """An official result is of a bundled task, at its version, budget and bounds."""
+    if result.task.name not in registry.names("tasks"):
+        return [f"official, but {result.task.name!r} is no bundled task"]
+    task = registry.load_task(result.task.name)
+    lines = []
+    if task.version != result.task.version:
+        lines.append(f"official, but of version {result.task.version}, not {task.version}")
+    spent = (result.protocol.budget, result.protocol.steps)
+    if spent != ("full", task.budget.steps):
+        lines.append(f"official, but of budget {spent[0]} with {spent[1]} steps")
+    bounds = {name: (b.direction, b.floor, b.ceiling) for name, b in task.bounds.items()}
+    claimed = {name: (m.direction, m.floor, m.ceiling) for name, m in result.task.metrics.items()}
+    if bounds != claimed and task.version == result.task.version:
+        lines.append("floors and ceilings are not those of the task")
+    return lines

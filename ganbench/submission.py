@@ -1,0 +1,157 @@
+"""Submitting an entry, and verifying one that somebody else has submitted."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scipy import stats
+from torch import Tensor
+
+from ganbench import checking, harness, leaderboard, registry, results, samples
+from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
+from ganbench.errors import InputError
+from ganbench.results import Result, SeedResult
+from ganbench.spec import Report, Spec
+from ganbench.threads import one_thread
+
+ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribution
+CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
+# of those that train a classifier, as much as the noise of the floor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """The files of an entry, for a pull request, and what the author should know."""
+
+    files: list[Path]
+    notes: list[str]
+
+
+def submit(entry: str, task: str, *, root: Path, runs: Path, to: Path) -> Submission:
+    """Copy an entry's result, its source and its final samples to the folder `to`.
+
+    That folder is laid out as the leaderboard. Raises InputError, before anything is written, for
+    what `ganbench leaderboard check` would find, and if the source or the samples are not those of
+    the result any more.
+    """
+    path = root / task / f"{entry}.json"
+    if not path.is_file():
+        known = [each.stem for each in leaderboard.files(root, task)]
+        hint = registry.did_you_mean(entry, known)
+        raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
+    result = results.load_result(path)
+    if lines := checking.inconsistencies(result, path):
+        raise InputError(f"{path}: {lines[0]}")
+    target = to / task / path.name
+    if target.exists():
+        raise InputError(f"{target} exists already: remove it, or give another folder with --to")
+    run = runs / task / entry
+    source = _source(run, result)
+    kept, notes = _samples(run, result)
+    folder = leaderboard.attached(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / SOURCE)
+    samples.write_seeds(folder / SAMPLES, kept)
+    results.write_atomically(target, path.read_bytes())
+    return Submission(files=[target, folder / SOURCE, folder / SAMPLES], notes=notes)
+
+
+def _source(run: Path, result: Result) -> Path:
+    try:
+        baseline = json.loads((run / "run.json").read_text())["baseline"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"no run of the entry in {str(run)!r}: give its folder with --out"
+        ) from error
+    source = registry.find("baselines", baseline)
+    if registry.file_sha256(source) != result.entry.sha256:
+        raise InputError(f"{source} has changed since the run: run it again")
+    return source
+
+
+def _samples(run: Path, result: Result) -> tuple[dict[int, Tensor], list[str]]:
+    """Those of as many seeds as there is room for."""
+    kept: dict[int, Tensor] = {}
+    room = MOST_BYTES[SAMPLES] - 2**16  # of the header
+    for seed in result.seeds:
+        if seed.samples_sha256 is None:
+            continue
+        file = run / f"seed-{seed.seed}" / "samples.npz"
+        made = samples.read(file)
+        if samples.sha256_of(made) != seed.samples_sha256:
+            raise InputError(f"{file} is not of the result: run seed {seed.seed} again")
+        room -= made.nbytes
+        if room < 0:
+            several = f"samples of {len(kept)} seeds of {len(result.seeds)}: more are too large"
+            return kept, [several]
+        kept[seed.seed] = made
+    return kept, []
+
+
+def verify(path: Path) -> Iterator[str]:
+    """A line for each thing that is wrong with a submitted entry; runs nothing that came with it.
+
+    Its files are checked, and the metrics of the samples that came with it are computed anew.
+    """
+    result = results.load_result(path)
+    found = [*checking.inconsistencies(result, path), *checking.attachments(result, path)]
+    yield from found
+    file = leaderboard.attached(path) / SAMPLES
+    if not file.is_file():
+        yield f"no {SAMPLES} came with it: nothing to compute the metrics from"
+    elif not found:
+        claimed = {seed.seed: seed for seed in result.seeds}
+        for seed, made in samples.read_seeds(file).items():
+            yield from _wrong_metrics(result, claimed[seed], made)
+
+
+def _wrong_metrics(result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
+    task = registry.load_task(result.task.name)
+    with one_thread():
+        values = task.evaluate(task.reference, task.check(made, len(made), f"seed {seed.seed}"))
+    for name, value in values.items():
+        claim, info = seed.metrics.get(name), result.task.metrics[name]
+        room = CLOSE * abs(info.ceiling - info.floor) + (name != result.ranking) * info.noise
+        if claim is None or not math.isclose(claim, value, rel_tol=CLOSE, abs_tol=room):
+            yield f"seed {seed.seed}: {name} is {value:.6g} by its samples, {claim} by the result"
+
+
+def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None) -> float:
+    """Train new seeds of the source that came with an entry; runs that source.
+
+    Returns the p-value of Mann and Whitney's two-sided test that their scores are of the claimed
+    ones' distribution.
+    """
+    result = results.load_result(path)
+    source = leaderboard.attached(path) / SOURCE
+    if not source.is_file():
+        raise InputError(f"no {SOURCE} came with {path}: nothing to run")
+    if lines := checking.attachments(result, path):
+        raise InputError(f"{path}: {lines[0]}")
+    spec = Spec(
+        task=result.task.name,
+        baseline=str(source),
+        hparams=result.entry.hparams,
+        steps=None if result.protocol.budget == "full" else result.protocol.steps,
+    )
+    first = 1 + max(seed.seed for seed in result.seeds)
+    with tempfile.TemporaryDirectory() as folder:
+        (finished,) = harness.run(
+            [spec],
+            seeds=range(first, first + seeds),
+            workers=workers,
+            leaderboard=Path(folder) / "leaderboard",
+            out=Path(folder) / "runs",
+            report=report,
+        )
+    claimed, new = (
+        [seed.score for seed in side if seed.score is not None]
+        for side in (result.seeds, finished.seeds)
+    )
+    return float(stats.mannwhitneyu(claimed, new).pvalue)

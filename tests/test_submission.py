@@ -1,0 +1,202 @@
+"""Submitting, checking and verifying: what is honest passes, what is not is named."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from ganbench import checking, results, samples, submission
+from ganbench.cli import main
+from ganbench.errors import InputError
+
+NAME = "moment_matching-4steps"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder in which an entry was run and submitted."""
+    root = tmp_path_factory.mktemp("world")
+    arguments = ["moment_matching", "--task", "ring8", "--steps", "4", "--seeds", "2", "--quiet"]
+    folders = ["--leaderboard", str(root / "leaderboard"), "--out", str(root / "runs")]
+    done = CliRunner().invoke(main, ["run", *arguments, "--workers", "1", *folders])
+    assert done.exit_code == 0, done.output
+    made = submit(root)
+    assert made.notes == []
+    return root
+
+
+def submit(root: Path, to: str = "submission") -> submission.Submission:
+    return submission.submit(
+        NAME, "ring8", root=root / "leaderboard", runs=root / "runs", to=root / to
+    )
+
+
+@pytest.fixture
+def given(world: Path, tmp_path: Path) -> Path:
+    """A copy of what was submitted, to be spoilt; the result's file."""
+    shutil.copytree(world / "submission", tmp_path / "board")
+    return tmp_path / "board" / "ring8" / f"{NAME}.json"
+
+
+def test_what_was_submitted_is_verified(given: Path):
+    folder = given.with_suffix("")
+    assert sorted(path.name for path in folder.iterdir()) == ["samples.safetensors", "source.py"]
+    assert checking.check(given.parents[1]) == (1, [])
+    assert list(submission.verify(given)) == []
+    done = CliRunner().invoke(main, ["verify", str(given)])
+    assert (done.exit_code, done.output) == (0, f"{given}: verified\n")
+
+
+def test_new_seeds_are_compared_with_the_claimed(given: Path):
+    assert submission.rerun(given, 4) > submission.ALPHA
+
+
+def edited(path: Path, change: Callable[[dict], None]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def better_metric(path: Path) -> None:
+    edited(path, lambda d: d["seeds"][0]["metrics"].update(mmd=0.0))
+
+
+def consistently_better(path: Path) -> None:
+    """An edit that all else in the file agrees with, but the samples do not."""
+    result = results.load_result(path)
+    for seed in result.seeds:
+        seed.metrics["mmd"] = result.task.metrics["mmd"].floor
+        seed.score = 1.0
+    from ganbench import stats
+
+    result.summary = stats.summarise(result.seeds, list(result.task.metrics))
+    path.write_text(results.dumps(result))
+
+
+def other_samples(path: Path) -> None:
+    made = {seed: torch.randn(4096, 2) for seed in (0, 1)}
+    samples.write_seeds(path.with_suffix("") / "samples.safetensors", made)
+
+
+def spoilt_samples(path: Path) -> None:
+    file = path.with_suffix("") / "samples.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("exploded", "w"))
+
+
+def pickled(path: Path) -> None:
+    (path.with_suffix("") / "samples.safetensors").write_bytes(pickle.dumps(Bomb()))
+
+
+def nan_samples(path: Path) -> None:
+    made = {0: torch.full((4096, 2), float("nan"))}
+    samples.write_seeds(path.with_suffix("") / "samples.safetensors", made)
+
+
+def other_source(path: Path) -> None:
+    (path.with_suffix("") / "source.py").write_text("import os\n")
+
+
+def outside(path: Path) -> None:
+    (path.with_suffix("") / "source.py").unlink()
+    (path.with_suffix("") / "source.py").symlink_to("/etc/passwd")
+
+
+SPOILERS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "an edited metric": (better_metric, "score"),
+    "a metric edited everywhere": (consistently_better, "mmd is"),
+    "other samples": (other_samples, "SHA-256 differs"),
+    "a flipped bit": (spoilt_samples, "SHA-256 differs"),
+    "a pickle": (pickled, "cannot be read"),
+    "samples of NaN": (nan_samples, "finite float32"),
+    "another source": (other_source, "not the source"),
+    "a link outside": (outside, "is a link"),
+    "a script as name": (
+        lambda path: edited(path, lambda d: d["entry"].update(name="<script>alert(1)</script>")),
+        "entry.name",
+    ),
+    "a name that leads outside": (
+        lambda path: edited(path, lambda d: d["entry"].update(name="../../x")),
+        "entry.name",
+    ),
+    "a source outside": (
+        lambda path: edited(path, lambda d: d["entry"].update(source="../../secret")),
+        "does not lead outside",
+    ),
+    "NaN": (
+        lambda path: path.write_text(
+            path.read_text().replace('"batch_size"', '"x": NaN, "batch_size"')
+        ),
+        "is not a valid result",
+    ),
+    "infinity": (
+        lambda path: edited(path, lambda d: d["seeds"][0].update(score=1e400)),
+        "is not a valid result",
+    ),
+    "too much text": (lambda path: path.write_text(" " * (2**23 + 1)), "more than"),
+    "a file of 200 MB": (
+        lambda path: (path.with_suffix("") / "samples.safetensors").write_bytes(bytes(200_000_000)),
+        "more than",
+    ),
+    "a stranger": (lambda path: (path.parent / "virus.exe").touch(), "is no part of a result"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILERS)
+def test_what_is_wrong_is_named_and_harms_nothing(given: Path, how: str, monkeypatch):
+    monkeypatch.chdir(given.parents[2])
+    spoil, words = SPOILERS[how]
+    spoil(given)
+    before = {path for path in given.parents[2].rglob("*") if ".lock" not in path.name}
+    _, findings = checking.check(given.parents[1])
+    try:
+        findings += [f"verify: {line}" for line in submission.verify(given)]
+    except InputError as error:
+        findings.append(str(error))
+    assert any(words in line for line in findings), findings
+    assert all("\n" not in line for line in findings)
+    assert {path for path in given.parents[2].rglob("*") if ".lock" not in path.name} == before
+    done = CliRunner().invoke(main, ["leaderboard", "check", "--leaderboard", "board"])
+    assert done.exit_code == (0 if how == "a metric edited everywhere" else 1)
+
+
+def test_the_same_samples_under_two_names_are_found(given: Path):
+    copy = given.with_name("mine-4steps.json")
+    copy.write_text(given.read_text().replace(f'"{NAME}"', '"mine-4steps"'))
+    _, findings = checking.check(given.parents[1])
+    (line,) = findings
+    assert "has the samples of" in line
+
+
+def test_a_submission_is_never_replaced(world: Path):
+    with pytest.raises(InputError, match="exists already"):
+        submit(world)
+
+
+def test_what_has_changed_since_the_run_is_not_submitted(world: Path, tmp_path: Path):
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    with pytest.raises(InputError, match="no entry 'moment_matchin'"):
+        submission.submit(
+            "moment_matchin", "ring8", root=tmp_path / "leaderboard", runs=tmp_path, to=tmp_path
+        )
+    run = tmp_path / "runs" / "ring8" / NAME
+    shutil.copy(run / "seed-0/samples.npz", run / "seed-1/samples.npz")
+    with pytest.raises(InputError, match="run seed 1 again"):
+        submit(tmp_path, to="again")
+    shutil.rmtree(run)
+    with pytest.raises(InputError, match="no run of the entry"):
+        submit(tmp_path, to="again")
+    assert not (tmp_path / "again").exists()
