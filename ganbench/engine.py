@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.core import Game, Loss, generator
-from ganbench.precision import autocast
+from ganbench.precision import at_least_float32, autocast
 from ganbench.results import Precision
 
 
@@ -125,7 +125,7 @@ class Trainer(Player):
         judge = Judge(self.discriminator)
         with self.during(who):
             with self.autocast():
-                value = loss(judge, real, fake).float()  # type: ignore[arg-type]
+                value = at_least_float32(loss(judge, real, fake))  # type: ignore[arg-type]
             optimizer.zero_grad()
             value.backward(inputs=None if who == "D" else self.g_params)
         with self.during("optimizers"):

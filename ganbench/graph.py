@@ -19,6 +19,7 @@ from torch.nn import functional
 from ganbench.compiler import Loop, traced
 from ganbench.core import Loss
 from ganbench.engine import Judge, Player, Trainer, inference
+from ganbench.precision import at_least_float32
 from ganbench.supply import Call, Handler, Supplied
 from ganbench.updates import rule_of
 
@@ -153,7 +154,7 @@ class _Mapped(Player):
 
         def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
             judge = Judge(D)
-            value = loss(judge, real, fake).float()  # type: ignore[arg-type]
+            value = at_least_float32(loss(judge, real, fake))  # type: ignore[arg-type]
             return value.reshape(()), judge.right(decision, who, real, fake)
 
         def one(

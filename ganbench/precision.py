@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.results import Precision
@@ -23,6 +24,11 @@ def autocast(precision: Precision, device: str) -> torch.autocast:
     kind = torch.device(device).type
     enabled = precision == "bf16"
     return torch.autocast(kind, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
+def at_least_float32(value: Tensor) -> Tensor:
+    """A loss that may have been computed in bfloat16, in float32."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 @contextmanager
