@@ -130,8 +130,6 @@ def _alike(claimed: Summary | None, found: Summary) -> bool:
 
 def _wrong_score(result: Result, seed: SeedResult) -> list[str]:
     """A finished seed's score follows from the ranking metric; any other's is 0 or null."""
-    from ganbench.core import Bound  # here: showing the board need not wait for torch
-
     if set(seed.metrics) != set(result.task.metrics):
         return [f"seed {seed.seed}: metrics are not those of the task"]
     expected: float | None = None if seed.status == "interrupted" else 0.0
@@ -139,7 +137,7 @@ def _wrong_score(result: Result, seed: SeedResult) -> list[str]:
         info, value = result.task.metrics[result.ranking], seed.metrics[result.ranking]
         if value is None:
             return [f"seed {seed.seed}: status ok, but no {result.ranking}"]
-        expected = Bound(**info.model_dump()).position(value)
+        expected = info.position(value)
     same = seed.score == expected
     if expected is not None and seed.score is not None:
         same = math.isclose(seed.score, expected, rel_tol=1e-9, abs_tol=1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import shutil
 import signal
@@ -11,7 +10,6 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganbench import __version__, processes
+from ganbench.board_commands import leaderboard_group, submit, verify
 from ganbench.errors import InputError
+from ganbench.options import (
+    compile_option,
+    json_option,
+    leaderboard_option,
+    out_option,
+    parse_settings,
+    precision_option,
+    settings_option,
+)
 
 if TYPE_CHECKING:
     from ganbench.harness import Finished
@@ -52,44 +60,8 @@ def main(debug: bool) -> None:
     """Train, judge and compare generative adversarial networks."""
 
 
-leaderboard_option = click.option(
-    "--leaderboard",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("leaderboard"),
-    show_default=True,
-    help="Folder of the results.",
-)
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder for pictures, samples and checkpoints.",
-)
-settings_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="K=V[,V...]",
-    help="Set a hyper-parameter; of several values, each is run.",
-)
-compile_option = click.option(
-    "--compile",
-    "compiled",
-    type=click.Choice(["auto", "on", "off"]),
-    default="auto",
-    callback=lambda context, option, value: {"on": True, "off": False}.get(value),
-    help="Compile the steps of a Game; auto does for runs of 10,000 steps or more.",
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["float32", "tf32", "bf16"]),
-    default="float32",
-    show_default=True,
-    help="Of products while training: tf32 on a GPU, or bfloat16.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+for command in (leaderboard_group, submit, verify):
+    main.add_command(command)
 
 
 @main.command()
@@ -379,161 +351,6 @@ def bench(
         tables.print_bench(found)
 
 
-@main.command()
-@click.argument("entry")
-@click.option("--task", required=True, help="The task that it ran.")
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("submission"),
-    show_default=True,
-    help="Folder for the files; laid out as the leaderboard.",
-)
-@leaderboard_option
-@out_option
-def submit(entry: str, task: str, to: Path, root: Path, out: Path) -> None:
-    """Collect an ENTRY's result, source and samples into one folder, for a pull request."""
-    from ganbench import submission
-
-    done = submission.submit(entry, task, root=root, runs=out, to=to)
-    for note in done.notes:
-        click.echo(note, err=True)
-    for path in done.files:
-        click.echo(path)
-
-
-@main.command()
-@click.argument("result", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option(
-    "--rerun",
-    type=click.IntRange(1),
-    metavar="SEEDS",
-    help="Train so many new seeds too. This runs the source that came with the result.",
-)
-@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
-    """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
-    from ganbench import submission
-    from ganbench.progress import show_progress
-
-    findings = list(submission.verify(result))
-    for finding in findings:
-        click.echo(f"{result}: {finding}")
-    if rerun and not findings:
-        with show_progress(named=False, lines=False, quiet=quiet) as report:
-            p = submission.rerun(
-                result, rerun, workers=min(rerun, workers or processes.cores()), report=report
-            )
-        click.echo(f"p = {p:.3g} that {rerun} new seeds score as the claimed ones do")
-        if p < submission.ALPHA:
-            findings.append("new seeds score otherwise")
-            click.echo(f"{result}: {findings[-1]}")
-    if findings:
-        sys.exit(1)
-    click.echo(f"{result}: verified")
-
-
-@main.group("leaderboard")
-def leaderboard_group() -> None:
-    """Show and check the results."""
-
-
-@leaderboard_group.command("show")
-@click.option("--task", help="Only this task.")
-@click.option(
-    "--sort",
-    type=click.Choice(["rank", "score", "speed", "time", "name"]),
-    default="rank",
-    show_default=True,
-    help="What stands first; ranked entries always before others.",
-)
-@click.option(
-    "--quality",
-    type=float,
-    default=0.5,
-    show_default=True,
-    metavar="SCORE",
-    help="The score to which the time of training is taken.",
-)
-@click.option("--csv", "form", flag_value="csv", help="Print one table of comma-separated values.")
-@click.option("--markdown", "form", flag_value="markdown", help="Print one table for a README.")
-@leaderboard_option
-@json_option
-def leaderboard_show(
-    task: str | None, sort: str, quality: float, form: str | None, root: Path, as_json: bool
-) -> None:
-    """Show every entry with its score, and with its rank as far as the seeds can tell.
-
-    Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
-    """
-    from ganbench import leaderboard, ranking, tables
-
-    valid, problems = leaderboard.read(root, task)
-    boards = ranking.boards(valid, quality=quality)
-    if as_json:
-        click.echo(json.dumps([board.document() for board in boards], allow_nan=False))
-    elif form:
-        tables.print_boards_as(form, boards, sort)
-    else:
-        tables.print_boards(boards, sort)
-    report_problems(problems)
-
-
-@leaderboard_group.command("compare")
-@click.argument("a")
-@click.argument("b")
-@click.option("--task", help="Only this task.")
-@leaderboard_option
-@json_option
-def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
-    """Compare the entries A and B on every task that both ran, by the seeds that both have."""
-    from ganbench import leaderboard, ranking, tables
-
-    valid, problems = leaderboard.read(root, task)
-    found, skipped = ranking.compare(valid, a, b)
-    if as_json:
-        document = {name: vars(each) for name, each in found.items()}
-        click.echo(json.dumps({"a": a, "b": b, "tasks": document, "skipped": skipped}))
-    else:
-        tables.print_comparison((a, b), found, skipped)
-    report_problems(problems)
-
-
-def report_problems(problems: Sequence[str]) -> None:
-    """A line for each damaged file, and exit code 2 if there is one."""
-    for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
-    if problems:
-        sys.exit(2)
-
-
-@leaderboard_group.command("check")
-@leaderboard_option
-@json_option
-def leaderboard_check(root: Path, as_json: bool) -> None:
-    """Check every file: schema, sizes, hashes, duplicates; that scores follow from the metrics."""
-    from ganbench import checking
-
-    count, findings = checking.check(root)
-    if as_json:
-        click.echo(json.dumps({"files": count, "findings": findings}))
-    else:
-        for finding in findings:
-            click.echo(finding)
-        click.echo(f"{count} files checked, {len(findings)} findings")
-    if findings:
-        sys.exit(1)
-
-
-@leaderboard_group.command("schema")
-def leaderboard_schema() -> None:
-    """Print the JSON Schema of a result file."""
-    from ganbench import results
-
-    click.echo(json.dumps(results.schema(), indent=1))
-
-
 @main.group("data")
 def data_group() -> None:
     """Fetch the data sets that tasks need."""
@@ -572,38 +389,6 @@ def new(name: str) -> None:
         raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
     shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
     click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
-
-
-def parse_settings(settings: tuple[str, ...]) -> list[dict[str, Any]]:
-    """`("lr=1e-3,3e-3", "g_hidden=[32,32]")` to one dictionary for each combination of values."""
-    choices: dict[str, list[Any]] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        parts = split_values(text)
-        if not equals or not name or not all(parts):
-            raise click.UsageError(f"--set takes NAME=VALUE or NAME=VALUE,VALUE, got {setting!r}")
-        choices[name] = [parse_value(part) for part in parts]
-    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
-
-
-def split_values(text: str) -> list[str]:
-    """The parts between commas that stand in no bracket: `[32,32],[64]` to `[32,32]`, `[64]`."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
-
-
-def parse_value(text: str) -> Any:
-    """A Python value, or the text itself if it is none."""
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return text.strip()
 
 
 class stopping:  # noqa: N801 - used as a context manager

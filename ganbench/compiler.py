@@ -80,7 +80,7 @@ def replay(turn: Turn, given: Sequence[Tensor]) -> Callable[[int], None]:
 
 
 def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[], None]:
-    """The function as one launch; it has not changed anything yet."""
+    """The function as one launch; what capturing it has `changed` is put back."""
     before = [each.clone() for each in changed]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

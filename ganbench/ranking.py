@@ -13,7 +13,7 @@ import numpy as np
 from ganbench import stats
 from ganbench.errors import InputError
 from ganbench.registry import did_you_mean
-from ganbench.results import MetricInfo, Result, SeedResult
+from ganbench.results import Result, SeedResult
 from ganbench.stats import Comparison, TimeToQuality
 
 Scores = np.ndarray[Any, np.dtype[np.float64]]
@@ -27,9 +27,9 @@ QUALITY = 0.5  # the score to which time is taken, unless another is asked for
 class Row:
     """An entry on a board.
 
-    `rank` is the 95 % interval of its rank and `group` the number of its tie group, 1 for the
-    leaders; both None if it is not ranked, for the reason `apart`. `time` is that to the board's
-    quality, in seconds of training.
+    `group` is the number of its tie group, 1 for the leaders, and `rank` the 95 % interval of its
+    rank, with all places of the group; both None if it is not ranked, for the reason `apart`.
+    `time` is that to the board's quality, in seconds of training.
     """
 
     result: Result
@@ -214,24 +214,26 @@ def why_apart(result: Result, version: int) -> str | None:
 
 
 def _places(results: Sequence[Result]) -> list[tuple[tuple[int, int], int]]:
-    """Rank interval and tie group of each."""
+    """Rank interval, which holds all places of its tie group, and that group, of each."""
     if not results:
         return []
     scores = [np.array([seed.score for seed in result.seeds], float) for result in results]
     tables = {
         n: stats.resampled([n], rng=np.random.default_rng(0)) for n in {len(s) for s in scores}
     }
-    replicates = np.empty((len(scores), stats.REPLICATES))
+    points, replicates = np.empty(len(scores)), np.empty((len(scores), stats.REPLICATES))
     for n, table in tables.items():
         mine = [i for i, each in enumerate(scores) if len(each) == n]
-        replicates[mine] = stats.resampled_iqms(np.stack([scores[i] for i in mine]), table)
-    points = [stats.iqm(each) for each in scores]
+        values = np.stack([scores[i] for i in mine])
+        points[mine] = stats.resampled_iqms(values, np.ones((1, n), np.int16))[:, 0]
+        replicates[mine] = stats.resampled_iqms(values, table)
     groups = stats.tie_groups(points, replicates, seeds=min(tables))
     ranks = stats.rank_intervals(replicates)
-    return [
-        ((int(low), int(high)), int(group))
-        for (low, high), group in zip(ranks, groups, strict=True)
-    ]
+    sizes = np.bincount(groups)
+    last = np.cumsum(sizes)[groups]
+    low, high = np.minimum(ranks[:, 0], last - sizes[groups] + 1), np.maximum(ranks[:, 1], last)
+    places = zip(low.tolist(), high.tolist(), groups.tolist(), strict=True)
+    return [((first, last), group) for first, last, group in places]
 
 
 def _time(result: Result, quality: float, horizon: float) -> TimeToQuality:
@@ -248,13 +250,9 @@ def _reached(result: Result, seed: SeedResult, quality: float) -> float | None:
     info = result.task.metrics[result.ranking]
     for point in seed.curve:
         value = point.metrics.get(result.ranking)
-        if value is not None and _position(info, value) >= quality:
+        if value is not None and info.position(value) >= quality:
             return point.train_seconds
     return None
-
-
-def _position(info: MetricInfo, value: float) -> float:
-    return (info.ceiling - value) / (info.ceiling - info.floor)
 
 
 def _seconds(seed: SeedResult) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import uuid
@@ -50,6 +51,11 @@ class MetricInfo(Strict):
     floor: float
     ceiling: float
     noise: float
+
+    def position(self, value: float) -> float:
+        """1 at the floor, 0 at the ceiling, as `ganbench.Bound` has it, but without torch."""
+        span = self.ceiling - self.floor
+        return (self.ceiling - value) / span if span else math.nan
 
 
 class TaskInfo(Strict):

@@ -65,11 +65,12 @@ class Stack:
             (turn,): self._trace((turn,)) for turn in self._calls
         }
         self._whole: tuple[bool, ...] = ()
+        if self._device.type == "cuda":
+            with _reasons("a CUDA graph cannot capture it: "):
+                self.loop(compiled=False)
         for key, each in tensors.items():
             for tensor, mine in zip(each, self._memory[key], strict=True):
                 tensor.data = mine  # so that the trainers look at it
-        if self._device.type == "cuda":
-            self.loop(compiled=False)
 
     def compile(self) -> None:
         """Have torch's compiler make a loop of the steps, for where many are left.

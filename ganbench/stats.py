@@ -75,13 +75,15 @@ def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
     values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     n = values.shape[1]
     cut, drawn = int(TRIM * n), np.ascontiguousarray(counts.T)
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
     found = np.empty((len(values), len(counts)))
-    for place, mine in enumerate(values):
-        order = np.argsort(mine)
-        reached = np.clip(np.cumsum(drawn[order], axis=0, dtype=np.int16), cut, n - cut)
-        kept = np.diff(reached, axis=0, prepend=np.int16(cut))
-        found[place] = mine[order] @ kept.astype(np.float64) / (n - 2 * cut)
-    return found
+    for mine, steps, row in zip(order, np.diff(ordered, axis=1), found, strict=True):
+        # Summed by parts: the weight of all values up to one, times the step to the next.
+        reached = np.cumsum(drawn[mine[:-1]], axis=0, dtype=np.int16)
+        row[:] = steps @ np.clip(reached, cut, n - cut).astype(np.float64)
+    ends = ordered[:, -1:] * (n - cut) - ordered[:, :1] * cut
+    return np.asarray((ends - found) / (n - 2 * cut))
 
 
 def interval(replicates: Array) -> tuple[float, float]:
@@ -101,6 +103,9 @@ def rank_intervals(replicates: ArrayLike) -> NDArray[np.int64]:
     for row, first, last in zip(scores, best, worst, strict=True):
         order = np.argsort(-row)
         new = np.append(True, np.diff(row[order]) != 0)
+        if new.all():
+            first[order] = last[order] = places
+            continue
         run = np.cumsum(new) - 1
         starts = places[new]
         first[order] = starts[run]
@@ -181,6 +186,11 @@ class Comparison:
     improvement: float
     seeds: int
     seeds_needed: int | None
+
+    @property
+    def told_apart(self) -> bool:
+        """At 5 %."""
+        return self.p_value < ALPHA
 
 
 def compare(

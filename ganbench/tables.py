@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ganbench.ranking import Board, Row
     from ganbench.stats import Comparison
 
-ALPHA = 0.05
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -228,7 +227,7 @@ def print_comparison(
 
 
 def _verdict(found: Comparison) -> str:
-    if found.p_value >= ALPHA:
+    if not found.told_apart:
         return "not told apart"
     return "A is better" if found.difference > 0 else "B is better"
 

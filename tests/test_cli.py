@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganbench import results
-from ganbench.cli import main, parse_settings
+from ganbench.cli import main
+from ganbench.options import parse_settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -36,6 +36,17 @@ def test_copies_share_a_group_and_the_worse_does_not():
     assert board.apart == []
 
 
+def test_no_strict_order_inside_a_group():
+    """Of ten seeds nine alike: the t-test is more careful than the replicates, and has its way."""
+    skewed = an_entry("skewed", 0.3, spread=0.01)
+    skewed.seeds[4] = a_seed(4, value=2.0)
+    skewed.seeds[5] = a_seed(5, value=3.0)
+    skewed.seeds[6] = a_seed(6, value=4.0)
+    rows = ranking.boards([an_entry("even", 0.2, spread=0.01), skewed])[0].ranked
+    assert {row.group for row in rows} == {1}
+    assert {row.rank for row in rows} == {(1, 2)}
+
+
 def test_what_is_not_comparable_stands_apart():
     odd = {
         "few": (an_entry("few", 0.1, seeds=4), "4 of 10 seeds"),

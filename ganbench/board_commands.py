@@ -1,0 +1,168 @@
+"""The commands of the leaderboard: show, compare, check, submit, verify."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ganbench import processes
+from ganbench.options import json_option, leaderboard_option, out_option
+
+
+@click.command()
+@click.argument("entry")
+@click.option("--task", required=True, help="The task that it ran.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("submission"),
+    show_default=True,
+    help="Folder for the files; laid out as the leaderboard.",
+)
+@leaderboard_option
+@out_option
+def submit(entry: str, task: str, to: Path, root: Path, out: Path) -> None:
+    """Collect an ENTRY's result, source and samples into one folder, for a pull request."""
+    from ganbench import submission
+
+    done = submission.submit(entry, task, root=root, runs=out, to=to)
+    for note in done.notes:
+        click.echo(note, err=True)
+    for path in done.files:
+        click.echo(path)
+
+
+@click.command()
+@click.argument("result", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--rerun",
+    type=click.IntRange(1),
+    metavar="SEEDS",
+    help="Train so many new seeds too. This runs the source that came with the result.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
+    """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
+    from ganbench import submission
+    from ganbench.progress import show_progress
+
+    findings = list(submission.verify(result))
+    for finding in findings:
+        click.echo(f"{result}: {finding}")
+    if rerun and not findings:
+        with show_progress(named=False, lines=False, quiet=quiet) as report:
+            p = submission.rerun(
+                result, rerun, workers=min(rerun, workers or processes.cores()), report=report
+            )
+        click.echo(f"p = {p:.3g} that {rerun} new seeds score as the claimed ones do")
+        if p < submission.ALPHA:
+            findings.append("new seeds score otherwise")
+            click.echo(f"{result}: {findings[-1]}")
+    if findings:
+        sys.exit(1)
+    click.echo(f"{result}: verified")
+
+
+@click.group("leaderboard")
+def leaderboard_group() -> None:
+    """Show and check the results."""
+
+
+@leaderboard_group.command("show")
+@click.option("--task", help="Only this task.")
+@click.option(
+    "--sort",
+    type=click.Choice(["rank", "score", "speed", "time", "name"]),
+    default="rank",
+    show_default=True,
+    help="What stands first; ranked entries always before others.",
+)
+@click.option(
+    "--quality",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SCORE",
+    help="The score to which the time of training is taken.",
+)
+@click.option("--csv", "form", flag_value="csv", help="Print one table of comma-separated values.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print one table for a README.")
+@leaderboard_option
+@json_option
+def leaderboard_show(
+    task: str | None, sort: str, quality: float, form: str | None, root: Path, as_json: bool
+) -> None:
+    """Show every entry with its score, and with its rank as far as the seeds can tell.
+
+    Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
+    """
+    from ganbench import leaderboard, ranking, tables
+
+    valid, problems = leaderboard.read(root, task)
+    boards = ranking.boards(valid, quality=quality)
+    if as_json:
+        click.echo(json.dumps([board.document() for board in boards], allow_nan=False))
+    elif form:
+        tables.print_boards_as(form, boards, sort)
+    else:
+        tables.print_boards(boards, sort)
+    report_problems(problems)
+
+
+@leaderboard_group.command("compare")
+@click.argument("a")
+@click.argument("b")
+@click.option("--task", help="Only this task.")
+@leaderboard_option
+@json_option
+def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
+    """Compare the entries A and B on every task that both ran, by the seeds that both have."""
+    from ganbench import leaderboard, ranking, tables
+
+    valid, problems = leaderboard.read(root, task)
+    found, skipped = ranking.compare(valid, a, b)
+    if as_json:
+        document = {name: vars(each) for name, each in found.items()}
+        click.echo(json.dumps({"a": a, "b": b, "tasks": document, "skipped": skipped}))
+    else:
+        tables.print_comparison((a, b), found, skipped)
+    report_problems(problems)
+
+
+def report_problems(problems: Sequence[str]) -> None:
+    """A line for each damaged file, and exit code 2 if there is one."""
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+    if problems:
+        sys.exit(2)
+
+
+@leaderboard_group.command("check")
+@leaderboard_option
+@json_option
+def leaderboard_check(root: Path, as_json: bool) -> None:
+    """Check every file: schema, sizes, hashes, duplicates; that scores follow from the metrics."""
+    from ganbench import checking
+
+    count, findings = checking.check(root)
+    if as_json:
+        click.echo(json.dumps({"files": count, "findings": findings}))
+    else:
+        for finding in findings:
+            click.echo(finding)
+        click.echo(f"{count} files checked, {len(findings)} findings")
+    if findings:
+        sys.exit(1)
+
+
+@leaderboard_group.command("schema")
+def leaderboard_schema() -> None:
+    """Print the JSON Schema of a result file."""
+    from ganbench import results
+
+    click.echo(json.dumps(results.schema(), indent=1))
