@@ -10,19 +10,19 @@ from pathlib import Path
 import click
 
 from ganbench import processes
-from ganbench.options import json_option, leaderboard_option, out_option
+from ganbench.options import (
+    folder_option,
+    json_option,
+    leaderboard_option,
+    out_option,
+    workers_option,
+)
 
 
 @click.command()
 @click.argument("entry")
 @click.option("--task", required=True, help="The task that it ran.")
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("submission"),
-    show_default=True,
-    help="Folder for the files; laid out as the leaderboard.",
-)
+@folder_option("--to", default="submission", help="Folder for the files, laid out as the board.")
 @leaderboard_option
 @out_option
 def submit(entry: str, task: str, to: Path, root: Path, out: Path) -> None:
@@ -44,7 +44,7 @@ def submit(entry: str, task: str, to: Path, root: Path, out: Path) -> None:
     metavar="SEEDS",
     help="Train so many new seeds too. This runs the source that came with the result.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
+@workers_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
@@ -56,9 +56,8 @@ def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) ->
         click.echo(f"{result}: {finding}")
     if rerun and not findings:
         with show_progress(named=False, lines=False, quiet=quiet) as report:
-            p = submission.rerun(
-                result, rerun, workers=min(rerun, workers or processes.cores()), report=report
-            )
+            count = processes.workers(workers, rerun)
+            p = submission.rerun(result, rerun, workers=count, report=report)
         click.echo(f"p = {p:.3g} that {rerun} new seeds score as the claimed ones do")
         if p < submission.ALPHA:
             findings.append("new seeds score otherwise")

@@ -27,6 +27,7 @@ from ganbench.options import (
     parse_settings,
     precision_option,
     settings_option,
+    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ for command in (leaderboard_group, submit, verify):
 )
 @click.option("--steps", type=click.IntRange(1), help="Training steps, instead of a budget's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
-@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
+@workers_option
 @compile_option
 @precision_option
 @settings_option
@@ -121,10 +122,7 @@ def run(
 ) -> None:
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     settings_of_each = parse_settings(settings)
-    count = len(settings_of_each) * seeds
-    workers = min(count, workers or processes.cores())
-    if workers > 1:
-        processes.prepare()
+    workers = processes.workers(workers, len(settings_of_each) * seeds)
     from ganbench import harness, tables
     from ganbench.progress import show_progress
     from ganbench.spec import Spec
@@ -293,7 +291,7 @@ def audit(
 @click.argument("baseline", default="mlp_gan")
 @click.option("--task", help="A task's name or file.  [default: the published systems' four]")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--workers", type=click.IntRange(1), help="Processes; one a core by default.")
+@workers_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @compile_option
 @precision_option
@@ -319,9 +317,7 @@ def bench(
     as_json: bool,
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
-    workers = min(seeds, workers or processes.cores())
-    if workers > 1:
-        processes.prepare()
+    workers = processes.workers(workers, seeds)
     from ganbench import bench as benches
     from ganbench import harness, tables
     from ganbench.spec import Spec

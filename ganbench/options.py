@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-leaderboard_option = click.option(
-    "--leaderboard",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("leaderboard"),
-    show_default=True,
-    help="Folder of the results.",
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def folder_option(*names: str, default: str, help: str) -> Callable[[F], F]:
+    """An option that takes a folder, which need not exist."""
+    kind = click.Path(path_type=Path, file_okay=False)
+    return click.option(*names, type=kind, default=Path(default), show_default=True, help=help)
+
+
+leaderboard_option = folder_option(
+    "--leaderboard", "root", default="leaderboard", help="Folder of the results."
 )
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder for pictures, samples and checkpoints.",
+out_option = folder_option(
+    "--out", default="runs", help="Folder for pictures, samples and checkpoints."
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), help="Processes; one a core by default."
 )
 settings_option = click.option(
     "--set",

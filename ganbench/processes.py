@@ -25,6 +25,14 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def workers(asked: int | None, most: int) -> int:
+    """As many as are asked for, or one a core, but at most `most`; the server gets ready."""
+    count = min(most, asked or cores())
+    if count > 1:
+        prepare()
+    return count
+
+
 def prepare() -> None:
     """Start the server, which gets ready while this process goes on."""
     if FORKED:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from ganbench import stats
 from ganbench.errors import InputError
 from ganbench.registry import did_you_mean
-from ganbench.results import Result, SeedResult
+from ganbench.results import Result, SeedResult, mean_speed
 from ganbench.stats import Comparison, TimeToQuality
 
 Scores = np.ndarray[Any, np.dtype[np.float64]]
@@ -48,12 +47,10 @@ class Row:
         """The interquartile mean over seeds."""
         return self.result.summary["score"].iqm
 
-    @cached_property
+    @property
     def steps_per_second(self) -> float | None:
         """The mean over the seeds that were timed."""
-        speeds = [seed.timing.steps_per_second for seed in self.result.seeds]
-        timed = [speed for speed in speeds if speed]
-        return sum(timed) / len(timed) if timed else None
+        return mean_speed(self.result.seeds)
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints of it."""
@@ -76,6 +73,20 @@ class Row:
             "budget": result.protocol.budget,
             "time_to_quality": vars(self.time),
         }
+
+
+def _by_score(row: Row) -> tuple[float, str]:
+    return (-(row.score if row.score is not None else -np.inf), row.name)
+
+
+SORTS: Mapping[str, Any] = {
+    "rank": lambda row: (row.group or np.inf, *_by_score(row)),
+    "score": _by_score,
+    "speed": lambda row: -(row.steps_per_second or 0.0),
+    "time": lambda row: row.time.restricted_mean,
+    "name": lambda row: row.name,
+}
+"""Orders in which rows may be shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +149,8 @@ def _board(task: str, results: Sequence[Result], quality: float) -> Board:
         task=task,
         version=version,
         quality=quality,
-        ranked=sorted((row for row in rows if row.group), key=_by_group),
-        apart=sorted((row for row in rows if not row.group), key=_by_score),
+        ranked=sorted((row for row in rows if row.group), key=SORTS["rank"]),
+        apart=sorted((row for row in rows if not row.group), key=SORTS["rank"]),
     )
 
 
@@ -257,21 +268,3 @@ def _reached(result: Result, seed: SeedResult, quality: float) -> float | None:
 
 def _seconds(seed: SeedResult) -> float:
     return seed.timing.train_seconds
-
-
-def _by_group(row: Row) -> tuple[int, float, str]:
-    return (row.group or 0, *_by_score(row))
-
-
-def _by_score(row: Row) -> tuple[float, str]:
-    return (-(row.score if row.score is not None else -np.inf), row.name)
-
-
-SORTS: Mapping[str, Any] = {
-    "rank": lambda row: (row.group or np.inf, *_by_score(row)),
-    "score": _by_score,
-    "speed": lambda row: -(row.steps_per_second or 0.0),
-    "time": lambda row: row.time.restricted_mean,
-    "name": lambda row: row.name,
-}
-"""Orders in which rows may be shown."""

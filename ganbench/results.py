@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -191,6 +191,12 @@ class Result(Strict):
             self.protocol,
             self.machine,
         )
+
+
+def mean_speed(seeds: Sequence[SeedResult]) -> float | None:
+    """Steps per second over the seeds that were timed; None if none was."""
+    speeds = [s.timing.steps_per_second for s in seeds if s.timing.steps_per_second]
+    return sum(speeds) / len(speeds) if speeds else None
 
 
 def dumps(result: Result) -> str:

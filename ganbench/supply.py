@@ -71,9 +71,9 @@ class Blocks:
         for index, mine in groupby(steps, lambda step: step // BLOCK):
             if index != self._index:
                 self._index, self._block = index, self._draw(index)
-            first, *rest = (step % BLOCK for step in mine)
-            apart = rest[0] - first if rest else 1
-            parts.append(self._block[:, first : (rest or [first])[-1] + 1 : apart])
+            at = [step % BLOCK for step in mine]
+            apart = at[1] - at[0] if len(at) > 1 else 1
+            parts.append(self._block[:, at[0] : at[-1] + 1 : apart])
         return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts, 1)
 
 

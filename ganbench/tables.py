@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ganbench.results import Result, SeedResult, Summary
+from ganbench.results import Result, Summary, mean_speed
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
@@ -39,7 +39,7 @@ def print_result(finished: Finished) -> None:
         table.add_row(label, *cells, style=style)
     console.print(table)
     console.print(f"score {_interval(result.summary['score'])}: 1 is real data, 0 a naive sampler")
-    speed = _mean_speed(finished.seeds)
+    speed = mean_speed(finished.seeds)
     if speed is not None:
         console.print(f"{speed:,.0f} steps/s on {result.protocol.device}, one thread a seed")
     console.print(f"result    {finished.path}", soft_wrap=True, highlight=False)
@@ -57,7 +57,7 @@ def print_sweep(finished: Sequence[Finished]) -> None:
     best = max(finished, key=lambda each: _or_lowest(each.result.summary["score"].iqm))
     for each in finished:
         score, seeds = each.result.summary["score"], each.seeds
-        speed = _mean_speed(seeds)
+        speed = mean_speed(seeds)
         cells = (
             _interval(score),
             number(score.std),
@@ -130,11 +130,11 @@ def print_boards(boards: Sequence[Board], sort: str) -> None:
     if not boards:
         console.print("no results yet")
     for board in boards:
-        cells = board_cells(board, sort)
-        table = _table(f"{board.task}, version {board.version}", *cells[0])
-        for row, line in zip(board.sorted(sort), cells, strict=True):
+        rows = board.sorted(sort)
+        table = _table(f"{board.task}, version {board.version}", *row_cells(board, rows[0]))
+        for row in rows:
             style = "bold" if row.group == 1 else "dim" if row.apart else None
-            table.add_row(*line.values(), style=style)
+            table.add_row(*row_cells(board, row).values(), style=style)
         console.print(table)
     if any(board.ranked for board in boards):
         console.print(
@@ -145,7 +145,9 @@ def print_boards(boards: Sequence[Board], sort: str) -> None:
 def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
     """All boards as one table, in csv or markdown."""
     lines = [
-        {"task": board.task, **cells} for board in boards for cells in board_cells(board, sort)
+        {"task": board.task, **row_cells(board, row)}
+        for board in boards
+        for row in board.sorted(sort)
     ]
     if not lines:
         return
@@ -160,23 +162,21 @@ def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
         print(f"| {' | '.join(row)} |")
 
 
-def board_cells(board: Board, sort: str) -> list[dict[str, str]]:
-    """What a table says of each entry, by the head of the column."""
-    metric = board.rows[0].result.ranking
-    arrow = ARROWS[board.rows[0].result.task.metrics[metric].direction]
-    return [
-        {
-            "rank": _rank(row),
-            "entry": row.name,
-            "seeds": _seeds_and_failures(row.result),
-            "score (IQM, 95 %)": _interval(row.result.summary["score"]),
-            f"{metric} {arrow}": number(row.result.summary[metric].iqm),
-            f"s to {board.quality:g}": _time(row),
-            "steps/s": "-" if row.steps_per_second is None else f"{row.steps_per_second:,.0f}",
-            "device": row.result.protocol.device,
-        }
-        for row in board.sorted(sort)
-    ]
+def row_cells(board: Board, row: Row) -> dict[str, str]:
+    """What a table says of an entry, by the head of the column."""
+    result, metric = row.result, row.result.ranking
+    return {
+        "rank": _rank(row),
+        "entry": row.name,
+        "seeds": _seeds_and_failures(result),
+        "score (IQM, 95 %)": _interval(result.summary["score"]),
+        f"{metric} {ARROWS[result.task.metrics[metric].direction]}": number(
+            result.summary[metric].iqm
+        ),
+        f"s to {board.quality:g}": _time(row),
+        "steps/s": "-" if row.steps_per_second is None else f"{row.steps_per_second:,.0f}",
+        "device": result.protocol.device,
+    }
 
 
 def _rank(row: Row) -> str:
@@ -239,12 +239,6 @@ def number(value: float | None) -> str:
     if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e5):
         return f"{value:.2e}"
     return f"{value:.4g}"
-
-
-def _mean_speed(seeds: Sequence[SeedResult]) -> float | None:
-    """Steps per second over the seeds that were timed; None if none was."""
-    speeds = [s.timing.steps_per_second for s in seeds if s.timing.steps_per_second]
-    return sum(speeds) / len(speeds) if speeds else None
 
 
 def _or_lowest(value: float | None) -> float:
