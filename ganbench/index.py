@@ -1,0 +1,108 @@
+"""What is known of the leaderboard's files, kept between commands: thousands take long to read.
+
+A file is read again when its size or its times have changed. The index lies in the cache folder
+(`GANBENCH_CACHE`) and may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import ganbench
+from ganbench import leaderboard, results
+from ganbench.cache import cache_folder
+from ganbench.digest import Digest, digest
+from ganbench.errors import InputError
+from ganbench.ranking import Place
+
+FORMAT = 1  # of what is kept; to be raised with every change of a digest or of the statistics
+MOST_PLACES = 1_000  # boards
+FORGET = "delete from places where rowid <= (select max(rowid) from places) - ?"
+TABLES = """
+create table if not exists digests (path text primary key, stamp text, digest text) strict;
+create table if not exists places (key text primary key, places text) strict;
+"""
+
+
+class Index:
+    """An open index; `problem` says why nothing is kept, if so."""
+
+    def __init__(self, connection: sqlite3.Connection, problem: str | None = None) -> None:
+        self._connection = connection
+        self.problem = problem
+        connection.executescript(TABLES)
+
+    def entries(self, root: Path, task: str | None = None) -> tuple[list[Digest], list[str]]:
+        """The entries of a leaderboard, or of one task, and a line for each file that is none."""
+        paths = leaderboard.files(root, task)
+        base = root.resolve()
+        known = self._known(base)
+        found, problems, new = [], [], []
+        for path in paths:
+            key, stamp = f"{base}/{path.parent.name}/{path.name}", _stamp(path)
+            before = known.get(key)
+            if before and before[0] == stamp:
+                found.append(Digest(**json.loads(before[1])))
+                continue
+            try:
+                found.append(digest(results.load_result(path)))
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            new.append((key, stamp, json.dumps(found[-1].document(), allow_nan=False)))
+        self._keep("insert or replace into digests values (?, ?, ?)", new)
+        return found, problems
+
+    def remember(self, key: str, make: Callable[[], list[Place]]) -> list[Place]:
+        """What was once made for this key, or make it."""
+        query = "select places from places where key = ?"
+        if row := self._connection.execute(query, [key]).fetchone():
+            return [((low, high), group) for low, high, group in json.loads(row[0])]
+        made = make()
+        flat = json.dumps([(low, high, group) for (low, high), group in made])
+        self._keep("insert or replace into places values (?, ?)", [(key, flat)])
+        return made
+
+    def _known(self, base: Path) -> dict[str, tuple[str, str]]:
+        query = "select path, stamp, digest from digests where path between ? and ?"
+        inside = f"{base}/", f"{base}0"  # 0 comes after /
+        return {p: (stamp, text) for p, stamp, text in self._connection.execute(query, inside)}
+
+    def _keep(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
+        try:
+            with self._connection:
+                self._connection.executemany(statement, rows)
+                self._connection.execute(FORGET, [MOST_PLACES])
+        except sqlite3.Error as error:
+            self.problem = f"nothing is kept for the next command: {error}"
+
+
+@contextmanager
+def opened() -> Iterator[Index]:
+    """The index in the cache folder; where it cannot be used, an empty one in memory."""
+    path = cache_folder() / f"leaderboard-{ganbench.__version__}-{FORMAT}.sqlite"
+    problem = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path)
+        index = Index(connection)
+    except (OSError, sqlite3.Error) as error:
+        problem = f"{path} cannot be used ({error}): the board's files are read anew"
+        connection = sqlite3.connect(":memory:")
+        index = Index(connection, problem)
+    try:
+        yield index
+    finally:
+        connection.close()
+
+
+def _stamp(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
