@@ -97,7 +97,7 @@ function enhanceComparison(form) {
         marker: {size: 10, symbol: place ? "diamond" : "circle", color: place ? "#D55E00" : "#0072B2"},
       };
     });
-    plot.setAttribute("aria-label", `Scores of both by seed on ${task.value}`);
+    document.querySelector("#seeds figcaption").textContent = `Scores of both on ${task.value}, by seed`;
     draw(plot, {data, layout: {height: 380, yaxis: {title: {text: `score on ${task.value}`}}, xaxis: {type: "category"}}});
   };
   const update = () => {
