@@ -40,11 +40,11 @@ class Index:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
         paths = leaderboard.files(root, task)
         base = root.resolve()
-        known = self._known(base)
+        known = self._known(base / task if task else base)
         found, problems, new = [], [], []
         for path in paths:
             key, stamp = f"{base}/{path.parent.name}/{path.name}", _stamp(path)
-            before = known.get(key)
+            before = known.pop(key, None)
             if before and before[0] == stamp:
                 found.append(Digest(**json.loads(before[1])))
                 continue
@@ -55,6 +55,7 @@ class Index:
                 continue
             new.append((key, stamp, json.dumps(found[-1].document(), allow_nan=False)))
         self._keep("insert or replace into digests values (?, ?, ?)", new)
+        self._keep("delete from digests where path = ?", [(gone,) for gone in known])
         return found, problems
 
     def remember(self, key: str, make: Callable[[], list[Place]]) -> list[Place]:
@@ -65,18 +66,20 @@ class Index:
         made = make()
         flat = json.dumps([(low, high, group) for (low, high), group in made])
         self._keep("insert or replace into places values (?, ?)", [(key, flat)])
+        self._keep(FORGET, [(MOST_PLACES,)])
         return made
 
-    def _known(self, base: Path) -> dict[str, tuple[str, str]]:
+    def _known(self, folder: Path) -> dict[str, tuple[str, str]]:
         query = "select path, stamp, digest from digests where path between ? and ?"
-        inside = f"{base}/", f"{base}0"  # 0 comes after /
+        inside = f"{folder}/", f"{folder}0"  # 0 comes after /
         return {p: (stamp, text) for p, stamp, text in self._connection.execute(query, inside)}
 
-    def _keep(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
+    def _keep(self, statement: str, rows: Sequence[tuple[str | int, ...]]) -> None:
+        if not rows:
+            return
         try:
             with self._connection:
                 self._connection.executemany(statement, rows)
-                self._connection.execute(FORGET, [MOST_PLACES])
         except sqlite3.Error as error:
             self.problem = f"nothing is kept for the next command: {error}"
 

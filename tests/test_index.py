@@ -16,11 +16,9 @@ from ganbench.digest import Digest, digest
 from .made import a_result, a_seed
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("GANBENCH_CACHE", str(folder))
-    return folder
+@pytest.fixture
+def cache():
+    return index.cache_folder()
 
 
 @pytest.fixture
@@ -69,13 +67,16 @@ def test_a_changed_file_is_read_again_whatever_its_date_says(root):
     assert [found.scores[0] for found in entries(root)[0]] == [0.85, 0.75]
 
 
-def test_files_come_and_go(root):
+def test_files_come_and_go(root, cache):
     entries(root)
     (root / "toy" / "one.json").unlink()
     write(root, a_result(name="three"))
     write(root, an_arc())
     assert [found.name for found in entries(root)[0]] == ["far", "three", "two"]
     assert [found.name for found in entries(root, "arc")[0]] == ["far"]
+    (path,) = cache.iterdir()
+    kept = sqlite3.connect(path).execute("select path from digests").fetchall()
+    assert len(kept) == 3
 
 
 def an_arc():
