@@ -194,8 +194,11 @@ def leaderboard_check(root: Path, as_json: bool) -> None:
 @folder_option("--out", default="site", help="Folder of the pages; a former site is replaced.")
 @quality_option
 @leaderboard_option
+@workers_option
 @click.option("--quiet", is_flag=True, help="No progress.")
-def leaderboard_site(out: Path, quality: float, root: Path, quiet: bool) -> None:
+def leaderboard_site(
+    out: Path, quality: float, root: Path, workers: int | None, quiet: bool
+) -> None:
     """Write the board as web pages, which work from a file and offline."""
     from rich.console import Console
     from rich.progress import track
@@ -206,7 +209,14 @@ def leaderboard_site(out: Path, quality: float, root: Path, quiet: bool) -> None
     hidden = quiet or not console.is_terminal
     progress = partial(track, description="pages", console=console, transient=True, disable=hidden)
     with index.opened() as kept:
-        built = site.build(root, out, kept, quality=quality, progress=progress)
+        built = site.build(
+            root,
+            out,
+            kept,
+            quality=quality,
+            workers=workers or processes.cores(),
+            progress=progress,
+        )
     click.echo(f"{built.pages} pages: {out / 'index.html'}")
     report_problems(built.problems, kept.problem)
 

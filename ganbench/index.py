@@ -49,7 +49,7 @@ class Index:
                 found.append(Digest(**json.loads(before[1])))
                 continue
             try:
-                found.append(digest(results.load_result(path)))
+                found.append(_read(path))
             except InputError as error:
                 problems.append(str(error))
                 continue
@@ -101,6 +101,13 @@ def opened() -> Iterator[Index]:
         yield index
     finally:
         connection.close()
+
+
+def _read(path: Path) -> Digest:
+    found = digest(results.load_result(path))
+    if (found.task, found.name) != (path.parent.name, path.stem):
+        raise InputError(f"{path} holds {found.name!r} on {found.task!r}, by its content")
+    return found
 
 
 def _stamp(path: Path) -> str:

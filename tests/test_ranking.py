@@ -200,7 +200,7 @@ def folder(tmp_path):
         an_entry("near", 0.21, rng=3),
         an_entry("quick_one", 0.1, budget="quick"),
     ):
-        path = tmp_path / "toy" / f"{abs(hash(result.entry.name))}.json"
+        path = tmp_path / "toy" / f"{result.entry.name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(results.dumps(result))
     return tmp_path

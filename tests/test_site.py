@@ -159,11 +159,20 @@ def test_a_failure_leaves_the_former_site(board, tmp_path, monkeypatch):
     root, _ = board
     build(root, tmp_path / "site")
     before = (tmp_path / "site" / "index.html").read_bytes()
-    monkeypatch.setattr(site.Writer, "board", lambda self: 1 / 0)
+    monkeypatch.setattr(site.pages, "board", lambda *each: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(root, tmp_path / "site")
     assert (tmp_path / "site" / "index.html").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_workers_write_the_same_pages(board, tmp_path, monkeypatch):
+    root, out = board
+    monkeypatch.setattr(site, "SHARE", 3)
+    with index.opened() as kept:
+        site.build(root, tmp_path / "site", kept, quality=0.5, workers=2)
+    for page in out.rglob("*.*"):
+        assert (tmp_path / "site" / page.relative_to(out)).read_bytes() == page.read_bytes()
 
 
 def test_damaged_files_are_named_and_the_others_shown(tmp_path):
@@ -179,7 +188,7 @@ def test_damaged_files_are_named_and_the_others_shown(tmp_path):
     assert done.exit_code == 2
     first, second = done.stderr.splitlines()
     assert "bad.json is not a valid result" in first
-    assert "'good' is there twice" in second
+    assert "good_too.json holds 'good' on 'ring8'" in second
     assert "cannot be shown" in text_of(tmp_path / "site" / "entry/ring8/torn.html")
     assert (tmp_path / "site" / "entry/ring8/good.html").is_file()
 

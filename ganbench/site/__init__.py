@@ -7,15 +7,20 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ganbench import leaderboard
+from ganbench import leaderboard, processes
 from ganbench.errors import InputError
 from ganbench.index import Index
-from ganbench.site.pages import Writer
-from ganbench.site.views import view
+from ganbench.site import entry_page, pages
+from ganbench.site.render import Renderer
+from ganbench.site.views import Facts, Line, view
 
 __all__ = ["Built", "build"]
 
+Work = tuple[Path, Line]
+Progress = Callable[[list[Any]], Iterable[Any]]  # passes them on, and may draw a bar
+SHARE = 100  # entries at once, of a worker process
 MARKER = "ganbench-site.txt"  # in a folder that may be replaced
 
 
@@ -33,16 +38,22 @@ def build(
     index: Index,
     *,
     quality: float,
-    progress: Callable[[list[Path]], Iterable[Path]] = iter,
+    workers: int = 1,
+    progress: Progress = iter,
 ) -> Built:
     """Write the site of a leaderboard into the folder `out`, whole or not at all.
 
-    A former site there is replaced. Raises InputError if the folder holds anything else, or cannot
-    be written.
+    A former site there is replaced. `workers` are processes. Raises InputError if the folder holds
+    anything else, or cannot be written.
     """
     _check_replaceable(out)
     entries, problems = index.entries(root)
-    board = view(entries, quality=quality, remember=index.remember)
+    found = view(entries, quality=quality, remember=index.remember)
+    work = [
+        (path, line)
+        for path in leaderboard.files(root)
+        if (line := found.lines.get(path.parent.name, {}).get(path.stem))
+    ]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -50,23 +61,52 @@ def build(
         reason = error.strerror or str(error)
         raise InputError(f"cannot write to folder {str(out)!r}: {reason}") from error
     try:
-        writer = Writer(folder=made, view=board, problems=list(problems))
         (made / MARKER).write_text(
             "`ganbench leaderboard site` wrote this folder and replaces it.\n"
         )
-        writer.assets()
-        for path in progress(leaderboard.files(root)):
-            writer.entry(path)
-        for task in board.lines:
-            writer.task(task)
-        writer.comparison()
-        writer.board()
+        pages.assets(made / "assets")
+        problems += _write_entries(made, found.facts, work, workers, progress)
+        renderer = Renderer(made, found.facts)
+        for task in found.lines:
+            pages.task(renderer, found, task)
+        pages.comparison(renderer, found)
+        pages.board(renderer, found, problems)
         made.chmod(0o755)
         _replace(out, made)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    return Built(pages=writer.pages, problems=writer.problems)
+    return Built(pages=len(work) + len(found.lines) + 2, problems=problems)
+
+
+def _write_entries(
+    folder: Path, facts: Facts, work: list[Work], workers: int, progress: Progress
+) -> list[str]:
+    """Write the entries' pages, by worker processes if there are many; returns the problems."""
+    shares = [work[first : first + SHARE] for first in range(0, len(work), SHARE)]
+    if len(shares) < 2 or workers < 2:
+        _start(folder, facts)
+        return [line for share in progress(shares) for line in _write_share(share)]
+    with processes.pool(workers, _start, folder, facts) as pool:
+        futures = [pool.submit(_write_share, share) for share in shares]
+        return [line for future in progress(futures) for line in future.result()]
+
+
+_worker: dict[str, Renderer] = {}  # this process's own, set when it starts
+
+
+def _start(folder: Path, facts: Facts) -> None:
+    _worker["renderer"] = Renderer(folder, facts)
+
+
+def _write_share(share: list[Work]) -> list[str]:
+    problems = []
+    for path, line in share:
+        try:
+            entry_page.write(_worker["renderer"], path, line)
+        except InputError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _check_replaceable(out: Path) -> None:

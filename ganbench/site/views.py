@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ganbench import ranking, stats
@@ -41,6 +41,15 @@ def tracks(quality: float) -> list[TrackView]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What every page says of how the ranks were found."""
+
+    quality: float
+    replicates: int
+    tracks: list[TrackView]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rank:
     """On a track: what is shown, empty for an entry that is not on it, and its place."""
 
@@ -58,6 +67,7 @@ class Line:
     leads: bool = False
     apart: str | None = None
     time: TimeToQuality
+    comparable: bool
 
     @property
     def url(self) -> str:
@@ -77,69 +87,69 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Everything that the pages share: tracks, boards and lines by task, comparisons."""
+    """Everything that the pages show: boards and lines by task, comparisons of pairs."""
 
-    quality: float
-    replicates: int
-    tracks: list[TrackView]
+    facts: Facts
     boards: dict[str, Board]
     timed: dict[str, list[Board]]
-    lines: dict[str, list[Line]]
+    lines: dict[str, dict[str, Line]]
     compared: list[str]
-    comparisons: dict[str, Any] = field(repr=False)
-
-    def line(self, task: str, name: str) -> Line | None:
-        """An entry's."""
-        return next((line for line in self.lines.get(task, []) if line.entry.name == name), None)
+    comparisons: dict[str, Any]
 
 
 def view(entries: Sequence[Digest], *, quality: float, remember: Remember) -> View:
     """Rank the entries on every track, and compare those on most tasks pair by pair."""
-    shown = tracks(quality)
-    sizes = Counter(entry.task for entry in entries)
-    replicates = REPLICATES if max(sizes.values(), default=0) <= MANY else stats.REPLICATES
-    found = [
-        ranking.boards(
-            entries,
-            quality=quality,
-            track=each.track,
-            tuning=each.tuning,
-            replicates=replicates,
-            remember=remember,
-        )
-        for each in shown
-    ]
+    largest = max(Counter(entry.task for entry in entries).values(), default=0)
+    facts = Facts(
+        quality=quality,
+        replicates=REPLICATES if largest <= MANY else stats.REPLICATES,
+        tracks=tracks(quality),
+    )
+    compared = most_compared(entries)
     lines: dict[str, dict[str, Line]] = {}
+    found = [_boards(entries, facts, track, remember) for track in facts.tracks]
     for place, boards in enumerate(found):
         for board in boards:
             own = lines.setdefault(board.task, {})
             for order, row in enumerate(board.rows):
-                line = own.setdefault(row.entry.name, _line(row, shown))
-                line.ranks[place] = Rank(label=shown[place].label, text=rank_text(row), order=order)
-    names = most_compared(entries)
+                line = own.setdefault(row.entry.name, _line(row, facts, compared))
+                label = facts.tracks[place].label
+                line.ranks[place] = Rank(label=label, text=rank_text(row), order=order)
     timed: dict[str, list[Board]] = {}
     for board in found[-1]:
         timed.setdefault(board.task, []).append(board)
     return View(
-        quality=quality,
-        replicates=replicates,
-        tracks=shown,
+        facts=facts,
         boards={board.task: board for board in found[0]},
         timed=timed,
-        lines={task: list(own.values()) for task, own in lines.items()},
-        compared=names,
-        comparisons=comparisons(entries, names),
+        lines=lines,
+        compared=compared,
+        comparisons=comparisons(entries, compared),
     )
 
 
-def _line(row: Row, tracks: Sequence[TrackView]) -> Line:
+def _boards(
+    entries: Sequence[Digest], facts: Facts, track: TrackView, remember: Remember
+) -> list[Board]:
+    return ranking.boards(
+        entries,
+        quality=facts.quality,
+        track=track.track,
+        tuning=track.tuning,
+        replicates=facts.replicates,
+        remember=remember,
+    )
+
+
+def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
     """As the first track has it, with no rank yet."""
     return Line(
         entry=row.entry,
-        ranks=[Rank(label=track.label) for track in tracks],
+        ranks=[Rank(label=track.label) for track in facts.tracks],
         leads=row.group == 1,
         apart=row.apart,
         time=row.time,
+        comparable=row.entry.name in compared,
     )
 
 
