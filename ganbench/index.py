@@ -31,10 +31,9 @@ create table if not exists places (key text primary key, places text) strict;
 class Index:
     """An open index; `problem` says why nothing is kept, if so."""
 
-    def __init__(self, connection: sqlite3.Connection, problem: str | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.problem = problem
-        connection.executescript(TABLES)
+        self.problem: str | None = None
 
     def entries(self, root: Path, task: str | None = None) -> tuple[list[Digest], list[str]]:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
@@ -69,6 +68,10 @@ class Index:
         self._keep(FORGET, [(MOST_PLACES,)])
         return made
 
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
     def _known(self, folder: Path) -> dict[str, tuple[str, str]]:
         query = "select path, stamp, digest from digests where path between ? and ?"
         inside = f"{folder}/", f"{folder}0"  # 0 comes after /
@@ -88,19 +91,26 @@ class Index:
 def opened() -> Iterator[Index]:
     """The index in the cache folder; where it cannot be used, an empty one in memory."""
     path = cache_folder() / f"leaderboard-{ganbench.__version__}-{FORMAT}.sqlite"
-    problem = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path)
-        index = Index(connection)
+        index = _connected(str(path))
     except (OSError, sqlite3.Error) as error:
-        problem = f"{path} cannot be used ({error}): the board's files are read anew"
-        connection = sqlite3.connect(":memory:")
-        index = Index(connection, problem)
+        index = _connected(":memory:")
+        index.problem = f"{path} cannot be used ({error}): the board's files are read anew"
     try:
         yield index
     finally:
+        index.close()
+
+
+def _connected(path: str) -> Index:
+    connection = sqlite3.connect(path)
+    try:
+        connection.executescript(TABLES)
+    except sqlite3.Error:
         connection.close()
+        raise
+    return Index(connection)
 
 
 def _read(path: Path) -> Digest:

@@ -138,11 +138,10 @@ def boards(
 ) -> list[Board]:
     """The board of each task that has entries, and on the track "time" of each hardware.
 
-    `replicates` are those of the bootstrap.
-
     The track "quality" ranks by the score, "time" by the time to the score `quality`. Of `tuning`
-    "default" only entries without trials compete, of "tuned" only those with. `remember` is asked
-    for the places of entries with what they follow from, and how to find them.
+    "default" only entries without trials compete, of "tuned" only those with. `replicates` are
+    those of the bootstrap. `remember` is called with a key that says what the places of entries
+    follow from, and a function that finds them.
     """
     chosen = [e for e in entries if tuning == "any" or (tuning == "tuned") == (e.tuning_trials > 0)]
 
@@ -171,25 +170,23 @@ def _board(
     chosen = [i for i, reason in enumerate(reasons) if reason is None]
     competing = [entries[i] for i in chosen]
     horizon = max((s for entry in competing or entries for s in entry.seconds), default=0.0)
-    times = [_time(entry, quality, horizon) for entry in entries]
+    order: Callable[[Row], Any] = _by_score
+    estimate: Estimate = stats.resampled_iqms
+    values = [np.array(entry.scores, float) for entry in competing]
     if track == "time":
+        order, estimate = _by_time, stats.resampled_means
         values = [-_seconds(entry, quality, horizon)[0] for entry in competing]
-        places = find(values, stats.resampled_means)
-    else:
-        values = [np.array(entry.scores, float) for entry in competing]
-        places = find(values, stats.resampled_iqms)
-    found = dict(zip(chosen, places, strict=True))
+    found = dict(zip(chosen, find(values, estimate), strict=True))
     rows = [
         Row(
             entry=entry,
             rank=found[i][0] if i in found else None,
             group=found[i][1] if i in found else None,
             apart=reasons[i],
-            time=times[i],
+            time=_time(entry, quality, horizon),
         )
         for i, entry in enumerate(entries)
     ]
-    order = SORTS["time" if track == "time" else "score"]
     return Board(
         task=task,
         version=version,

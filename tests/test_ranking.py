@@ -225,6 +225,20 @@ def test_show_in_every_form(folder):
     assert board["entries"][0]["metrics"]["mmd"]["floor"] == 0
 
 
+@pytest.mark.parametrize("track", ranking.TRACKS)
+@pytest.mark.parametrize("tuning", ranking.TUNINGS)
+def test_show_on_every_track(folder, track, tuning):
+    found = json.loads(show(folder, "--json", "--track", track, "--tuning", tuning))
+    assert [board["track"] for board in found] == ([] if tuning == "tuned" else [track])
+    if found and track == "time":
+        assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning)
+
+
+def test_a_table_shows_the_first_rows_and_says_so(folder):
+    table = show(folder, "--top", "2")
+    assert "poor" not in table and "2 more: --top 4" in table
+
+
 def test_compare_prints_a_verdict(folder):
     arguments = ["leaderboard", "compare", "good", "poor", "--leaderboard", str(folder)]
     done = CliRunner().invoke(main, arguments)

@@ -93,7 +93,7 @@ def test_trials_that_were_declared_stay_declared(tmp_path):
 
 def test_a_summary_of_other_metrics_is_no_result():
     text = results.dumps(a_result()).replace('"score": {', '"scored": {')
-    with pytest.raises(InputError, match=r"x: .*summary must be of the task's metrics"):
+    with pytest.raises(InputError, match=r"x is not .*summary must be of the task's metrics"):
         results.loads(text, "x")
 
 

@@ -44,8 +44,9 @@ def build(
     """Write the site of a leaderboard into the folder `out`, whole or not at all.
 
     A former site there is replaced. `workers` are processes. Raises InputError if the folder holds
-    anything else, or cannot be written.
+    anything else, OSError if it cannot be written.
     """
+    out = out.resolve()
     _check_replaceable(out)
     entries, problems = index.entries(root)
     found = view(entries, quality=quality, remember=index.remember)
@@ -54,12 +55,8 @@ def build(
         for path in leaderboard.files(root)
         if (line := found.lines.get(path.parent.name, {}).get(path.stem))
     ]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot write to folder {str(out)!r}: {reason}") from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         (made / MARKER).write_text(
             "`ganbench leaderboard site` wrote this folder and replaces it.\n"

@@ -1,11 +1,11 @@
 """The charts of the site, as plotly's own JSON: a page draws them, plotly.py is not needed.
 
-Colours come from the page, light or dark: a trace says only which of the palette it has.
+Text and grid get the page's colours, light or dark; those of the traces can be seen on both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from ganbench.stats import iqm
 
 Array = NDArray[np.float64]
 Figure = dict[str, Any]
+Columns = dict[str, dict[int, list[float]]]  # values over seeds, by name and step
 
-PALETTE = (BLUE, ORANGE, GREEN, PINK, "#56B4E9", "#E69F00", "#8A8A8A", "#A6761D")
+PALETTE = (BLUE, ORANGE, GREEN, PINK, "#56B4E9", "#E69F00", "#A6761D")
+GREY = "#8A8A8A"
 MOST_ROWS = 40  # that a chart of intervals shows
 MOST_LINES = 12  # that a chart of curves shows
 LEAST = -1.5  # score on such a chart; those below would flatten the rest
@@ -32,38 +34,56 @@ BAND = (0.1, 0.9)  # quantiles over seeds
 def scores(board: Board) -> Figure:
     """Each ranked entry's score with its interval and its seeds, between naive and real."""
     rows = [row for row in board.ranked if row.entry.score is not None][:MOST_ROWS]
-    names = [row.entry.name for row in rows]
+    ends = [row.entry.interval[0] for row in rows if row.entry.interval]
+    left = max(min([0.0, *ends]), LEAST) - 0.1
+    return {
+        "data": [_seeds(rows), _means(rows)],
+        "layout": {
+            "xaxis": {"title": {"text": "score"}, "range": [left, 1.15], "zeroline": False},
+            "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+            "height": 130 + 30 * len(rows),
+            "showlegend": False,
+            "shapes": [_line(0, "x"), _line(1, "x")],
+            "annotations": [_word(0, "naive", "x"), _word(1, "real", "x"), *_outside(rows, left)],
+        },
+        "label": f"Scores on {board.task}, 95 % intervals, and each seed in grey: "
+        + "; ".join(f"{row.entry.name} {row.entry.score:.3f}" for row in rows),
+    }
+
+
+def _seeds(rows: Sequence[Row]) -> Figure:
     every = [
-        (score, name)
-        for row, name in zip(rows, names, strict=True)
-        for score in row.entry.scores
-        if score is not None
+        (score, row.entry.name) for row in rows for score in row.entry.scores if score is not None
     ]
-    seeds = {
+    return {
         "type": "scatter",
         "mode": "markers",
-        "name": "seeds",
         "x": [_short(score) for score, _ in every],
         "y": [name for _, name in every],
-        "marker": {"size": 6, "opacity": 0.35, "color": PALETTE[6]},
+        "marker": {"size": 6, "opacity": 0.35, "color": GREY},
         "hovertemplate": "%{y}: a seed at %{x:.3f}<extra></extra>",
     }
-    points = {
+
+
+def _means(rows: Sequence[Row]) -> Figure:
+    """The interquartile means with their intervals, a colour for each tie group."""
+    return {
         "type": "scatter",
         "mode": "markers",
-        "name": "interquartile mean, 95 %",
         "x": [_short(row.entry.score or 0.0) for row in rows],
-        "y": names,
-        "error_x": {"type": "data", "symmetric": False, "color": PALETTE[6], **_errors(rows)},
+        "y": [row.entry.name for row in rows],
+        "error_x": {"type": "data", "symmetric": False, "color": GREY, **_errors(rows)},
         "marker": {
             "size": 10,
             "color": [PALETTE[((row.group or 1) - 1) % len(PALETTE)] for row in rows],
         },
         "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
     }
-    ends = [row.entry.interval[0] for row in rows if row.entry.interval]
-    left = max(min([0.0, *ends]), LEAST) - 0.1
-    outside = [
+
+
+def _outside(rows: Sequence[Row], left: float) -> list[Figure]:
+    """In words, the scores beyond the left end of the chart."""
+    return [
         {
             "text": f"◂ {row.entry.score:.3f}",
             "x": left,
@@ -74,19 +94,6 @@ def scores(board: Board) -> Figure:
         for row in rows
         if (row.entry.score or 0.0) < left
     ]
-    return {
-        "data": [seeds, points],
-        "layout": {
-            "xaxis": {"title": {"text": "score"}, "range": [left, 1.15], "zeroline": False},
-            "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-            "height": 130 + 30 * len(rows),
-            "showlegend": False,
-            "shapes": [_line(0, "x"), _line(1, "x")],
-            "annotations": [_word(0, "naive", "x"), _word(1, "real", "x"), *outside],
-        },
-        "label": f"Scores on {board.task}, 95 % intervals, and each seed in grey: "
-        + "; ".join(f"{row.entry.name} {row.entry.score:.3f}" for row in rows),
-    }
 
 
 def _errors(rows: Sequence[Row]) -> dict[str, list[float]]:
@@ -145,28 +152,25 @@ def _best(bests: Sequence[Sequence[float]], moment: float) -> float:
 def learning(result: Result) -> list[Figure]:
     """The ranking metric's score, losses and accuracies over steps: median and band over seeds."""
     info = result.task.metrics[result.ranking]
-    kinds: dict[str, dict[str, dict[int, list[float]]]] = {"score": {}, "loss": {}, "accuracy": {}}
-
-    def add(kind: str, name: str, step: int, value: float) -> None:
-        kinds[kind].setdefault(name, {}).setdefault(step, []).append(value)
-
+    found: dict[str, Columns] = {kind: {} for kind in ("score", "loss", "accuracy")}
+    scores: dict[int, list[float]] = {}
     for seed in result.seeds:
         for point in seed.curve:
             if (value := point.metrics.get(result.ranking)) is not None:
-                add("score", "score", point.step, info.position(value))
+                scores.setdefault(point.step, []).append(info.position(value))
             for name, loss in point.losses.items():
-                add("accuracy" if name.endswith("accuracy") else "loss", name, point.step, loss)
+                kind = "accuracy" if name.endswith("accuracy") else "loss"
+                found[kind].setdefault(name, {}).setdefault(point.step, []).append(loss)
+    found["score"] = {"score": scores} if scores else {}
     bounds = {"score": [_line(0, "y"), _line(1, "y")], "accuracy": [_line(0.5, "y")]}
     return [
         _over_steps(columns, kind, bounds.get(kind, []))
-        for kind, columns in kinds.items()
+        for kind, columns in found.items()
         if columns
     ]
 
 
-def _over_steps(
-    columns: Mapping[str, Mapping[int, Sequence[float]]], kind: str, shapes: list[Figure]
-) -> Figure:
+def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
     traces: list[Figure] = []
     for place, (name, points) in enumerate(columns.items()):
         steps = sorted(points)
@@ -262,7 +266,7 @@ def _line(at: float, axis: str, dash: str = "dash") -> Figure:
         "type": "line",
         **{f"{axis}0": at, f"{axis}1": at, f"{other}0": 0, f"{other}1": 1},
         f"{other}ref": "paper",
-        "line": {"width": 1.5, "dash": dash, "color": PALETTE[6]},
+        "line": {"width": 1.5, "dash": dash, "color": GREY},
     }
 
 
