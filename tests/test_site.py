@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+import ganbench
 from ganbench import index, registry, results, samples, site
 from ganbench.cli import main
 from ganbench.errors import InputError
@@ -110,6 +111,8 @@ def test_a_page_for_each_thing(board):
     assert "Not ranked: 4 of 10 seeds" in entry
     assert "No samples came with this result" in entry
     assert "Of seed 0" in text_of(out / "entry/ring8/good.html")
+    for page in pages:
+        assert f"Made by ganbench {ganbench.__version__} on" in text_of(out / page)
 
 
 def test_every_link_leads_to_a_file(board):

@@ -108,7 +108,7 @@ def _samples(result: Result, path: Path) -> dict[str, Any] | None:
         return {"note": "The samples that came with it are too large."}
     try:
         seed, made = samples.read_first_seed(file)
-        task = registry.load_task(result.task.name)
+        task = _task(result.task.name)
         made = task.check(made, len(made), SAMPLES)
         shown = _walls(task, made) if task.is_images else _points(task, made)
     except InputError as error:
@@ -120,11 +120,14 @@ def _points(task: Any, made: Any) -> dict[str, Any]:
     return {"figure": charts.samples(_view_of(task.name), made.numpy())}
 
 
+_task = functools.cache(registry.load_task)
+
+
 @functools.cache
 def _view_of(task: str) -> Any:
     from ganbench.plots.points import View
 
-    return View(registry.load_task(task))
+    return View(_task(task))
 
 
 def _walls(task: Any, made: Any) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def task(renderer: Renderer, view: View, name: str) -> None:
         "task.html",
         f"task/{name}.html",
         name=name,
-        version=board.version,
+        task_version=board.version,
         summary=_summaries().get(name),
         metrics=board.rows[0].entry.metrics,
         scores=charts.scores(board) if board.ranked else None,
