@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -50,6 +51,14 @@ precision_option = click.option(
     show_default=True,
     help="Of products while training: tf32 on a GPU, or bfloat16.",
 )
+
+
+def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"expected a finite number, got {value}")
+    return value
+
+
 track_option = click.option(
     "--track",
     type=click.Choice(["quality", "time"]),
@@ -70,6 +79,7 @@ quality_option = click.option(
     default=0.5,
     show_default=True,
     metavar="SCORE",
+    callback=_finite,
     help="The score to which the time of training is taken.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

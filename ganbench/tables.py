@@ -133,10 +133,8 @@ def print_boards(boards: Sequence[Board], sort: str, top: int) -> None:
         console.print("no results yet")
     for board in boards:
         rows = board.sorted(sort)
-        title = f"{board.task}, version {board.version}"
-        table = _table(
-            f"{title}, {board.hardware}" if board.hardware else title, *row_cells(board, rows[0])
-        )
+        title = ", ".join([board.task, f"version {board.version}", *_hardware(board).values()])
+        table = _table(title, *row_cells(board, rows[0]))
         for row in rows[:top]:
             style = "bold" if row.group == 1 else "dim" if row.apart else None
             table.add_row(*row_cells(board, row).values(), style=style)
@@ -152,7 +150,7 @@ def print_boards(boards: Sequence[Board], sort: str, top: int) -> None:
 def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
     """All boards as one table, in csv or markdown."""
     lines = [
-        {"task": board.task, **row_cells(board, row)}
+        {"task": board.task, **_hardware(board), **row_cells(board, row)}
         for board in boards
         for row in board.sorted(sort)
     ]
@@ -167,6 +165,10 @@ def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
     escaped = [[line.get(head, "").replace("|", "\\|") for head in heads] for line in lines]
     for row in (heads, ["---"] * len(heads), *escaped):
         print(f"| {' | '.join(row)} |")
+
+
+def _hardware(board: Board) -> dict[str, str]:
+    return {} if board.hardware is None else {"hardware": board.hardware}
 
 
 def row_cells(board: Board, row: Row) -> dict[str, str]:

@@ -231,7 +231,14 @@ def test_show_on_every_track(folder, track, tuning):
     found = json.loads(show(folder, "--json", "--track", track, "--tuning", tuning))
     assert [board["track"] for board in found] == ([] if tuning == "tuned" else [track])
     if found and track == "time":
-        assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning)
+        for form in ((), ("--csv",), ("--markdown",)):
+            assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning, *form)
+
+
+def test_a_quality_that_is_no_number_is_refused(folder):
+    arguments = ["leaderboard", "show", "--leaderboard", str(folder), "--quality", "nan"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2 and "expected a finite number, got nan" in done.stderr
 
 
 def test_a_table_shows_the_first_rows_and_says_so(folder):
