@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
 from ganbench.results import MetricInfo, Result, SeedResult, Status, mean_speed
@@ -63,7 +63,7 @@ class Digest:
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON, which `Digest(**document)` takes back."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def digest(result: Result) -> Digest:

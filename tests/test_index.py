@@ -95,6 +95,20 @@ def test_damaged_files_are_named_each_time(root):
     assert [len(part) for _ in range(2) for part in entries(root)] == [2, 1, 2, 1]
 
 
+def test_many_files_are_read_by_workers(root, monkeypatch):
+    (root / "toy" / "bad.json").write_text("{}")
+    (root / "toy" / "moved.json").write_text((root / "toy" / "one.json").read_text())
+    alone, problems = entries(root)
+    for path in root.glob("*/*.json"):
+        path.touch()
+    monkeypatch.setattr(index, "SHARE", 3)
+    monkeypatch.setattr(index, "FEW_SHARES", 0)
+    assert entries(root) == (alone, problems)
+    assert [found.name for found in alone] == ["one", "two"]
+    assert "bad.json is not a valid result" in problems[0]
+    assert "moved.json holds 'one' on 'toy'" in problems[1]
+
+
 def test_places_are_remembered():
     asked = []
 

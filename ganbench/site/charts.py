@@ -5,11 +5,12 @@ Text and grid get the page's colours, light or dark; those of the traces can be 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ganbench.digest import Digest
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
@@ -58,7 +59,7 @@ def _seeds(rows: Sequence[Row]) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [_short(score) for score, _ in every],
+        "x": _short([score for score, _ in every]),
         "y": [name for _, name in every],
         "marker": {"size": 6, "opacity": 0.35, "color": GREY},
         "hovertemplate": "%{y}: a seed at %{x:.3f}<extra></extra>",
@@ -70,7 +71,7 @@ def _means(rows: Sequence[Row]) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [_short(row.entry.score or 0.0) for row in rows],
+        "x": _short([row.entry.score or 0.0 for row in rows]),
         "y": [row.entry.name for row in rows],
         "error_x": {"type": "data", "symmetric": False, "color": GREY, **_errors(rows)},
         "marker": {
@@ -96,13 +97,13 @@ def _outside(rows: Sequence[Row], left: float) -> list[Figure]:
     ]
 
 
-def _errors(rows: Sequence[Row]) -> dict[str, list[float]]:
+def _errors(rows: Sequence[Row]) -> dict[str, list[float | None]]:
     ends = [
         (row.entry.score or 0.0, row.entry.interval or [row.entry.score or 0.0] * 2) for row in rows
     ]
     return {
-        "array": [_short(high - score) for score, (_, high) in ends],
-        "arrayminus": [_short(score - low) for score, (low, _) in ends],
+        "array": _short([high - score for score, (_, high) in ends]),
+        "arrayminus": _short([score - low for score, (low, _) in ends]),
     }
 
 
@@ -122,8 +123,8 @@ def progress(entries: Sequence[Digest], quality: float) -> Figure:
                 "type": "scatter",
                 "mode": "lines",
                 "name": entry.name,
-                "x": [_short(moment) for moment in own],
-                "y": [_short(level) for level in levels],
+                "x": _short(own),
+                "y": _short(levels),
                 "line": {"color": PALETTE[place % len(PALETTE)], "shape": "hv", "width": 2},
             }
         )
@@ -151,23 +152,23 @@ def _best(bests: Sequence[Sequence[float]], moment: float) -> float:
 
 def learning(result: Result) -> list[Figure]:
     """The ranking metric's score, losses and accuracies over steps: median and band over seeds."""
-    info = result.task.metrics[result.ranking]
-    found: dict[str, Columns] = {kind: {} for kind in ("score", "loss", "accuracy")}
+    ranking, info = result.ranking, result.task.metrics[result.ranking]
     scores: dict[int, list[float]] = {}
+    losses: Columns = {}
     for seed in result.seeds:
         for point in seed.curve:
-            if (value := point.metrics.get(result.ranking)) is not None:
-                scores.setdefault(point.step, []).append(info.position(value))
+            step = point.step
+            if (value := point.metrics.get(ranking)) is not None:
+                scores.setdefault(step, []).append(info.position(value))
             for name, loss in point.losses.items():
-                kind = "accuracy" if name.endswith("accuracy") else "loss"
-                found[kind].setdefault(name, {}).setdefault(point.step, []).append(loss)
-    found["score"] = {"score": scores} if scores else {}
-    bounds = {"score": [_line(0, "y"), _line(1, "y")], "accuracy": [_line(0.5, "y")]}
-    return [
-        _over_steps(columns, kind, bounds.get(kind, []))
-        for kind, columns in found.items()
-        if columns
+                losses.setdefault(name, {}).setdefault(step, []).append(loss)
+    accuracies = {name: losses.pop(name) for name in list(losses) if name.endswith("accuracy")}
+    figures = [
+        _over_steps({"score": scores} if scores else {}, "score", [_line(0, "y"), _line(1, "y")]),
+        _over_steps(losses, "loss", []),
+        _over_steps(accuracies, "accuracy", [_line(0.5, "y")]),
     ]
+    return [figure for figure in figures if figure["data"]]
 
 
 def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
@@ -184,14 +185,14 @@ def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
             "line": {"width": 0, "color": colour},
         }
         traces += [
-            {**band, "x": steps, "y": _shorts(high)},
-            {**band, "x": steps, "y": _shorts(low), "fill": "tonexty"},
+            {**band, "x": steps, "y": _short(high)},
+            {**band, "x": steps, "y": _short(low), "fill": "tonexty"},
             {
                 **line,
                 "mode": "lines+markers",
                 "name": name,
                 "x": steps,
-                "y": _shorts(middle),
+                "y": _short(middle),
                 "line": {"color": colour, "width": 2},
                 "marker": {"size": 5},
             },
@@ -229,8 +230,8 @@ def samples(view: View, made: Array) -> Figure:
                 "type": "scatter",
                 "mode": "lines" if curves else "markers",
                 "name": name,
-                "x": _shorts(x),
-                "y": _shorts(y),
+                "x": _short(x),
+                "y": _short(y),
                 "xaxis": f"x{place + 1}",
                 "yaxis": f"y{place + 1}",
                 "line": {"width": 1, "color": PALETTE[place]},
@@ -282,10 +283,10 @@ def _word(at: float, text: str, axis: str) -> Figure:
     }
 
 
-def _short(value: float) -> float:
-    """Enough digits for a picture."""
-    return float(f"{value:.5g}")
-
-
-def _shorts(values: Array) -> list[float | None]:
-    return [_short(value) if np.isfinite(value) else None for value in values]
+def _short(values: ArrayLike) -> list[float | None]:
+    """With enough digits for a picture; None where there is nothing to draw."""
+    values = np.asarray(values, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        scale = 10.0 ** (4 - np.floor(np.log10(np.abs(values))))
+        rounded = np.where(values == 0, 0.0, np.round(values * scale) / scale)
+    return [value if math.isfinite(value) else None for value in rounded.tolist()]
