@@ -106,6 +106,7 @@ def leaderboard_group() -> None:
     show_default=True,
     help="How many entries of a task a table shows.",
 )
+@click.option("--metrics", is_flag=True, help="Show where all metrics lie, not only the first.")
 @click.option("--csv", "form", flag_value="csv", help="Print one table of comma-separated values.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print one table for a README.")
 @leaderboard_option
@@ -117,6 +118,7 @@ def leaderboard_show(
     quality: float,
     sort: str,
     top: int,
+    metrics: bool,
     form: str | None,
     root: Path,
     as_json: bool,
@@ -135,9 +137,9 @@ def leaderboard_show(
     if as_json:
         click.echo(json.dumps([board.document(sort) for board in boards], allow_nan=False))
     elif form:
-        tables.print_boards_as(form, boards, sort)
+        tables.print_boards_as(form, boards, sort, metrics=metrics)
     else:
-        tables.print_boards(boards, sort, top)
+        tables.print_boards(boards, sort, top, metrics=metrics)
     report_problems(problems, kept.problem)
 
 

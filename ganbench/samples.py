@@ -92,7 +92,9 @@ def read_first_seed(path: Path) -> tuple[int, Tensor]:
         with safe_open(path, framework="numpy") as file:
             seed, name = min((_seed(path, name), name) for name in file.keys())  # noqa: SIM118
             return seed, _finite(path, name, file.get_tensor(name))
-    except (SafetensorError, ValueError) as error:
+    except InputError:
+        raise
+    except (SafetensorError, ValueError) as error:  # or a file without any
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ganbench.ranking import Board, Row
     from ganbench.stats import Comparison, TimeToQuality
 
+MOST_COLUMNS = 6  # entries of a table of metrics
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -126,8 +127,11 @@ def print_bench(found: Sequence[Bench]) -> None:
     console.print("on the right, shares of the time of one seed by itself")
 
 
-def print_boards(boards: Sequence[Board], sort: str, top: int) -> None:
-    """Each task's first entries; those that are not ranked below, with the reason."""
+def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool) -> None:
+    """Each task's first entries; those that are not ranked below, with the reason.
+
+    `metrics` adds a table of all metrics of the first few.
+    """
     console = _console()
     if not boards:
         console.print("no results yet")
@@ -141,16 +145,40 @@ def print_boards(boards: Sequence[Board], sort: str, top: int) -> None:
         console.print(table)
         if len(rows) > top:
             console.print(f"{len(rows) - top:,} more: --top {len(rows)}")
+        if metrics:
+            console.print(_metrics_table(board, rows[: min(top, MOST_COLUMNS)]))
     if any(board.ranked for board in boards):
         console.print(
             "rank: 95 % interval; bold: who leads, and who cannot be told from the leader"
         )
 
 
-def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
-    """All boards as one table, in csv or markdown."""
+def _metrics_table(board: Board, rows: Sequence[Row]) -> Table:
+    """Where the metrics lie: 1 at the floor, 0 at the ceiling; a row each, a column an entry."""
+    title = f"{board.task}: 1 is real data, 0 a naive sampler"
+    table = _table(title, "metric", *(row.entry.name for row in rows))
+    positions = [_positions(row.entry) for row in rows]
+    for name in rows[0].entry.metrics:
+        table.add_row(name, *(own.get(name, "-") for own in positions))
+    return table
+
+
+def _positions(entry: Digest) -> dict[str, str]:
+    return {
+        name: _position(each["value"], each["floor"], each["ceiling"], each["noise"])
+        for name, each in entry.metrics.items()
+    }
+
+
+def print_boards_as(form: str, boards: Sequence[Board], sort: str, *, metrics: bool) -> None:
+    """All boards as one table, in csv or markdown; `metrics` adds a column for each."""
     lines = [
-        {"task": board.task, **_hardware(board), **row_cells(board, row)}
+        {
+            "task": board.task,
+            **_hardware(board),
+            **row_cells(board, row),
+            **({f"{k}, position": v for k, v in _positions(row.entry).items()} if metrics else {}),
+        }
         for board in boards
         for row in board.sorted(sort)
     ]
@@ -177,6 +205,7 @@ def row_cells(board: Board, row: Row) -> dict[str, str]:
     ranking = entry.metrics[entry.ranking]
     return {
         "rank": rank_text(row),
+        "group": "-" if row.group is None else f"{row.group}",
         "entry": entry.name,
         "trials": f"{entry.tuning_trials}",
         "seeds": _seeds_and_failures(entry),

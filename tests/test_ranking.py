@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,13 @@ def test_show_on_every_track(folder, track, tuning):
     if found and track == "time":
         for form in ((), ("--csv",), ("--markdown",)):
             assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning, *form)
+
+
+def test_all_metrics_between_floor_and_ceiling(folder):
+    lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--metrics"))))
+    assert [round(float(line["mmd, position"]), 1) for line in lines] == [0.8, 0.8, 0.5, 0.9]
+    table = show(folder, "--metrics").split("1 is real data, 0 a naive sampler")[1]
+    assert re.search(r"mmd +│ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │", table)
 
 
 def test_a_quality_that_is_no_number_is_refused(folder):

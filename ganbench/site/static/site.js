@@ -45,6 +45,7 @@ function enhanceBoard(table) {
   const board = new DataTable(table, {
     order: order(),
     pageLength: 50,
+    autoWidth: false, // with thousands of rows it takes seconds, and the browser does it as well
     layout: {topStart: "search", topEnd: null, bottomStart: "info", bottomEnd: "paging"},
   });
   for (const name of ["task", "device", "hardware"]) {
@@ -60,7 +61,7 @@ function enhanceBoard(table) {
     return ["task", "device", "hardware"].every((name) => !filters[name]?.value || row[name] === filters[name].value);
   });
   const update = () => {
-    ranks.forEach((place, track) => board.column(place).visible(String(track) === filters.track.value));
+    ranks.forEach((place, track) => board.column(place).visible(String(track) === filters.track.value, false));
     board.order(order()).draw();
   };
   for (const filter of Object.values(filters)) filter.addEventListener("change", update);
