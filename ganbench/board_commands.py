@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,21 +17,34 @@ from ganbench.options import (
     json_option,
     leaderboard_option,
     out_option,
+    quality_option,
+    track_option,
+    tuning_option,
     workers_option,
 )
+
+if TYPE_CHECKING:
+    from ganbench.ranking import Track, Tuning
 
 
 @click.command()
 @click.argument("entry")
 @click.option("--task", required=True, help="The task that it ran.")
+@click.option(
+    "--samples",
+    "most",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take the samples of the first N seeds.  [default: of as many as 16 MiB hold]",
+)
 @folder_option("--to", default="submission", help="Folder for the files, laid out as the board.")
 @leaderboard_option
 @out_option
-def submit(entry: str, task: str, to: Path, root: Path, out: Path) -> None:
+def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: Path) -> None:
     """Collect an ENTRY's result, source and samples into one folder, for a pull request."""
     from ganbench import submission
 
-    done = submission.submit(entry, task, root=root, runs=out, to=to)
+    done = submission.submit(entry, task, root=root, runs=out, to=to, most=most)
     for note in done.notes:
         click.echo(note, err=True)
     for path in done.files:
@@ -74,6 +89,9 @@ def leaderboard_group() -> None:
 
 @leaderboard_group.command("show")
 @click.option("--task", help="Only this task.")
+@track_option
+@tuning_option
+@quality_option
 @click.option(
     "--sort",
     type=click.Choice(["rank", "score", "speed", "time", "name"]),
@@ -82,35 +100,47 @@ def leaderboard_group() -> None:
     help="What stands first; ranked entries always before others.",
 )
 @click.option(
-    "--quality",
-    type=float,
-    default=0.5,
+    "--top",
+    type=click.IntRange(1),
+    default=100,
     show_default=True,
-    metavar="SCORE",
-    help="The score to which the time of training is taken.",
+    help="How many entries of a task a table shows.",
 )
+@click.option("--metrics", is_flag=True, help="Show where all metrics lie, not only the first.")
 @click.option("--csv", "form", flag_value="csv", help="Print one table of comma-separated values.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print one table for a README.")
 @leaderboard_option
 @json_option
 def leaderboard_show(
-    task: str | None, sort: str, quality: float, form: str | None, root: Path, as_json: bool
+    task: str | None,
+    track: Track,
+    tuning: Tuning,
+    quality: float,
+    sort: str,
+    top: int,
+    metrics: bool,
+    form: str | None,
+    root: Path,
+    as_json: bool,
 ) -> None:
     """Show every entry with its score, and with its rank as far as the seeds can tell.
 
     Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
     """
-    from ganbench import leaderboard, ranking, tables
+    from ganbench import index, ranking, tables
 
-    valid, problems = leaderboard.read(root, task)
-    boards = ranking.boards(valid, quality=quality)
+    with index.opened() as kept:
+        entries, problems = kept.entries(root, task)
+        boards = ranking.boards(
+            entries, quality=quality, track=track, tuning=tuning, remember=kept.remember
+        )
     if as_json:
-        click.echo(json.dumps([board.document() for board in boards], allow_nan=False))
+        click.echo(json.dumps([board.document(sort) for board in boards], allow_nan=False))
     elif form:
-        tables.print_boards_as(form, boards, sort)
+        tables.print_boards_as(form, boards, sort, metrics=metrics)
     else:
-        tables.print_boards(boards, sort)
-    report_problems(problems)
+        tables.print_boards(boards, sort, top, metrics=metrics)
+    report_problems(problems, kept.problem)
 
 
 @leaderboard_group.command("compare")
@@ -121,20 +151,23 @@ def leaderboard_show(
 @json_option
 def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
     """Compare the entries A and B on every task that both ran, by the seeds that both have."""
-    from ganbench import leaderboard, ranking, tables
+    from ganbench import index, ranking, tables
 
-    valid, problems = leaderboard.read(root, task)
-    found, skipped = ranking.compare(valid, a, b)
+    with index.opened() as kept:
+        entries, problems = kept.entries(root, task)
+    found, skipped = ranking.compare(entries, a, b)
     if as_json:
         document = {name: vars(each) for name, each in found.items()}
         click.echo(json.dumps({"a": a, "b": b, "tasks": document, "skipped": skipped}))
     else:
         tables.print_comparison((a, b), found, skipped)
-    report_problems(problems)
+    report_problems(problems, kept.problem)
 
 
-def report_problems(problems: Sequence[str]) -> None:
-    """A line for each damaged file, and exit code 2 if there is one."""
+def report_problems(problems: Sequence[str], note: str | None = None) -> None:
+    """A line for each damaged file, and exit code 2 if there is one; before them a mere note."""
+    if note:
+        click.echo(note, err=True)
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     if problems:
@@ -157,6 +190,37 @@ def leaderboard_check(root: Path, as_json: bool) -> None:
         click.echo(f"{count} files checked, {len(findings)} findings")
     if findings:
         sys.exit(1)
+
+
+@leaderboard_group.command("site")
+@folder_option("--out", default="site", help="Folder of the pages; a former site is replaced.")
+@quality_option
+@leaderboard_option
+@workers_option
+@click.option("--quiet", is_flag=True, help="No progress.")
+def leaderboard_site(
+    out: Path, quality: float, root: Path, workers: int | None, quiet: bool
+) -> None:
+    """Write the board as web pages, which work from a file and offline."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from ganbench import index, site
+
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal
+    progress = partial(track, description="pages", console=console, transient=True, disable=hidden)
+    with index.opened() as kept:
+        built = site.build(
+            root,
+            out,
+            kept,
+            quality=quality,
+            workers=workers or processes.cores(),
+            progress=progress,
+        )
+    click.echo(f"{built.pages} pages: {out / 'index.html'}")
+    report_problems(built.problems, kept.problem)
 
 
 @leaderboard_group.command("schema")

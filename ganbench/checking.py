@@ -33,7 +33,7 @@ def check(root: Path) -> tuple[int, list[str]]:
         lines = [*inconsistencies(whole[path], path), *attachments(whole[path], path)]
         findings += [f"{path}: {line}" for line in lines]
     findings += [f"{path}: is no part of a result" for path in strangers(root, paths)]
-    return len(paths), findings + list(duplicates(whole))
+    return len(paths), [*findings, *duplicates(whole), *undeclared(whole)]
 
 
 def strangers(root: Path, known: Sequence[Path]) -> Iterator[Path]:
@@ -61,6 +61,17 @@ def duplicates(whole: dict[Path, Result]) -> Iterator[str]:
                 twice[before, path].append(seed.seed)
     for (before, path), seeds in twice.items():
         yield f"{path}: has the samples of {before} (seed {seeds[0]})"
+
+
+def undeclared(whole: dict[Path, Result]) -> Iterator[str]:
+    """Entries beyond the first of a source on a task that were set otherwise, without trials."""
+    first: dict[tuple[str, str], Path] = {}
+    for path, result in whole.items():
+        if result.entry.tuning_trials:
+            continue
+        before = first.setdefault((result.task.name, result.entry.sha256), path)
+        if whole[before].entry.hparams != result.entry.hparams:
+            yield f"{path}: declares no tuning trials, and is {before} with other hyper-parameters"
 
 
 def attachments(result: Result, path: Path) -> list[str]:

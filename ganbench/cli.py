@@ -84,6 +84,12 @@ for command in (leaderboard_group, submit, verify):
 @precision_option
 @settings_option
 @click.option(
+    "--tuning-trials",
+    type=click.IntRange(0),
+    default=0,
+    help="How many settings were tried to find these; a sweep counts its own.",
+)
+@click.option(
     "--log-every",
     type=click.IntRange(1),
     metavar="N",
@@ -112,6 +118,7 @@ def run(
     compiled: bool | None,
     precision: Precision,
     settings: tuple[str, ...],
+    tuning_trials: int,
     log_every: int | None,
     sample_every: int | None,
     root: Path,
@@ -140,6 +147,8 @@ def run(
             resume=resume,
             log_every=log_every,
             sample_every=sample_every,
+            tuning_trials=tuning_trials
+            + (len(settings_of_each) if len(settings_of_each) > 1 else 0),
         )
         for hparams in settings_of_each
     ]

@@ -287,6 +287,7 @@ def compose(
             hparams=hparams,
             git_commit=commit,
             dirty=dirty,
+            tuning_trials=spec.tuning_trials,
         ),
         protocol=Protocol(
             steps=budget.steps,

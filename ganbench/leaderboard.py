@@ -41,7 +41,10 @@ def add(result: Result, root: Path) -> Added:
 
 
 def merge(before: Result, new: Result) -> Result:
-    """All seeds of both; of the same seed the new run, unless it was interrupted."""
+    """All seeds of both; of the same seed the new run, unless it was interrupted.
+
+    Trials that were declared once stay declared.
+    """
     seeds: dict[int, SeedResult] = {seed.seed: seed for seed in before.seeds}
     for seed in new.seeds:
         old = seeds.get(seed.seed)
@@ -51,7 +54,10 @@ def merge(before: Result, new: Result) -> Result:
     whole = all(seed.status != "interrupted" for seed in ordered)
     official = whole and new.protocol.budget == "full" and (before.official or new.official)
     summary = stats.summarise(ordered, list(new.task.metrics))
-    return new.model_copy(update={"seeds": ordered, "summary": summary, "official": official})
+    trials = max(before.entry.tuning_trials, new.entry.tuning_trials)
+    entry = new.entry.model_copy(update={"tuning_trials": trials})
+    update = {"entry": entry, "seeds": ordered, "summary": summary, "official": official}
+    return new.model_copy(update=update)
 
 
 def unused(path: Path) -> Path:
@@ -73,14 +79,3 @@ def files(root: Path, task: str | None = None) -> list[Path]:
     if not root.is_dir():
         raise InputError(f"no leaderboard folder {str(root)!r}: give one with --leaderboard")
     return sorted(root.glob(f"{task or '*'}/*.json"))
-
-
-def read(root: Path, task: str | None = None) -> tuple[list[Result], list[str]]:
-    """The valid results and one line for each file that is not; nothing is changed."""
-    valid, problems = [], []
-    for path in files(root, task):
-        try:
-            valid.append(results.load_result(path))
-        except InputError as error:
-            problems.append(str(error))
-    return valid, problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -49,6 +50,37 @@ precision_option = click.option(
     default="float32",
     show_default=True,
     help="Of products while training: tf32 on a GPU, or bfloat16.",
+)
+
+
+def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"expected a finite number, got {value}")
+    return value
+
+
+track_option = click.option(
+    "--track",
+    type=click.Choice(["quality", "time"]),
+    default="quality",
+    show_default=True,
+    help="Rank by the score, or by the time of training to the score --quality.",
+)
+tuning_option = click.option(
+    "--tuning",
+    type=click.Choice(["any", "default", "tuned"]),
+    default="any",
+    show_default=True,
+    help="Who competes: entries with default hyper-parameters, those that were tuned, or both.",
+)
+quality_option = click.option(
+    "--quality",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SCORE",
+    callback=_finite,
+    help="The score to which the time of training is taken.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -42,8 +42,8 @@ def prepare() -> None:
         forkserver.ensure_running()
 
 
-def pool(workers: int, start: Callable[..., None], *args: Any) -> ProcessPoolExecutor:
-    """So many worker processes; each calls `start(*args)` first."""
+def pool(workers: int, start: Callable[..., None] | None = None, *args: Any) -> ProcessPoolExecutor:
+    """So many worker processes; each calls `start(*args)` first, if that is given."""
     prepare()
     return ProcessPoolExecutor(
         workers,
@@ -53,7 +53,8 @@ def pool(workers: int, start: Callable[..., None], *args: Any) -> ProcessPoolExe
     )
 
 
-def _begin(environment: Mapping[str, str], start: Callable[..., None], args: Any) -> None:
+def _begin(environment: Mapping[str, str], start: Callable[..., None] | None, args: Any) -> None:
     os.environ.clear()  # the server's own are from when it started
     os.environ.update(environment)
-    start(*args)
+    if start:
+        start(*args)

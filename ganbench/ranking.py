@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ganbench import stats
+from ganbench.digest import Digest
 from ganbench.errors import InputError
 from ganbench.registry import did_you_mean
-from ganbench.results import Result, SeedResult, mean_speed
 from ganbench.stats import Comparison, TimeToQuality
 
-Scores = np.ndarray[Any, np.dtype[np.float64]]
+Scores = NDArray[np.float64]
+Place = tuple[tuple[int, int], int]  # rank interval, which holds all places of the tie group; group
+Estimate = Callable[[ArrayLike, NDArray[np.int16]], NDArray[np.float64]]
+Remember = Callable[[str, Callable[[], list[Place]]], list[Place]]
+Track = Literal["quality", "time"]
+Tuning = Literal["any", "default", "tuned"]
 
+TRACKS: tuple[Track, ...] = get_args(Track)
+TUNINGS: tuple[Tuning, ...] = get_args(Tuning)
 SEEDS = 10  # that a ranked entry has at least
 SEEDS_OF = {"mnist": 3}  # on a CPU, where a seed takes an hour
 QUALITY = 0.5  # the score to which time is taken, unless another is asked for
@@ -31,70 +40,62 @@ class Row:
     `time` is that to the board's quality, in seconds of training.
     """
 
-    result: Result
+    entry: Digest
     rank: tuple[int, int] | None
     group: int | None
     apart: str | None
     time: TimeToQuality
 
-    @property
-    def name(self) -> str:
-        """The entry's."""
-        return self.result.entry.name
-
-    @property
-    def score(self) -> float | None:
-        """The interquartile mean over seeds."""
-        return self.result.summary["score"].iqm
-
-    @property
-    def steps_per_second(self) -> float | None:
-        """The mean over the seeds that were timed."""
-        return mean_speed(self.result.seeds)
-
     def document(self) -> dict[str, Any]:
         """What `--json` prints of it."""
-        result, summary = self.result, self.result.summary
+        entry = self.entry
         return {
-            "entry": self.name,
+            "entry": entry.name,
             "rank": self.rank,
             "group": self.group,
             "apart": self.apart,
-            "score": self.score,
-            "interval": summary["score"].ci95,
-            "seeds": len(result.seeds),
-            "not_ok": sum(seed.status != "ok" for seed in result.seeds),
-            "metrics": {
-                name: {"value": summary[name].iqm, **info.model_dump()}
-                for name, info in result.task.metrics.items()
-            },
-            "steps_per_second": self.steps_per_second,
-            "device": result.protocol.device,
-            "budget": result.protocol.budget,
+            "score": entry.score,
+            "interval": entry.interval,
+            "seeds": len(entry.seeds),
+            "not_ok": entry.failed,
+            "metrics": entry.metrics,
+            "steps_per_second": entry.steps_per_second,
+            "device": entry.device,
+            "hardware": entry.hardware,
+            "budget": entry.budget,
+            "tuning_trials": entry.tuning_trials,
             "time_to_quality": vars(self.time),
         }
 
 
 def _by_score(row: Row) -> tuple[float, str]:
-    return (-(row.score if row.score is not None else -np.inf), row.name)
+    return (-(row.entry.score if row.entry.score is not None else -np.inf), row.entry.name)
 
 
-SORTS: Mapping[str, Any] = {
-    "rank": lambda row: (row.group or np.inf, *_by_score(row)),
+def _by_time(row: Row) -> tuple[float, tuple[float, str]]:
+    return (row.time.restricted_mean, _by_score(row))
+
+
+SORTS: Mapping[str, Callable[[Row], Any]] = {
     "score": _by_score,
-    "speed": lambda row: -(row.steps_per_second or 0.0),
-    "time": lambda row: row.time.restricted_mean,
-    "name": lambda row: row.name,
+    "time": _by_time,
+    "speed": lambda row: -(row.entry.steps_per_second or 0.0),
+    "name": lambda row: row.entry.name,
 }
-"""Orders in which rows may be shown."""
+"""Orders in which rows may be shown, beside that of the ranks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """A task's entries: `ranked` by group and score, then those `apart`."""
+    """A task's entries: `ranked` by group, then by score or time, and then those `apart`.
+
+    `hardware` is None where all of it is compared.
+    """
 
     task: str
     version: int
+    track: Track
+    hardware: str | None
     quality: float
     ranked: list[Row]
     apart: list[Row]
@@ -105,76 +106,119 @@ class Board:
         return self.ranked + self.apart
 
     def sorted(self, by: str) -> list[Row]:
-        """All of them in one of the orders of `SORTS`, those apart last."""
+        """All of them by "rank" or one of the orders of `SORTS`, those apart last."""
+        if by == "rank":
+            return self.rows
         return [row for rows in (self.ranked, self.apart) for row in sorted(rows, key=SORTS[by])]
 
-    def document(self) -> dict[str, Any]:
+    def document(self, sort: str = "rank") -> dict[str, Any]:
         """What `--json` prints."""
         return {
             "task": self.task,
             "version": self.version,
+            "track": self.track,
+            "hardware": self.hardware,
             "quality": self.quality,
-            "entries": [row.document() for row in self.rows],
+            "entries": [row.document() for row in self.sorted(sort)],
         }
 
 
-def boards(results: Sequence[Result], *, quality: float = QUALITY) -> list[Board]:
-    """The board of each task that has results; `quality` is the score to which time is taken."""
-    ordered = sorted(results, key=lambda result: result.task.name)
+def _made(key: str, make: Callable[[], list[Place]]) -> list[Place]:
+    return make()
+
+
+def boards(
+    entries: Sequence[Digest],
+    *,
+    quality: float = QUALITY,
+    track: Track = "quality",
+    tuning: Tuning = "any",
+    replicates: int = stats.REPLICATES,
+    remember: Remember = _made,
+) -> list[Board]:
+    """The board of each task that has entries, and on the track "time" of each hardware.
+
+    The track "quality" ranks by the score, "time" by the time to the score `quality`. Of `tuning`
+    "default" only entries without trials compete, of "tuned" only those with. `replicates` are
+    those of the bootstrap. `remember` is called with a key that says what the places of entries
+    follow from, and a function that finds them.
+    """
+    chosen = [e for e in entries if tuning == "any" or (tuning == "tuned") == (e.tuning_trials > 0)]
+
+    def places(values: Sequence[Scores], estimate: Estimate) -> list[Place]:
+        return _places(values, estimate, replicates, remember)
+
+    def board_of(entry: Digest) -> tuple[str, str]:
+        return entry.task, entry.hardware if track == "time" else ""
+
     return [
-        _board(name, list(group), quality)
-        for name, group in groupby(ordered, key=lambda result: result.task.name)
+        _board(task, list(group), quality, track, hardware or None, places)
+        for (task, hardware), group in groupby(sorted(chosen, key=board_of), key=board_of)
     ]
 
 
-def _board(task: str, results: Sequence[Result], quality: float) -> Board:
-    trusted = [result for result in results if result.official]
-    version = max(result.task.version for result in trusted or results)
-    horizon = max((_seconds(seed) for result in results for seed in result.seeds), default=0.0)
-    reasons = [why_apart(result, version) for result in results]
-    times = [_time(result, quality, horizon) for result in results]
+def _board(
+    task: str,
+    entries: Sequence[Digest],
+    quality: float,
+    track: Track,
+    hardware: str | None,
+    find: Callable[[Sequence[Scores], Estimate], list[Place]],
+) -> Board:
+    version = max(e.version for e in [e for e in entries if e.official] or entries)
+    reasons = [why_apart(entry, version) for entry in entries]
     chosen = [i for i, reason in enumerate(reasons) if reason is None]
-    places = dict(zip(chosen, _places([results[i] for i in chosen]), strict=True))
+    competing = [entries[i] for i in chosen]
+    horizon = max((s for entry in competing or entries for s in entry.seconds), default=0.0)
+    order: Callable[[Row], Any] = _by_score
+    estimate: Estimate = stats.resampled_iqms
+    values = [np.array(entry.scores, float) for entry in competing]
+    if track == "time":
+        order, estimate = _by_time, stats.resampled_means
+        values = [-_seconds(entry, quality, horizon)[0] for entry in competing]
+    found = dict(zip(chosen, find(values, estimate), strict=True))
     rows = [
         Row(
-            result=result,
-            rank=places[i][0] if i in places else None,
-            group=places[i][1] if i in places else None,
+            entry=entry,
+            rank=found[i][0] if i in found else None,
+            group=found[i][1] if i in found else None,
             apart=reasons[i],
-            time=times[i],
+            time=_time(entry, quality, horizon),
         )
-        for i, result in enumerate(results)
+        for i, entry in enumerate(entries)
     ]
     return Board(
         task=task,
         version=version,
+        track=track,
+        hardware=hardware,
         quality=quality,
-        ranked=sorted((row for row in rows if row.group), key=SORTS["rank"]),
-        apart=sorted((row for row in rows if not row.group), key=SORTS["rank"]),
+        ranked=sorted((r for r in rows if r.group), key=lambda row: (row.group, *order(row))),
+        apart=sorted((row for row in rows if not row.group), key=order),
     )
 
 
 def compare(
-    results: Sequence[Result], first: str, second: str
+    entries: Sequence[Digest], first: str, second: str
 ) -> tuple[dict[str, Comparison], list[str]]:
     """Two entries by the seeds that both have, on each task that both ran, and on "all".
 
     The second half says of other tasks why they do not count. Raises InputError for a name that the
     board has not, and if no task counts.
     """
-    entries = {
-        name: {result.task.name: result for result in results if result.entry.name == name}
+    sides = {
+        name: {entry.task: entry for entry in entries if entry.name == name}
         for name in (first, second)
     }
-    for name, mine in entries.items():
+    for name, mine in sides.items():
         if not mine:
-            known = sorted({result.entry.name for result in results})
+            known = sorted({entry.name for entry in entries})
             raise InputError(f"no entry {name!r} on the board{did_you_mean(name, known)}")
     pairs: dict[str, tuple[Scores, Scores]] = {}
     skipped = []
-    for task in sorted(entries[first].keys() | entries[second].keys()):
+    for task in sorted(sides[first].keys() | sides[second].keys()):
         try:
-            pairs[task] = _paired(entries[first].get(task), entries[second].get(task))
+            pairs[task] = _paired(sides[first].get(task), sides[second].get(task))
         except InputError as error:
             skipped.append(f"{task}: {error}")
     if not pairs:
@@ -182,24 +226,25 @@ def compare(
     rng = np.random.default_rng(0)
     found = {task: stats.compare([x], [y], rng=rng) for task, (x, y) in pairs.items()}
     if len(pairs) > 1:
-        sides = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
-        found["all"] = stats.compare(sides[0], sides[1], rng=rng)
+        x, y = ([pair[side] for pair in pairs.values()] for side in (0, 1))
+        found["all"] = stats.compare(x, y, rng=rng)
     return found, skipped
 
 
-def _paired(x: Result | None, y: Result | None) -> tuple[Scores, Scores]:
+def _paired(x: Digest | None, y: Digest | None) -> tuple[Scores, Scores]:
     """The scores of the seeds of both; InputError, why they do not compare."""
     if x is None or y is None:
         raise InputError("only one of them ran it")
     for what, mine, theirs in (
-        ("versions of the task", x.task, y.task),
-        ("budgets", x.protocol.steps, y.protocol.steps),
-        ("batch sizes", x.protocol.batch_size, y.protocol.batch_size),
+        ("versions of the task", (x.version, x.bounds), (y.version, y.bounds)),
+        ("budgets", x.steps, y.steps),
+        ("batch sizes", x.batch_size, y.batch_size),
     ):
         if mine != theirs:
             raise InputError(f"of different {what}")
     scores = [
-        {seed.seed: seed.score for seed in side.seeds if seed.score is not None} for side in (x, y)
+        {seed: score for seed, score in zip(e.seeds, e.scores, strict=True) if score is not None}
+        for e in (x, y)
     ]
     shared = sorted(scores[0].keys() & scores[1].keys())
     if len(shared) < 2:
@@ -208,36 +253,42 @@ def _paired(x: Result | None, y: Result | None) -> tuple[Scores, Scores]:
     return first, second
 
 
-def why_apart(result: Result, version: int) -> str | None:
-    """Why a result is not ranked among those of the task's `version`; None if it is."""
-    protocol, seeds = result.protocol, len(result.seeds)
-    on_cpu = protocol.device == "cpu"
-    least = SEEDS_OF.get(result.task.name, SEEDS) if on_cpu else SEEDS
-    if result.task.version != version:
-        return f"version {result.task.version} of the task"
-    if protocol.budget != "full":
-        return f"{protocol.steps} steps" if protocol.budget == "custom" else protocol.budget
-    if any(seed.status == "interrupted" for seed in result.seeds):
+def why_apart(entry: Digest, version: int) -> str | None:
+    """Why an entry is not ranked among those of the task's `version`; None if it is."""
+    least = SEEDS_OF.get(entry.task, SEEDS) if entry.device == "cpu" else SEEDS
+    if entry.version != version:
+        return f"version {entry.version} of the task"
+    if entry.budget != "full":
+        return f"{entry.steps} steps" if entry.budget == "custom" else entry.budget
+    if "interrupted" in entry.statuses:
         return "interrupted"
-    if not result.official:
+    if not entry.official:
         return "another task"
-    return f"{seeds} of {least} seeds" if seeds < least else None
+    return f"{len(entry.seeds)} of {least} seeds" if len(entry.seeds) < least else None
 
 
-def _places(results: Sequence[Result]) -> list[tuple[tuple[int, int], int]]:
-    """Rank interval, which holds all places of its tie group, and that group, of each."""
-    if not results:
+def _places(
+    values: Sequence[Scores], estimate: Estimate, replicates: int, remember: Remember
+) -> list[Place]:
+    """The place of each entry, of whose seeds' values the higher are better."""
+    if not values:
         return []
-    scores = [np.array([seed.score for seed in result.seeds], float) for result in results]
+    content = b"".join(np.int64(len(each)).tobytes() + each.tobytes() for each in values)
+    key = f"{estimate.__name__}-{replicates}-{hashlib.sha256(content).hexdigest()}"
+    return remember(key, lambda: _find_places(values, estimate, replicates))
+
+
+def _find_places(values: Sequence[Scores], estimate: Estimate, count: int) -> list[Place]:
     tables = {
-        n: stats.resampled([n], rng=np.random.default_rng(0)) for n in {len(s) for s in scores}
+        n: stats.resampled([n], rng=np.random.default_rng(0), replicates=count)
+        for n in {len(each) for each in values}
     }
-    points, replicates = np.empty(len(scores)), np.empty((len(scores), stats.REPLICATES))
+    points, replicates = np.empty(len(values)), np.empty((len(values), count))
     for n, table in tables.items():
-        mine = [i for i, each in enumerate(scores) if len(each) == n]
-        values = np.stack([scores[i] for i in mine])
-        points[mine] = stats.resampled_iqms(values, np.ones((1, n), np.int16))[:, 0]
-        replicates[mine] = stats.resampled_iqms(values, table)
+        mine = [i for i, each in enumerate(values) if len(each) == n]
+        stacked = np.stack([values[i] for i in mine])
+        points[mine] = estimate(stacked, np.ones((1, n), np.int16))[:, 0]
+        replicates[mine] = estimate(stacked, table)
     groups = stats.tie_groups(points, replicates, seeds=min(tables))
     ranks = stats.rank_intervals(replicates)
     sizes = np.bincount(groups)
@@ -247,24 +298,22 @@ def _places(results: Sequence[Result]) -> list[tuple[tuple[int, int], int]]:
     return [((first, last), group) for first, last, group in places]
 
 
-def _time(result: Result, quality: float, horizon: float) -> TimeToQuality:
-    """To the quality, of an entry's seeds; a run without it is censored where it ended."""
-    found = [_reached(result, seed, quality) for seed in result.seeds]
-    seconds = [
-        _seconds(seed) if at is None else at for at, seed in zip(found, result.seeds, strict=True)
+def _time(entry: Digest, quality: float, horizon: float) -> TimeToQuality:
+    """To the quality, of an entry's seeds."""
+    seconds, reached = _seconds(entry, quality, horizon)
+    return stats.time_to_quality(seconds, reached, horizon=horizon)
+
+
+def _seconds(entry: Digest, quality: float, horizon: float) -> tuple[Scores, list[bool]]:
+    """Seconds of training until an evaluation of each seed first showed the quality.
+
+    A run that ended without it is censored at the horizon, since more seconds were not to be had;
+    only one that was interrupted, where it stopped.
+    """
+    found = [next((at for at, score in bests if score >= quality), None) for bests in entry.bests]
+    ends = [
+        end if status == "interrupted" else horizon
+        for end, status in zip(entry.seconds, entry.statuses, strict=True)
     ]
-    return stats.time_to_quality(seconds, [at is not None for at in found], horizon=horizon)
-
-
-def _reached(result: Result, seed: SeedResult, quality: float) -> float | None:
-    """Seconds of training after which an evaluation first showed the quality."""
-    info = result.task.metrics[result.ranking]
-    for point in seed.curve:
-        value = point.metrics.get(result.ranking)
-        if value is not None and info.position(value) >= quality:
-            return point.train_seconds
-    return None
-
-
-def _seconds(seed: SeedResult) -> float:
-    return seed.timing.train_seconds
+    seconds = [end if at is None else at for at, end in zip(found, ends, strict=True)]
+    return np.minimum(seconds, horizon), [at is not None for at in found]

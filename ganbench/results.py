@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import filelock
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ganbench.errors import InputError
 
@@ -67,7 +67,10 @@ class TaskInfo(Strict):
 
 
 class EntryInfo(Strict):
-    """What ran. `source` is a path inside the repository, or a bundled file's."""
+    """What ran. `source` is a path inside the repository, or a bundled file's.
+
+    `tuning_trials` are the settings that were tried to find these; 0 if they are the defaults.
+    """
 
     name: Name
     source: Inside
@@ -75,6 +78,7 @@ class EntryInfo(Strict):
     hparams: dict[str, HParam]
     git_commit: str | None
     dirty: bool | None
+    tuning_trials: int = Field(default=0, ge=0)
 
 
 class Protocol(Strict):
@@ -173,6 +177,12 @@ class Result(Strict):
     seeds: list[SeedResult] = Field(min_length=1)
     summary: dict[str, Summary]
     machine: Machine
+
+    @model_validator(mode="after")
+    def _summarised(self) -> Result:
+        if self.summary.keys() != {*self.task.metrics, "score"}:
+            raise ValueError("summary must be of the task's metrics and the score")
+        return self
 
     @property
     def ranking(self) -> str:

@@ -81,15 +81,34 @@ def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
 
 def read_seeds(path: Path) -> dict[int, Tensor]:
     """Samples by seed, of a .safetensors file with tensors `seed-0`, ... of finite float32."""
-    found = {}
-    for name, array in _tensors(path).items():
-        seed = name.removeprefix("seed-")
-        if not (name.startswith("seed-") and seed.isdecimal()):
-            raise InputError(f"{path} must hold tensors seed-0, seed-1, ..., got {name!r}")
-        if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise InputError(f"{path} must hold finite float32 numbers, and {name} does not")
-        found[int(seed)] = torch.from_numpy(array)
-    return found
+    return {_seed(path, name): _finite(path, name, each) for name, each in _tensors(path).items()}
+
+
+def read_first_seed(path: Path) -> tuple[int, Tensor]:
+    """The lowest seed of such a file, and its samples; the others are not read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            seed, name = min((_seed(path, name), name) for name in file.keys())  # noqa: SIM118
+            return seed, _finite(path, name, file.get_tensor(name))
+    except InputError:
+        raise
+    except (SafetensorError, ValueError) as error:  # or a file without any
+        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _seed(path: Path, name: str) -> int:
+    seed = name.removeprefix("seed-")
+    if not (name.startswith("seed-") and seed.isdecimal()):
+        raise InputError(f"{path} must hold tensors seed-0, seed-1, ..., got {name!r}")
+    return int(seed)
+
+
+def _finite(path: Path, name: str, array: np.ndarray[Any, Any]) -> Tensor:
+    if array.dtype != np.float32 or not np.isfinite(array).all():
+        raise InputError(f"{path} must hold finite float32 numbers, and {name} does not")
+    return torch.from_numpy(array)
 
 
 def write_seeds(path: Path, samples: Mapping[int, Tensor]) -> None:

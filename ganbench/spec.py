@@ -22,6 +22,7 @@ class Spec:
     """One entry's run in plain words, so that another process can take it over.
 
     `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
+    `tuning_trials` are the settings that were tried to find these.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Spec:
     resume: bool = False
     log_every: int | None = None
     sample_every: int | None = None
+    tuning_trials: int = 0
     folder: Path = Path("runs")
 
     def budget_of(self, task: Task) -> Budget:

@@ -8,8 +8,7 @@ reinforcement learning at the edge of the statistical precipice".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,6 +83,12 @@ def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
         row[:] = steps @ np.clip(reached, cut, n - cut).astype(np.float64)
     ends = ordered[:, -1:] * (n - cut) - ordered[:, :1] * cut
     return np.asarray((ends - found) / (n - 2 * cut))
+
+
+def resampled_means(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
+    """The means (entries, replicates) of resampled scores (entries, n), as `resampled_iqms`."""
+    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    return np.asarray(values @ counts.T.astype(np.float64) / values.shape[1])
 
 
 def interval(replicates: Array) -> tuple[float, float]:
@@ -192,6 +197,16 @@ class Comparison:
         """At 5 %."""
         return self.p_value < ALPHA
 
+    def reversed(self) -> Comparison:
+        """The second's score less the first's."""
+        low, high = self.interval
+        return replace(
+            self,
+            difference=-self.difference,
+            interval=(-high, -low),
+            improvement=1 - self.improvement,
+        )
+
 
 def compare(
     x: Sequence[ArrayLike],
@@ -250,21 +265,18 @@ class TimeToQuality:
     reached: float
 
 
-def time_to_quality(
-    times: Sequence[float], reached: Sequence[bool], *, horizon: float
-) -> TimeToQuality:
+def time_to_quality(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> TimeToQuality:
     """Of runs that reached the quality at `times`, or were last seen without it then.
 
     A run counts as censored at the horizon if it is later.
     """
     seen = np.minimum(np.asarray(times, dtype=np.float64), horizon)
     done = np.asarray(reached) & (np.asarray(times) <= horizon)
-    data: Any = stats.CensoredData(uncensored=seen[done], right=seen[~done])
-    alive = stats.ecdf(data).sf
-    steps = np.concatenate([[0.0], np.minimum(alive.quantiles, horizon), [horizon]])
-    heights = np.concatenate([[1.0], alive.probabilities])
+    order = np.lexsort((~done, seen))  # of the same moment those that get there come first
+    alive = np.cumprod(1 - done[order] / np.arange(len(seen), 0, -1))
+    steps = np.diff(seen[order], prepend=0, append=horizon)
     return TimeToQuality(
-        restricted_mean=float(np.sum(np.diff(steps) * heights)),
+        restricted_mean=float(steps @ np.append(1, alive)),
         par2=float(np.where(done, seen, 2 * horizon).mean()),
         reached=float(done.mean()),
     )

@@ -33,12 +33,15 @@ class Submission:
     notes: list[str]
 
 
-def submit(entry: str, task: str, *, root: Path, runs: Path, to: Path) -> Submission:
+def submit(
+    entry: str, task: str, *, root: Path, runs: Path, to: Path, most: int | None = None
+) -> Submission:
     """Copy an entry's result, its source and its final samples to the folder `to`.
 
-    That folder is laid out as the leaderboard. Raises InputError, before anything is written, for
-    what `ganbench leaderboard check` would find, and if the source or the samples are not those of
-    the result any more.
+    Samples are those of the first `most` seeds, or of as many as there is room for. The folder is
+    laid out as the leaderboard. Raises InputError, before anything is written, for what `ganbench
+    leaderboard check` would find, and if the source or the samples are not those of the result any
+    more.
     """
     path = root / task / f"{entry}.json"
     if not path.is_file():
@@ -53,7 +56,7 @@ def submit(entry: str, task: str, *, root: Path, runs: Path, to: Path) -> Submis
         raise InputError(f"{target} exists already: remove it, or give another folder with --to")
     run = runs / task / entry
     source = _source(run, result)
-    kept, notes = _samples(run, result)
+    kept, notes = _samples(run, result, most)
     folder = leaderboard.attached(target)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / SOURCE)
@@ -75,13 +78,12 @@ def _source(run: Path, result: Result) -> Path:
     return source
 
 
-def _samples(run: Path, result: Result) -> tuple[dict[int, Tensor], list[str]]:
-    """Those of as many seeds as there is room for."""
+def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Tensor], list[str]]:
+    """Those of the first seeds, as many as are asked for and there is room for."""
     kept: dict[int, Tensor] = {}
     room = MOST_BYTES[SAMPLES] - 2**16  # of the header
-    for seed in result.seeds:
-        if seed.samples_sha256 is None:
-            continue
+    with_samples = [seed for seed in result.seeds if seed.samples_sha256 is not None]
+    for seed in with_samples[:most]:
         file = run / f"seed-{seed.seed}" / "samples.npz"
         made = samples.read(file)
         if samples.sha256_of(made) != seed.samples_sha256:

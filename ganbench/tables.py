@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ganbench.results import Result, Summary, mean_speed
+from ganbench.results import Summary, mean_speed
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
     from ganbench.bench import Bench
+    from ganbench.digest import Digest
     from ganbench.harness import Finished
     from ganbench.ranking import Board, Row
-    from ganbench.stats import Comparison
+    from ganbench.stats import Comparison, TimeToQuality
 
+MOST_COLUMNS = 6  # entries of a table of metrics
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -38,7 +40,8 @@ def print_result(finished: Finished) -> None:
         cells = (_with_std(summary), number(info.floor), number(info.ceiling), place)
         table.add_row(label, *cells, style=style)
     console.print(table)
-    console.print(f"score {_interval(result.summary['score'])}: 1 is real data, 0 a naive sampler")
+    score = result.summary["score"]
+    console.print(f"score {_interval(score.iqm, score.ci95)}: 1 is real data, 0 a naive sampler")
     speed = mean_speed(finished.seeds)
     if speed is not None:
         console.print(f"{speed:,.0f} steps/s on {result.protocol.device}, one thread a seed")
@@ -59,7 +62,7 @@ def print_sweep(finished: Sequence[Finished]) -> None:
         score, seeds = each.result.summary["score"], each.seeds
         speed = mean_speed(seeds)
         cells = (
-            _interval(score),
+            _interval(score.iqm, score.ci95),
             number(score.std),
             number(each.result.summary[first.ranking].iqm),
             f"{sum(seed.status == 'ok' for seed in seeds)}/{len(seeds)}",
@@ -124,28 +127,58 @@ def print_bench(found: Sequence[Bench]) -> None:
     console.print("on the right, shares of the time of one seed by itself")
 
 
-def print_boards(boards: Sequence[Board], sort: str) -> None:
-    """Each task's entries; those that are not ranked below, with the reason."""
+def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool) -> None:
+    """Each task's first entries; those that are not ranked below, with the reason.
+
+    `metrics` adds a table of all metrics of the first few.
+    """
     console = _console()
     if not boards:
         console.print("no results yet")
     for board in boards:
         rows = board.sorted(sort)
-        table = _table(f"{board.task}, version {board.version}", *row_cells(board, rows[0]))
-        for row in rows:
+        title = ", ".join([board.task, f"version {board.version}", *_hardware(board).values()])
+        table = _table(title, *row_cells(board, rows[0]))
+        for row in rows[:top]:
             style = "bold" if row.group == 1 else "dim" if row.apart else None
             table.add_row(*row_cells(board, row).values(), style=style)
         console.print(table)
+        if len(rows) > top:
+            console.print(f"{len(rows) - top:,} more: --top {len(rows)}")
+        if metrics:
+            console.print(_metrics_table(board, rows[: min(top, MOST_COLUMNS)]))
     if any(board.ranked for board in boards):
         console.print(
             "rank: 95 % interval; bold: who leads, and who cannot be told from the leader"
         )
 
 
-def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
-    """All boards as one table, in csv or markdown."""
+def _metrics_table(board: Board, rows: Sequence[Row]) -> Table:
+    """Where the metrics lie: 1 at the floor, 0 at the ceiling; a row each, a column an entry."""
+    title = f"{board.task}: 1 is real data, 0 a naive sampler"
+    table = _table(title, "metric", *(row.entry.name for row in rows))
+    positions = [_positions(row.entry) for row in rows]
+    for name in rows[0].entry.metrics:
+        table.add_row(name, *(own.get(name, "-") for own in positions))
+    return table
+
+
+def _positions(entry: Digest) -> dict[str, str]:
+    return {
+        name: _position(each["value"], each["floor"], each["ceiling"], each["noise"])
+        for name, each in entry.metrics.items()
+    }
+
+
+def print_boards_as(form: str, boards: Sequence[Board], sort: str, *, metrics: bool) -> None:
+    """All boards as one table, in csv or markdown; `metrics` adds a column for each."""
     lines = [
-        {"task": board.task, **row_cells(board, row)}
+        {
+            "task": board.task,
+            **_hardware(board),
+            **row_cells(board, row),
+            **({f"{k}, position": v for k, v in _positions(row.entry).items()} if metrics else {}),
+        }
         for board in boards
         for row in board.sorted(sort)
     ]
@@ -162,41 +195,46 @@ def print_boards_as(form: str, boards: Sequence[Board], sort: str) -> None:
         print(f"| {' | '.join(row)} |")
 
 
+def _hardware(board: Board) -> dict[str, str]:
+    return {} if board.hardware is None else {"hardware": board.hardware}
+
+
 def row_cells(board: Board, row: Row) -> dict[str, str]:
     """What a table says of an entry, by the head of the column."""
-    result, metric = row.result, row.result.ranking
+    entry = row.entry
+    ranking = entry.metrics[entry.ranking]
     return {
-        "rank": _rank(row),
-        "entry": row.name,
-        "seeds": _seeds_and_failures(result),
-        "score (IQM, 95 %)": _interval(result.summary["score"]),
-        f"{metric} {ARROWS[result.task.metrics[metric].direction]}": number(
-            result.summary[metric].iqm
-        ),
-        f"s to {board.quality:g}": _time(row),
-        "steps/s": "-" if row.steps_per_second is None else f"{row.steps_per_second:,.0f}",
-        "device": result.protocol.device,
+        "rank": rank_text(row),
+        "group": "-" if row.group is None else f"{row.group}",
+        "entry": entry.name,
+        "trials": f"{entry.tuning_trials}",
+        "seeds": _seeds_and_failures(entry),
+        "score (IQM, 95 %)": _interval(entry.score, entry.interval),
+        f"{entry.ranking} {ARROWS[ranking['direction']]}": number(ranking["value"]),
+        f"s to {board.quality:g}": time_text(row.time),
+        "steps/s": "-" if entry.steps_per_second is None else f"{entry.steps_per_second:,.0f}",
+        "device": entry.device,
     }
 
 
-def _rank(row: Row) -> str:
+def rank_text(row: Row) -> str:
+    """The interval of its rank, or why it has none."""
     if row.rank is None:
         return row.apart or "-"
     low, high = row.rank
     return f"{low}" if low == high else f"{low}-{high}"
 
 
-def _time(row: Row) -> str:
+def time_text(time: TimeToQuality) -> str:
     """The restricted mean, and which share of the runs got there."""
-    if row.time.reached == 0:
+    if time.reached == 0:
         return "-"
-    share = "" if row.time.reached == 1 else f" ({row.time.reached:.0%})"
-    return f"{row.time.restricted_mean:,.3g}{share}"
+    share = "" if time.reached == 1 else f" ({time.reached:.0%})"
+    return f"{time.restricted_mean:,.3g}{share}"
 
 
-def _seeds_and_failures(result: Result) -> str:
-    failed = sum(seed.status != "ok" for seed in result.seeds)
-    return f"{len(result.seeds)}" + (f" ({failed} not ok)" if failed else "")
+def _seeds_and_failures(entry: Digest) -> str:
+    return f"{len(entry.seeds)}" + (f" ({entry.failed} not ok)" if entry.failed else "")
 
 
 def print_comparison(
@@ -260,13 +298,13 @@ def _with_std(summary: Summary) -> str:
     return number(summary.mean) + spread
 
 
-def _interval(summary: Summary) -> str:
-    if summary.iqm is None:
+def _interval(iqm: float | None, ci95: Sequence[float] | None) -> str:
+    if iqm is None:
         return "-"
-    if summary.ci95 is None:
-        return f"{summary.iqm:.3f}"
-    low, high = summary.ci95
-    return f"{summary.iqm:.3f} [{low:.3f}, {high:.3f}]"
+    if ci95 is None:
+        return f"{iqm:.3f}"
+    low, high = ci95
+    return f"{iqm:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _position(value: float | None, floor: float, ceiling: float, noise: float) -> str:

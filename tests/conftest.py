@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from ganbench import data, registry, threads
+from ganbench import data, index, registry, threads
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.registry import Entry
@@ -28,6 +29,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for argument, kind in CONFORMANCE.items():
         if argument in metafunc.fixturenames:
             metafunc.parametrize(argument, registry.names(kind))
+
+
+@pytest.fixture(autouse=True)
+def index_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or writes the user's index of leaderboards."""
+    monkeypatch.setattr(index, "cache_folder", lambda: tmp_path.with_name(f"{tmp_path.name}-cache"))
 
 
 @pytest.fixture(autouse=True)

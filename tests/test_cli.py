@@ -272,6 +272,17 @@ def test_sweep_as_json_is_a_list():
     arguments = ("run", gan_file(PLAIN_GAN), "--task", "gaussian", "--steps", "10", "--json")
     document = json.loads(invoke(*arguments, "--set", "lr=1e-3,3e-3").stdout)
     assert [one["entry"]["hparams"]["lr"] for one in document] == [1e-3, 3e-3]
+    assert [one["entry"]["tuning_trials"] for one in document] == [2, 2]
+
+
+def test_tuning_trials_are_declared_and_those_of_a_sweep_counted():
+    arguments = ("run", gan_file(PLAIN_GAN), "--task", "gaussian", "--steps", "10", "--json")
+    trials = []
+    for more in ((), ("--tuning-trials", "5"), ("--tuning-trials", "5", "--set", "lr=1e-3,3e-3")):
+        document = json.loads(invoke(*arguments, *more, "--leaderboard", f"lb{len(trials)}").stdout)
+        first = document[0] if isinstance(document, list) else document
+        trials.append(first["entry"]["tuning_trials"])
+    assert trials == [0, 5, 7]
 
 
 def test_settings_of_a_sweep():

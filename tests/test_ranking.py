@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from ganbench import ranking, results
 from ganbench.cli import main
+from ganbench.digest import digest
 from ganbench.errors import InputError
 
 from .made import a_result, a_seed
@@ -24,11 +26,13 @@ def an_entry(name, mean, *, seeds=10, rng=0, spread=0.02, **options):
     return a_result(*made, name=name, budget=options.pop("budget", "full"), **options)
 
 
+def boards(made, **options):
+    return ranking.boards([digest(result) for result in made], **options)
+
+
 def test_copies_share_a_group_and_the_worse_does_not():
-    (board,) = ranking.boards(
-        [an_entry("copy", 0.2), an_entry("worse", 0.5), an_entry("original", 0.2)]
-    )
-    assert [(row.name, row.group, row.rank) for row in board.ranked] == [
+    (board,) = boards([an_entry("copy", 0.2), an_entry("worse", 0.5), an_entry("original", 0.2)])
+    assert [(row.entry.name, row.group, row.rank) for row in board.ranked] == [
         ("copy", 1, (1, 2)),
         ("original", 1, (1, 2)),
         ("worse", 2, (3, 3)),
@@ -42,7 +46,7 @@ def test_no_strict_order_inside_a_group():
     skewed.seeds[4] = a_seed(4, value=2.0)
     skewed.seeds[5] = a_seed(5, value=3.0)
     skewed.seeds[6] = a_seed(6, value=4.0)
-    rows = ranking.boards([an_entry("even", 0.2, spread=0.01), skewed])[0].ranked
+    rows = boards([an_entry("even", 0.2, spread=0.01), skewed])[0].ranked
     assert {row.group for row in rows} == {1}
     assert {row.rank for row in rows} == {(1, 2)}
 
@@ -62,9 +66,9 @@ def test_what_is_not_comparable_stands_apart():
     stopped = an_entry("stopped", 0.1)
     stopped.seeds[3] = a_seed(3, "interrupted")
     odd["stopped"] = (stopped, "interrupted")
-    (board,) = ranking.boards([an_entry("whole", 0.9), *(result for result, _ in odd.values())])
-    assert [(row.name, row.rank) for row in board.ranked] == [("whole", (1, 1))]
-    assert {row.name: row.apart for row in board.apart} == {
+    (board,) = boards([an_entry("whole", 0.9), *(result for result, _ in odd.values())])
+    assert [(row.entry.name, row.rank) for row in board.ranked] == [("whole", (1, 1))]
+    assert {row.entry.name: row.apart for row in board.apart} == {
         name: reason for name, (_, reason) in odd.items()
     }
 
@@ -76,15 +80,15 @@ def test_three_seeds_rank_on_mnist_on_a_cpu_alone():
         task = result.task.model_copy(update={"name": name})
         protocol = result.protocol.model_copy(update={"device": device})
         result = result.model_copy(update={"task": task, "protocol": protocol})
-        reasons.append(ranking.why_apart(result, 1))
+        reasons.append(ranking.why_apart(digest(result), 1))
     assert reasons == [None, "3 of 10 seeds", "3 of 10 seeds"]
 
 
 def test_boards_are_of_a_task_each():
     other = an_entry("other", 0.3)
     other = other.model_copy(update={"task": other.task.model_copy(update={"name": "arc"})})
-    found = ranking.boards([an_entry("one", 0.2), other, an_entry("two", 0.9)])
-    assert [(board.task, [row.name for row in board.ranked]) for board in found] == [
+    found = boards([an_entry("one", 0.2), other, an_entry("two", 0.9)])
+    assert [(board.task, [row.entry.name for row in board.ranked]) for board in found] == [
         ("arc", ["other"]),
         ("toy", ["one", "two"]),
     ]
@@ -99,23 +103,81 @@ def test_time_to_quality():
             results.Point(step=step, train_seconds=float(step), losses={}, metrics={"mmd": value})
             for step, value in ((2, 0.8), (5, 0.4 if i else 0.9), (10, 0.2 if i else 0.9))
         ]
-    (row,) = ranking.boards([result], quality=0.6)[0].ranked
+    (row,) = boards([result], quality=0.6)[0].ranked
     assert row.time.reached == pytest.approx(0.9)
     assert row.time.restricted_mean == pytest.approx(0.9 * 5 + 0.1 * 10)
     assert row.time.par2 == pytest.approx(0.9 * 5 + 0.1 * 20)
-    assert ranking.boards([result], quality=0.95)[0].ranked[0].time.reached == 0
+    assert boards([result], quality=0.95)[0].ranked[0].time.reached == 0
+
+
+def with_times(name, *times, device="cpu", cpu="c", trials=0):
+    """An entry whose seeds score 0.8 at these seconds, or never."""
+    result = an_entry(name, 0.2)
+    for seed, time in zip(result.seeds, times, strict=True):
+        seed.timing.train_seconds = 10.0
+        at = [(1.0, 0.9)] if time is None else [(1.0, 0.9), (time, 0.2)]
+        seed.curve[:] = [
+            results.Point(step=int(t), train_seconds=t, losses={}, metrics={"mmd": v})
+            for t, v in at
+        ]
+    machine = result.machine.model_copy(update={"cpu": cpu})
+    entry = result.entry.model_copy(update={"tuning_trials": trials})
+    return result.model_copy(update={"machine": machine, "entry": entry})
+
+
+def test_the_track_of_time_ranks_by_seconds_on_each_hardware():
+    made = [
+        with_times("slow", *[6.0 + 0.01 * i for i in range(10)]),
+        with_times("fast", *[2.0 + 0.01 * i for i in range(10)]),
+        with_times("copy", *[2.0 + 0.01 * i for i in range(10)]),
+        with_times("never", *[None] * 10),
+        with_times("elsewhere", *[1.0 + 0.01 * i for i in range(10)], cpu="d"),
+    ]
+    found = {board.hardware: board for board in boards(made, track="time")}
+    assert [(r.entry.name, r.rank, r.group) for r in found["c, 1 cores"].ranked] == [
+        ("copy", (1, 2), 1),
+        ("fast", (1, 2), 1),
+        ("slow", (3, 3), 2),
+        ("never", (4, 4), 3),
+    ]
+    assert [r.entry.name for r in found["d, 1 cores"].ranked] == ["elsewhere"]
+    assert found["c, 1 cores"].document("name")["entries"][0]["entry"] == "copy"
+    assert {board.hardware for board in boards(made)} == {None}
+
+
+def test_a_run_that_never_got_there_is_not_fast_because_it_ended_early():
+    """Nine of ten diverge after a second: the one that reaches the quality does not lead."""
+    result = with_times("lucky", 5.0, *[None] * 9)
+    for seed in result.seeds[1:]:
+        seed.timing.train_seconds = 1.0
+    found = boards([result, with_times("steady", *[7.0] * 10)], track="time")[0]
+    assert [row.entry.name for row in found.ranked] == ["steady", "lucky"]
+    assert found.ranked[1].time.restricted_mean == pytest.approx(0.1 * 5 + 0.9 * 10)
+
+
+def test_tuned_entries_and_others_can_be_ranked_apart():
+    made = [with_times("tuned", *[1.0] * 10, trials=7), with_times("default", *[2.0] * 10)]
+    names = {
+        tuning: [row.entry.name for row in boards(made, tuning=tuning)[0].rows]
+        for tuning in ranking.TUNINGS
+    }
+    assert names == {"any": ["default", "tuned"], "default": ["default"], "tuned": ["tuned"]}
+
+
+def compare(made, a, b):
+    return ranking.compare([digest(result) for result in made], a, b)
 
 
 def test_compare():
     a, b = an_entry("a", 0.2), an_entry("b", 0.5, rng=1)
-    found, skipped = ranking.compare([a, b], "a", "b")
+    found, skipped = compare([a, b], "a", "b")
     assert list(found) == ["toy"] and skipped == []
     assert found["toy"].difference == pytest.approx(0.3, abs=0.03)
     assert found["toy"].improvement == 1
     far = [each.model_copy(deep=True) for each in (a, b)]
     for each in far:
         each.task.name = "far"
-    found, _ = ranking.compare([a, b, *far], "b", "a")
+    found, _ = compare([a, b, *far], "b", "a")
     assert list(found) == ["far", "toy", "all"]
     assert found["all"].p_value < found["toy"].p_value < 0.05
 
@@ -123,12 +185,12 @@ def test_compare():
 def test_what_does_not_compare_is_said():
     a, b = an_entry("a", 0.2), an_entry("b", 0.5, version=2)
     with pytest.raises(InputError, match="toy: of different versions of the task"):
-        ranking.compare([a, b], "a", "b")
+        compare([a, b], "a", "b")
     with pytest.raises(InputError, match="no entry 'c' on the board"):
-        ranking.compare([a, b], "a", "c")
+        compare([a, b], "a", "c")
     short = an_entry("b", 0.5, seeds=1)
     with pytest.raises(InputError, match="1 seeds in common"):
-        ranking.compare([a, short], "a", "b")
+        compare([a, short], "a", "b")
 
 
 @pytest.fixture
@@ -139,7 +201,7 @@ def folder(tmp_path):
         an_entry("near", 0.21, rng=3),
         an_entry("quick_one", 0.1, budget="quick"),
     ):
-        path = tmp_path / "toy" / f"{abs(hash(result.entry.name))}.json"
+        path = tmp_path / "toy" / f"{result.entry.name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(results.dumps(result))
     return tmp_path
@@ -162,6 +224,34 @@ def test_show_in_every_form(folder):
     (board,) = json.loads(show(folder, "--json"))
     assert [entry["group"] for entry in board["entries"]] == [1, 1, 2, None]
     assert board["entries"][0]["metrics"]["mmd"]["floor"] == 0
+
+
+@pytest.mark.parametrize("track", ranking.TRACKS)
+@pytest.mark.parametrize("tuning", ranking.TUNINGS)
+def test_show_on_every_track(folder, track, tuning):
+    found = json.loads(show(folder, "--json", "--track", track, "--tuning", tuning))
+    assert [board["track"] for board in found] == ([] if tuning == "tuned" else [track])
+    if found and track == "time":
+        for form in ((), ("--csv",), ("--markdown",)):
+            assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning, *form)
+
+
+def test_all_metrics_between_floor_and_ceiling(folder):
+    lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--metrics"))))
+    assert [round(float(line["mmd, position"]), 1) for line in lines] == [0.8, 0.8, 0.5, 0.9]
+    table = show(folder, "--metrics").split("1 is real data, 0 a naive sampler")[1]
+    assert re.search(r"mmd +│ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │", table)
+
+
+def test_a_quality_that_is_no_number_is_refused(folder):
+    arguments = ["leaderboard", "show", "--leaderboard", str(folder), "--quality", "nan"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2 and "expected a finite number, got nan" in done.stderr
+
+
+def test_a_table_shows_the_first_rows_and_says_so(folder):
+    table = show(folder, "--top", "2")
+    assert "poor" not in table and "2 more: --top 4" in table
 
 
 def test_compare_prints_a_verdict(folder):

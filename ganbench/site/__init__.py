@@ -1,0 +1,127 @@
+"""The leaderboard as static pages, which work from a file and without a network."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganbench import leaderboard, processes
+from ganbench.errors import InputError
+from ganbench.index import Index
+from ganbench.site import entry_page, pages
+from ganbench.site.render import Renderer
+from ganbench.site.views import Facts, Line, view
+
+__all__ = ["Built", "build"]
+
+Work = tuple[Path, Line]
+Progress = Callable[[list[Any]], Iterable[Any]]  # passes them on, and may draw a bar
+SHARE = 100  # entries at once, of a worker process
+MARKER = "ganbench-site.txt"  # in a folder that may be replaced
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """How many pages there are, and a line for each file that is no result."""
+
+    pages: int
+    problems: list[str]
+
+
+def build(
+    root: Path,
+    out: Path,
+    index: Index,
+    *,
+    quality: float,
+    workers: int = 1,
+    progress: Progress = iter,
+) -> Built:
+    """Write the site of a leaderboard into the folder `out`, whole or not at all.
+
+    A former site there is replaced. `workers` are processes. Raises InputError if the folder holds
+    anything else, OSError if it cannot be written.
+    """
+    out = out.resolve()
+    _check_replaceable(out)
+    entries, problems = index.entries(root)
+    found = view(entries, quality=quality, remember=index.remember)
+    work = [
+        (path, line)
+        for path in leaderboard.files(root)
+        if (line := found.lines.get(path.parent.name, {}).get(path.stem))
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        (made / MARKER).write_text(
+            "`ganbench leaderboard site` wrote this folder and replaces it.\n"
+        )
+        pages.assets(made / "assets")
+        problems += _write_entries(made, found.facts, work, workers, progress)
+        renderer = Renderer(made, found.facts)
+        for task in found.lines:
+            pages.task(renderer, found, task)
+        pages.comparison(renderer, found)
+        pages.board(renderer, found, problems)
+        made.chmod(0o755)
+        _replace(out, made)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return Built(pages=len(work) + len(found.lines) + 2, problems=problems)
+
+
+def _write_entries(
+    folder: Path, facts: Facts, work: list[Work], workers: int, progress: Progress
+) -> list[str]:
+    """Write the entries' pages, by worker processes if there are many; returns the problems."""
+    shares = [work[first : first + SHARE] for first in range(0, len(work), SHARE)]
+    if len(shares) < 2 or workers < 2:
+        _start(folder, facts)
+        return [line for share in progress(shares) for line in _write_share(share)]
+    with processes.pool(workers, _start, folder, facts) as pool:
+        futures = [pool.submit(_write_share, share) for share in shares]
+        return [line for future in progress(futures) for line in future.result()]
+
+
+_worker: dict[str, Renderer] = {}  # this process's own, set when it starts
+
+
+def _start(folder: Path, facts: Facts) -> None:
+    _worker["renderer"] = Renderer(folder, facts)
+
+
+def _write_share(share: list[Work]) -> list[str]:
+    problems = []
+    for path, line in share:
+        try:
+            entry_page.write(_worker["renderer"], path, line)
+        except InputError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{str(out)!r} is no folder: give another with --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+        raise InputError(f"{str(out)!r} holds other things than a site: give an empty folder")
+
+
+def _replace(out: Path, made: Path) -> None:
+    """Put a finished folder where the former one was."""
+    former = made.with_name(f"{made.name}-former")
+    if out.exists():
+        out.rename(former)
+    try:
+        made.rename(out)
+    except OSError:
+        if former.exists():
+            former.rename(out)
+        raise
+    shutil.rmtree(former, ignore_errors=True)

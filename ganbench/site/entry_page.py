@@ -1,0 +1,143 @@
+"""The page of an entry: samples, learning curves, metrics, seeds, how it was made."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ganbench import leaderboard, registry, results, tables
+from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
+from ganbench.errors import InputError
+from ganbench.results import MetricInfo, Result
+from ganbench.site import charts
+from ganbench.site.render import Renderer
+from ganbench.site.views import Line
+
+
+def write(renderer: Renderer, path: Path, line: Line) -> None:
+    """Write the page of a result file; InputError if that cannot be read."""
+    result = results.load_result(path)
+    renderer.page(
+        "entry.html",
+        line.url,
+        result=result,
+        line=line,
+        figures=charts.learning(result),
+        samples=_samples(result, path),
+        metrics=[_metric(result, *each) for each in result.task.metrics.items()],
+        details=_details(result),
+        source=_source(renderer.folder, result, path),
+    )
+
+
+def _source(folder: Path, result: Result, path: Path) -> str | None:
+    """A copy of the source, if it is at hand and is the entry's."""
+    target = f"source/{result.entry.sha256}.txt"
+    if (folder / target).exists():
+        return target
+    for file in (leaderboard.attached(path) / SOURCE, *_bundled(result.entry.source)):
+        if not file.is_file() or file.stat().st_size > MOST_BYTES[SOURCE]:
+            continue
+        if registry.file_sha256(file) == result.entry.sha256:
+            (folder / "source").mkdir(exist_ok=True)
+            results.write_atomically(folder / target, file.read_bytes())
+            return target
+    return None
+
+
+def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
+    summary = result.summary[name]
+    told = summary.iqm is not None and abs(info.floor - info.ceiling) >= 3 * info.noise
+    ends = [tables.number(end) for end in summary.ci95 or ()]
+    return {
+        "name": name,
+        "arrow": tables.ARROWS[info.direction],
+        "value": summary.iqm,
+        "interval": " to ".join(ends) or "-",
+        "floor": info.floor,
+        "ceiling": info.ceiling,
+        "position": info.position(summary.iqm) if told and summary.iqm is not None else None,
+    }
+
+
+def _details(result: Result) -> dict[str, dict[str, str]]:
+    entry, protocol = result.entry, result.protocol
+    source = {
+        "file": entry.source,
+        "sha256": entry.sha256,
+        "commit": entry.git_commit,
+        "uncommitted changes": entry.dirty,
+        "ganbench": result.ganbench_version,
+        "at": result.created_at,
+    }
+    parts = {
+        "Hyper-parameters": {name: str(value) for name, value in entry.hparams.items()},
+        "Budget": protocol.model_dump(),
+        "Machine": result.machine.model_dump(),
+        "Source": source,
+    }
+    return {
+        title: {name: _plain(value) for name, value in facts.items() if value is not None}
+        for title, facts in parts.items()
+    }
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _bundled(source: str) -> Iterator[Path]:
+    name = Path(source).stem
+    if source.startswith("baselines/") and name in registry.names("baselines"):
+        yield registry.find("baselines", name)
+
+
+def _samples(result: Result, path: Path) -> dict[str, Any] | None:
+    """The chart or the walls of the first seed's samples beside real ones; None without any."""
+    file = leaderboard.attached(path) / SAMPLES
+    if not file.is_file() or result.task.name not in registry.names("tasks"):
+        return None
+    from ganbench import samples  # imports torch
+
+    if file.stat().st_size > MOST_BYTES[SAMPLES]:
+        return {"note": "The samples that came with it are too large."}
+    try:
+        seed, made = samples.read_first_seed(file)
+        task = _task(result.task.name)
+        made = task.check(made, len(made), SAMPLES)
+        shown = _walls(task, made) if task.is_images else _points(task, made)
+    except InputError as error:
+        return {"note": f"The samples cannot be shown: {error}"}
+    return {"seed": seed, "note": None, "figure": None, "walls": [], **shown}
+
+
+def _points(task: Any, made: Any) -> dict[str, Any]:
+    return {"figure": charts.samples(_view_of(task.name), made.numpy())}
+
+
+_task = functools.cache(registry.load_task)
+
+
+@functools.cache
+def _view_of(task: str) -> Any:
+    from ganbench.plots.points import View
+
+    return View(_task(task))
+
+
+def _walls(task: Any, made: Any) -> dict[str, Any]:
+    from ganbench.plots.paper import png
+    from ganbench.plots.walls import wall
+
+    def drawn(label: str, images: Any) -> dict[str, str]:
+        content = base64.b64encode(png(wall(images.numpy()))).decode()
+        return {"label": label, "source": f"data:image/png;base64,{content}"}
+
+    return {
+        "walls": [drawn("real images", task.reference[:100]), drawn("generated images", made[:100])]
+    }

@@ -1,0 +1,57 @@
+"""Turns templates into files of the site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import ganbench
+from ganbench import tables
+from ganbench.site.views import Facts
+
+
+class Renderer:
+    """Writes pages into a folder."""
+
+    def __init__(self, folder: Path, facts: Facts) -> None:
+        self.folder = folder
+        self._environment = _environment(facts)
+
+    def page(self, template: str, path: str, **content: Any) -> None:
+        """Render a template into a file of the folder."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        up = "../" * path.count("/")
+        text = self._environment.get_template(template).render(up=up, **content)
+        target.write_text(text, encoding="utf-8")
+
+
+def _environment(facts: Facts) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ganbench.site"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    filters: dict[str, Callable[[Any], str]] = {
+        "score": lambda value: "-" if value is None else f"{value:.3f}",
+        "count": lambda value: "-" if value is None else f"{value:,.0f}",
+        "number": tables.number,
+        "time": tables.time_text,
+    }
+    environment.filters |= filters
+    environment.globals |= {
+        "version": ganbench.__version__,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "quality": f"{facts.quality:g}",
+        "replicates": f"{facts.replicates:,}",
+        "tracks": facts.tracks,
+        "page": "",
+    }
+    return environment

@@ -1,0 +1,187 @@
+"""What the pages of the site show of the board: each entry's ranks on all tracks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ganbench import ranking, stats
+from ganbench.digest import Digest
+from ganbench.errors import InputError
+from ganbench.ranking import Board, Remember, Row, Track, Tuning
+from ganbench.stats import Comparison, TimeToQuality
+from ganbench.tables import rank_text
+
+REPLICATES = 10_000  # of the bootstrap, up to so many entries on a board:
+MANY = 1_000
+MOST_COMPARED = 20  # entries of which each pair is compared
+LAST = 10**9  # where what has no rank is sorted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackView:
+    """A way to rank, and what it is called."""
+
+    label: str
+    track: Track
+    tuning: Tuning
+
+
+def tracks(quality: float) -> list[TrackView]:
+    """All of them; the first is shown at first."""
+    named: list[tuple[str, Track, Tuning]] = [
+        ("Quality", "quality", "any"),
+        ("Quality, default hyper-parameters", "quality", "default"),
+        ("Quality, tuned hyper-parameters", "quality", "tuned"),
+        (f"Time to score {quality:g}", "time", "any"),
+    ]
+    return [TrackView(label=label, track=track, tuning=tuning) for label, track, tuning in named]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What every page says of how the ranks were found."""
+
+    quality: float
+    replicates: int
+    tracks: list[TrackView]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """On a track: what is shown, empty for an entry that is not on it, and its place."""
+
+    label: str
+    text: str = ""
+    order: int = LAST
+
+
+@dataclass(kw_only=True)
+class Line:
+    """An entry in a table of the site."""
+
+    entry: Digest
+    ranks: list[Rank]
+    leads: bool = False
+    apart: str | None = None
+    time: TimeToQuality
+    comparable: bool
+
+    @property
+    def url(self) -> str:
+        """The entry's page, from the site's folder."""
+        return f"entry/{self.entry.task}/{self.entry.name}.html"
+
+    @property
+    def task_url(self) -> str:
+        """Its task's page."""
+        return f"task/{self.entry.task}.html"
+
+    @property
+    def tracks(self) -> str:
+        """The numbers of those that it is on."""
+        return " ".join(str(place) for place, rank in enumerate(self.ranks) if rank.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Everything that the pages show: boards and lines by task, comparisons of pairs."""
+
+    facts: Facts
+    boards: dict[str, Board]
+    timed: dict[str, list[Board]]
+    lines: dict[str, dict[str, Line]]
+    compared: list[str]
+    comparisons: dict[str, Any]
+
+
+def view(entries: Sequence[Digest], *, quality: float, remember: Remember) -> View:
+    """Rank the entries on every track, and compare those on most tasks pair by pair."""
+    largest = max(Counter(entry.task for entry in entries).values(), default=0)
+    facts = Facts(
+        quality=quality,
+        replicates=REPLICATES if largest <= MANY else stats.REPLICATES,
+        tracks=tracks(quality),
+    )
+    compared = most_compared(entries)
+    lines: dict[str, dict[str, Line]] = {}
+    found = [_boards(entries, facts, track, remember) for track in facts.tracks]
+    for place, boards in enumerate(found):
+        for board in boards:
+            own = lines.setdefault(board.task, {})
+            for order, row in enumerate(board.rows):
+                line = own.setdefault(row.entry.name, _line(row, facts, compared))
+                label = facts.tracks[place].label
+                line.ranks[place] = Rank(label=label, text=rank_text(row), order=order)
+    timed: dict[str, list[Board]] = {}
+    for board in found[-1]:
+        timed.setdefault(board.task, []).append(board)
+    return View(
+        facts=facts,
+        boards={board.task: board for board in found[0]},
+        timed=timed,
+        lines=lines,
+        compared=compared,
+        comparisons=comparisons(entries, compared),
+    )
+
+
+def _boards(
+    entries: Sequence[Digest], facts: Facts, track: TrackView, remember: Remember
+) -> list[Board]:
+    return ranking.boards(
+        entries,
+        quality=facts.quality,
+        track=track.track,
+        tuning=track.tuning,
+        replicates=facts.replicates,
+        remember=remember,
+    )
+
+
+def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
+    """As the first track has it, with no rank yet."""
+    return Line(
+        entry=row.entry,
+        ranks=[Rank(label=track.label) for track in facts.tracks],
+        leads=row.group == 1,
+        apart=row.apart,
+        time=row.time,
+        comparable=row.entry.name in compared,
+    )
+
+
+def most_compared(entries: Sequence[Digest]) -> list[str]:
+    """The names on most tasks, and of these the best first."""
+    scores: dict[str, list[float]] = {}
+    for entry in entries:
+        if entry.score is not None:
+            scores.setdefault(entry.name, []).append(entry.score)
+    order = sorted(scores, key=lambda name: (-len(scores[name]), -sum(scores[name]), name))
+    return order[:MOST_COMPARED]
+
+
+def comparisons(entries: Sequence[Digest], names: Sequence[str]) -> dict[str, Any]:
+    """Scores by name, task and seed, and for each ordered pair of names what tells them apart."""
+    chosen = [entry for entry in entries if entry.name in set(names)]
+    scores: dict[str, dict[str, dict[int, float | None]]] = {name: {} for name in names}
+    for entry in chosen:
+        scores[entry.name][entry.task] = dict(zip(entry.seeds, entry.scores, strict=True))
+    pairs: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            try:
+                found, skipped = ranking.compare(chosen, first, second)
+            except InputError as error:
+                found, skipped = {}, [str(error)]
+            pairs[first][second] = _pair(found, skipped)
+            back = {task: each.reversed() for task, each in found.items()}
+            pairs[second][first] = _pair(back, skipped)
+    return {"entries": scores, "pairs": pairs}
+
+
+def _pair(found: dict[str, Comparison], skipped: Sequence[str]) -> dict[str, Any]:
+    tasks = {task: {**vars(each), "told_apart": each.told_apart} for task, each in found.items()}
+    return {"tasks": tasks, "skipped": skipped}

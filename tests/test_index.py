@@ -1,0 +1,163 @@
+"""What is kept of a leaderboard's files between commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+
+import pytest
+from click.testing import CliRunner
+
+from ganbench import index, ranking, results
+from ganbench.cli import main
+from ganbench.digest import Digest, digest
+
+from .made import a_result, a_seed
+
+
+@pytest.fixture
+def cache():
+    return index.cache_folder()
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "board [1]"  # no pattern
+    for name in ("one", "two"):
+        write(folder, a_result(*(a_seed(i) for i in range(3)), name=name))
+    return folder
+
+
+def write(folder, result):
+    path = folder / result.task.name / f"{result.entry.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(results.dumps(result))
+    return path
+
+
+def entries(root, task=None):
+    with index.opened() as kept:
+        found, problems = kept.entries(root, task)
+        assert kept.problem is None
+    return found, problems
+
+
+def test_a_kept_digest_is_that_of_the_file(root):
+    first, again = entries(root)[0], entries(root)[0]
+    assert first == again == [digest(results.load_result(p)) for p in sorted(root.glob("*/*"))]
+    document = json.loads(json.dumps(first[0].document(), allow_nan=False))
+    assert Digest(**document) == first[0]
+
+
+def test_unchanged_files_are_not_read_again(root, monkeypatch):
+    entries(root)
+    monkeypatch.setattr(results, "load_result", lambda path: pytest.fail(f"{path} was read"))
+    assert len(entries(root)[0]) == 2
+
+
+def test_a_changed_file_is_read_again_whatever_its_date_says(root):
+    entries(root)
+    path = root / "toy" / "one.json"
+    before = path.stat()
+    text = path.read_text().replace('"score": 0.75', '"score": 0.85')
+    assert len(text) == before.st_size
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [found.scores[0] for found in entries(root)[0]] == [0.85, 0.75]
+
+
+def test_files_come_and_go(root, cache):
+    entries(root)
+    (root / "toy" / "one.json").unlink()
+    write(root, a_result(name="three"))
+    write(root, an_arc())
+    assert [found.name for found in entries(root)[0]] == ["far", "three", "two"]
+    assert [found.name for found in entries(root, "arc")[0]] == ["far"]
+    (path,) = cache.iterdir()
+    kept = sqlite3.connect(path).execute("select path from digests").fetchall()
+    assert len(kept) == 3
+
+
+def an_arc():
+    result = a_result(name="far")
+    return result.model_copy(update={"task": result.task.model_copy(update={"name": "arc"})})
+
+
+def test_boards_side_by_side_are_not_mixed(root, tmp_path):
+    write(tmp_path / "board", a_result(name="alone"))
+    entries(root)
+    assert [found.name for found in entries(tmp_path / "board")[0]] == ["alone"]
+
+
+def test_damaged_files_are_named_each_time(root):
+    (root / "toy" / "bad.json").write_text("{}")
+    assert [len(part) for _ in range(2) for part in entries(root)] == [2, 1, 2, 1]
+
+
+def test_many_files_are_read_by_workers(root, monkeypatch):
+    (root / "toy" / "bad.json").write_text("{}")
+    (root / "toy" / "moved.json").write_text((root / "toy" / "one.json").read_text())
+    alone, problems = entries(root)
+    for path in root.glob("*/*.json"):
+        path.touch()
+    monkeypatch.setattr(index, "SHARE", 3)
+    monkeypatch.setattr(index, "FEW_SHARES", 0)
+    assert entries(root) == (alone, problems)
+    assert [found.name for found in alone] == ["one", "two"]
+    assert "bad.json is not a valid result" in problems[0]
+    assert "moved.json holds 'one' on 'toy'" in problems[1]
+
+
+def test_places_are_remembered():
+    asked = []
+
+    def make():
+        asked.append(1)
+        return [((1, 2), 1), ((3, 3), 2)]
+
+    for _ in range(2):
+        with index.opened() as kept:
+            assert kept.remember("key", make) == [((1, 2), 1), ((3, 3), 2)]
+    assert asked == [1]
+
+
+def test_only_so_many_boards_are_remembered(monkeypatch):
+    monkeypatch.setattr(index, "MOST_PLACES", 3)
+    with index.opened() as kept:
+        for key in range(9):
+            kept.remember(str(key), list)
+        asked = []
+        kept.remember("8", lambda: asked.append(8) or [])
+        kept.remember("0", lambda: asked.append(0) or [])
+    assert asked == [0]
+
+
+def test_other_scores_are_other_places():
+    keys = []
+
+    def remember(key, make):
+        keys.append(key)
+        return make()
+
+    for value in (0.25, 0.25, 0.26):
+        made = [digest(a_result(*(a_seed(i, value=value) for i in range(10)), budget="full"))]
+        ranking.boards(made, remember=remember)
+        ranking.boards(made, remember=remember, track="time")
+    assert len(keys) == 6 and len(set(keys)) == 3
+
+
+@pytest.mark.parametrize("spoil", ["no folder", "no database"])
+def test_without_an_index_the_files_are_read(root, cache, spoil):
+    if spoil == "no folder":
+        cache.write_text("a file")
+    else:
+        entries(root)
+        (path,) = cache.iterdir()
+        path.write_bytes(b"garbage" * 1000)
+        with pytest.raises(sqlite3.Error):
+            sqlite3.connect(path).execute("select * from digests")
+    done = CliRunner().invoke(main, ["leaderboard", "show", "--leaderboard", str(root)])
+    assert done.exit_code == 0
+    assert "one" in done.stdout and "two" in done.stdout
+    assert "cannot be used" in done.stderr and len(done.stderr.splitlines()) == 1
