@@ -129,6 +129,9 @@ def p_values(
     sqrt((seeds - 1) / seeds) and themselves uncertain: hence Student's t, not the percentiles, that
     reject too often with ten seeds and cannot tell of the small levels of many comparisons. Without
     any deviation p is 1 for equals and else 0.
+
+    Exchanging the scores of two entries seed by seed would be exact, but for the law of the scores,
+    not for the interquartile means: see `test_exchanges_would_claim_too_much`.
     """
     apart = np.abs(np.asarray(differences, dtype=np.float64))
     spread = np.asarray(deviations, dtype=np.float64) * np.sqrt(seeds / max(1, seeds - 1))
