@@ -154,7 +154,10 @@ def _read(path: Path) -> tuple[str, str]:
         return "", str(error)
     if (found.task, found.name) != (path.parent.name, path.stem):
         return "", f"{path} holds {found.name!r} on {found.task!r}, by its content"
-    return json.dumps(found.document(), allow_nan=False), ""
+    try:
+        return json.dumps(found.document(), allow_nan=False), ""
+    except ValueError:
+        return "", f"{path} holds scores that are no numbers: floor and ceiling are too close"
 
 
 def _stamp(path: Path) -> str:

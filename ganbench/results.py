@@ -21,6 +21,7 @@ Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds
 Precision = Literal["float32", "tf32", "bf16"]  # of products while training
 Status = Literal["ok", "diverged", "failed", "interrupted"]
 MOST_BYTES = 2**23  # of a result file
+LARGEST = 1e100  # metric or score
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,99}$")]
 """Of an entry or a task: what may be a file's name anywhere, and needs no escaping on a page."""
 
@@ -32,6 +33,16 @@ def _stays_inside(path: str) -> str:
 
 
 Inside = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_stays_inside)]
+
+
+def _moderate(value: float) -> float:
+    if abs(value) > LARGEST:
+        raise ValueError(f"must be at most {LARGEST:g} in size")
+    return value
+
+
+Number = Annotated[float, AfterValidator(_moderate)]
+"""Of a metric or a score: its square is still a float."""
 HParam = bool | int | float | str | None | list[Any]
 
 
@@ -48,9 +59,9 @@ class MetricInfo(Strict):
     """
 
     direction: Literal["lower", "higher"]
-    floor: float
-    ceiling: float
-    noise: float
+    floor: Number
+    ceiling: Number
+    noise: Number
 
     def position(self, value: float) -> float:
         """1 at the floor, 0 at the ceiling, as `ganbench.Bound` has it, but without torch."""
@@ -132,8 +143,8 @@ class SeedResult(Strict):
     seed: int
     status: Status
     reason: str | None
-    metrics: dict[str, float | None]
-    score: float | None
+    metrics: dict[str, Number | None]
+    score: Number | None
     engine: Engine = "eager"
     curve: list[Point]
     timing: Timing
@@ -144,10 +155,10 @@ class SeedResult(Strict):
 class Summary(Strict):
     """Over seeds: `std` and `ci95` (of the IQM) need two of them."""
 
-    mean: float | None
-    std: float | None
-    iqm: float | None
-    ci95: tuple[float, float] | None
+    mean: Number | None
+    std: Number | None
+    iqm: Number | None
+    ci95: tuple[Number, Number] | None
 
 
 class Machine(Strict):

@@ -95,6 +95,21 @@ def test_damaged_files_are_named_each_time(root):
     assert [len(part) for _ in range(2) for part in entries(root)] == [2, 1, 2, 1]
 
 
+def test_numbers_that_overflow_are_named(root):
+    path = root / "toy" / "one.json"
+    text = path.read_text()
+    path.write_text(text.replace('"score": 0.75', '"score": 1e300', 1))
+    found, (problem,) = entries(root)
+    assert [each.name for each in found] == ["two"]
+    assert problem.endswith("must be at most 1e+100 in size")
+    huge = a_result(a_seed(0, value=1e90))
+    huge.task.metrics["mmd"].ceiling = 1e-300
+    huge.seeds[0].curve[0].metrics["mmd"] = 1e90
+    write(root, huge.model_copy(update={"entry": huge.entry.model_copy(update={"name": "one"})}))
+    _, (problem,) = entries(root)
+    assert problem.endswith("floor and ceiling are too close")
+
+
 def test_many_files_are_read_by_workers(root, monkeypatch):
     (root / "toy" / "bad.json").write_text("{}")
     (root / "toy" / "moved.json").write_text((root / "toy" / "one.json").read_text())

@@ -21,7 +21,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 @given(value=FINITE, losses=st.dictionaries(st.text(), FINITE, max_size=4), text=st.text())
 @settings(deadline=None)
 def test_round_trip_is_exact(value, losses, text):
-    seed = a_seed(value=value if abs(value) < 1e300 else 0.0)
+    seed = a_seed(value=value if abs(value) < results.LARGEST else 0.0)
     seed.curve[0].losses.update(losses)
     result = a_result(seed)
     result.seeds[0].reason = text.encode("utf-8", "ignore").decode()
