@@ -92,6 +92,19 @@ def attachments(result: Result, path: Path) -> list[str]:
     return lines
 
 
+def source_of(result: Result, path: Path) -> Path | None:
+    """The file that the result is of: what came with it, or a bundled one; None without either."""
+    bundled = Path(result.entry.source).stem
+    candidates = [leaderboard.attached(path) / SOURCE]
+    if bundled in registry.names("baselines"):
+        candidates.append(registry.find("baselines", bundled))
+    for file in candidates:
+        whole = file.is_file() and file.stat().st_size <= MOST_BYTES[SOURCE]
+        if whole and registry.file_sha256(file) == result.entry.sha256:
+            return file
+    return None
+
+
 def _wrong_samples(result: Result, file: Path) -> list[str]:
     from ganbench import samples  # which imports torch
 

@@ -125,17 +125,17 @@ def _wrong_metrics(result: Result, seed: SeedResult, made: Tensor) -> Iterator[s
 
 
 def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None) -> float:
-    """Train new seeds of the source that came with an entry; runs that source.
+    """Train new seeds of the source that came with an entry, or is bundled; runs that source.
 
     Returns the p-value of Mann and Whitney's two-sided test that their scores are of the claimed
     ones' distribution.
     """
     result = results.load_result(path)
-    source = leaderboard.attached(path) / SOURCE
-    if not source.is_file():
-        raise InputError(f"no {SOURCE} came with {path}: nothing to run")
     if lines := checking.attachments(result, path):
         raise InputError(f"{path}: {lines[0]}")
+    source = checking.source_of(result, path)
+    if source is None:
+        raise InputError(f"no {SOURCE} came with {path}: nothing to run")
     spec = Spec(
         task=result.task.name,
         baseline=str(source),

@@ -378,6 +378,25 @@ def test_nothing_that_came_with_a_result_runs(visit):
 
 
 @in_browser
+@pytest.mark.parametrize("entries", [0, 1])
+def test_hardly_any_entries(chromium, tmp_path, entries):
+    (tmp_path / "board").mkdir()
+    for _ in range(entries):
+        write(tmp_path / "board", an_entry("alone", 0.2))
+    build(tmp_path / "board", tmp_path / "site")
+    page = chromium.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for path in ("index.html", "compare.html?a=constructor"):
+        page.goto((tmp_path / "site").as_uri() + f"/{path}")
+        page.wait_for_load_state("load")
+    assert page.locator("#verdict").inner_text() == "Choose two entries."
+    page.close()
+    assert complaints == []
+
+
+@in_browser
 def test_without_scripts_the_tables_are_there(chromium, board):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()

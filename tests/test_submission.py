@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ganbench import checking, leaderboard, results, samples, submission
+from ganbench import checking, leaderboard, registry, results, samples, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 
@@ -58,6 +58,16 @@ def test_what_was_submitted_is_verified(given: Path):
 
 def test_new_seeds_are_compared_with_the_claimed(given: Path):
     assert submission.rerun(given, 4) > submission.ALPHA
+
+
+def test_a_bundled_source_need_not_come_with_it(given: Path):
+    (given.with_suffix("") / "source.py").unlink()
+    bundled = registry.find("baselines", "moment_matching")
+    assert checking.source_of(results.load_result(given), given) == bundled
+    edited(given, lambda d: d["entry"].update(sha256="0" * 64))
+    assert checking.source_of(results.load_result(given), given) is None
+    with pytest.raises(InputError, match="nothing to run"):
+        submission.rerun(given, 1)
 
 
 def edited(path: Path, change: Callable[[dict], None]) -> None:

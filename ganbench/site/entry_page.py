@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ganbench import leaderboard, registry, results, tables
-from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
+from ganbench.checking import MOST_BYTES, SAMPLES, source_of
 from ganbench.errors import InputError
 from ganbench.results import MetricInfo, Result
 from ganbench.site import charts
@@ -38,14 +37,12 @@ def _source(folder: Path, result: Result, path: Path) -> str | None:
     target = f"source/{result.entry.sha256}.txt"
     if (folder / target).exists():
         return target
-    for file in (leaderboard.attached(path) / SOURCE, *_bundled(result.entry.source)):
-        if not file.is_file() or file.stat().st_size > MOST_BYTES[SOURCE]:
-            continue
-        if registry.file_sha256(file) == result.entry.sha256:
-            (folder / "source").mkdir(exist_ok=True)
-            results.write_atomically(folder / target, file.read_bytes())
-            return target
-    return None
+    file = source_of(result, path)
+    if file is None:
+        return None
+    (folder / "source").mkdir(exist_ok=True)
+    results.write_atomically(folder / target, file.read_bytes())
+    return target
 
 
 def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
@@ -89,12 +86,6 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _bundled(source: str) -> Iterator[Path]:
-    name = Path(source).stem
-    if source.startswith("baselines/") and name in registry.names("baselines"):
-        yield registry.find("baselines", name)
 
 
 def _samples(result: Result, path: Path) -> dict[str, Any] | None:

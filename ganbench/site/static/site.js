@@ -85,13 +85,15 @@ function enhanceComparison(form) {
   const {entries, pairs} = JSON.parse(document.getElementById("comparisons").textContent);
   const {a, b, task} = form.elements;
   const wanted = new URLSearchParams(location.search);
-  for (const select of [a, b]) if (wanted.get(select.name) in entries) select.value = wanted.get(select.name);
+  for (const select of [a, b]) {
+    if (Object.hasOwn(entries, wanted.get(select.name))) select.value = wanted.get(select.name);
+  }
   if (a.value === b.value && a.options.length > 1) b.selectedIndex = a.selectedIndex ? 0 : 1;
 
   const seeds = () => {
     const plot = document.querySelector("#seeds .plot");
     const data = [a, b].map((side, place) => {
-      const scores = entries[side.value][task.value] ?? {};
+      const scores = entries[side.value]?.[task.value] ?? {};
       return {
         type: "scatter", mode: "markers", name: `${"AB"[place]}: ${side.value}`,
         x: Object.keys(scores).map((seed) => `seed ${seed}`), y: Object.values(scores),
@@ -121,7 +123,8 @@ function enhanceComparison(form) {
     const words = whole ? `A = ${a.value}, B = ${b.value}: ${verdict(whole)}.` : "Nothing to compare.";
     document.getElementById("verdict").textContent =
       [same ? "Choose two entries." : words, ...(same ? [] : found.skipped)].join(" ");
-    const tasks = Object.keys(entries[a.value]).filter((name) => name in entries[b.value]);
+    const ran = (side) => Object.keys(entries[side.value] ?? {});
+    const tasks = ran(a).filter((name) => ran(b).includes(name));
     const before = task.value;
     task.replaceChildren(...tasks.map((name) => new Option(name)));
     if (tasks.includes(before)) task.value = before;
