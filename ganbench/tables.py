@@ -138,10 +138,13 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
     for board in boards:
         rows = board.sorted(sort)
         title = ", ".join([board.task, f"version {board.version}", *_hardware(board).values()])
-        table = _table(title, *row_cells(board, rows[0]))
+        tuned = any(row.entry.tuning_trials for row in rows)
+        heads = [head for head in row_cells(board, rows[0]) if tuned or head != "trials"]
+        table = _table(title, *heads)
         for row in rows[:top]:
+            cells = row_cells(board, row)
             style = "bold" if row.group == 1 else "dim" if row.apart else None
-            table.add_row(*row_cells(board, row).values(), style=style)
+            table.add_row(*(cells[head] for head in heads), style=style)
         console.print(table)
         if len(rows) > top:
             console.print(f"{len(rows) - top:,} more: --top {len(rows)}")
@@ -324,4 +327,4 @@ def _table(title: str, *columns: str) -> Table:
 def _console() -> Console:
     console = Console(highlight=False)
     # Piped output has no width of its own; 80 columns would cut the tables.
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    return console if console.is_terminal else Console(highlight=False, width=140)

@@ -216,6 +216,7 @@ def show(folder: Path, *options: str) -> str:
 def test_show_in_every_form(folder):
     table = show(folder)
     assert table.index("good") < table.index("poor") < table.index("quick_one")
+    assert "trials" not in table and "device" in table
     lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--sort", "name"))))
     assert [line["entry"] for line in lines] == ["good", "near", "poor", "quick_one"]
     assert [line["rank"] for line in lines] == ["1-2", "1-2", "3", "quick"]
@@ -247,6 +248,13 @@ def test_a_quality_that_is_no_number_is_refused(folder):
     arguments = ["leaderboard", "show", "--leaderboard", str(folder), "--quality", "nan"]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2 and "expected a finite number, got nan" in done.stderr
+
+
+def test_trials_are_shown_where_there_are_any(folder):
+    tuned = an_entry("tuned", 0.4)
+    tuned.entry.tuning_trials = 12
+    (folder / "toy" / "tuned.json").write_text(results.dumps(tuned))
+    assert re.search(r"trials.*tuned │ +12 │", show(folder), re.DOTALL)
 
 
 def test_a_table_shows_the_first_rows_and_says_so(folder):
