@@ -1,4 +1,4 @@
-"""The commands of the leaderboard: show, compare, check, submit, verify."""
+"""The commands of the leaderboard, and submit and verify."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def leaderboard_site(
             out,
             kept,
             quality=quality,
-            workers=workers or processes.cores(),
+            workers=workers,
             progress=progress,
         )
     click.echo(f"{built.pages} pages: {out / 'index.html'}")

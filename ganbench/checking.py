@@ -122,9 +122,7 @@ def _wrong_samples(result: Result, file: Path) -> list[str]:
 
 def inconsistencies(result: Result, path: Path) -> list[str]:
     """What a result claims that does not follow from its own metrics, name and place."""
-    lines = []
-    if (result.task.name, result.entry.name) != (path.parent.name, path.stem):
-        lines.append(f"holds {result.entry.name!r} on {result.task.name!r}, by its content")
+    lines = [line] if (line := leaderboard.misplaced(result, path)) else []
     numbers = [seed.seed for seed in result.seeds]
     if len(set(numbers)) != len(numbers):
         lines.append("holds a seed twice")

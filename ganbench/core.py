@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganbench import scoring
 from ganbench.errors import InputError
 
 Direction = Literal["lower", "higher"]
@@ -109,8 +110,7 @@ class Bound:
 
     def position(self, value: float) -> float:
         """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
-        span = self.ceiling - self.floor
-        return (self.ceiling - value) / span if span else math.nan
+        return scoring.position(value, self.floor, self.ceiling)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,7 @@ def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     check_precision(spec.precision, spec.device)
     name = entry_name(entry.name, spec, spec.budget_of(task))
     results.check_writable(leaderboard / task.name)
-    existing = leaderboard / task.name / f"{name}.json"
+    existing = board.path_of(leaderboard, task.name, name)
     if existing.exists():
         results.load_result(existing)
     folder, notes = prepare_folder(out / task.name / name, entry, spec)

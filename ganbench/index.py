@@ -132,11 +132,11 @@ def _without_collector() -> Iterator[None]:
 
 def _read_all(paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
     """The digests of files as JSON, and a line for each file that is no result."""
-    shares = [paths[first : first + SHARE] for first in range(0, len(paths), SHARE)]
+    shares = processes.shares(paths, SHARE)
     if len(shares) < FEW_SHARES:
         found = [_read(path) for path in paths]
     else:
-        with processes.pool(processes.cores()) as pool:
+        with processes.pool(processes.workers(None, len(shares))) as pool:
             found = [each for share in pool.map(_read_share, shares) for each in share]
     read = {path: text for path, (text, _) in zip(paths, found, strict=True) if text}
     return read, [problem for _, problem in found if problem]
@@ -149,13 +149,13 @@ def _read_share(paths: Sequence[Path]) -> list[tuple[str, str]]:
 def _read(path: Path) -> tuple[str, str]:
     """The digest or what is wrong with the file; the other is empty."""
     try:
-        found = digest(results.load_result(path))
+        result = results.load_result(path)
     except InputError as error:
         return "", str(error)
-    if (found.task, found.name) != (path.parent.name, path.stem):
-        return "", f"{path} holds {found.name!r} on {found.task!r}, by its content"
+    if line := leaderboard.misplaced(result, path):
+        return "", f"{path} {line}"
     try:
-        return json.dumps(found.document(), allow_nan=False), ""
+        return json.dumps(digest(result).document(), allow_nan=False), ""
     except ValueError:
         return "", f"{path} holds scores that are no numbers: floor and ceiling are too close"
 

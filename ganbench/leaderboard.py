@@ -25,7 +25,7 @@ class Added:
 
 def add(result: Result, root: Path) -> Added:
     """Merge a result into the entry's file, under a lock; InputError if that file is damaged."""
-    path = root / result.task.name / f"{result.entry.name}.json"
+    path = path_of(root, result.task.name, result.entry.name)
     set_aside = None
     with results.locked(path):
         if path.exists():
@@ -67,6 +67,18 @@ def unused(path: Path) -> Path:
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate
+
+
+def path_of(root: Path, task: str, entry: str) -> Path:
+    """The file of an entry's result on a task."""
+    return root / task / f"{entry}.json"
+
+
+def misplaced(result: Result, path: Path) -> str | None:
+    """What is wrong if a file is not named after the result that it holds."""
+    if (result.task.name, result.entry.name) == (path.parent.name, path.stem):
+        return None
+    return f"holds {result.entry.name!r} on {result.task.name!r}, by its content"
 
 
 def attached(path: Path) -> Path:

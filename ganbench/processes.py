@@ -8,9 +8,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 PRELOADED = ["ganbench.training", "ganbench.planar", "scipy.stats"]
 FORKED = sys.platform == "linux"
@@ -31,6 +33,11 @@ def workers(asked: int | None, most: int) -> int:
     if count > 1:
         prepare()
     return count
+
+
+def shares(work: Sequence[T], size: int) -> list[Sequence[T]]:
+    """So much of the work at a time, for one worker."""
+    return [work[first : first + size] for first in range(0, len(work), size)]
 
 
 def prepare() -> None:

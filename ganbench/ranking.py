@@ -170,12 +170,13 @@ def _board(
     chosen = [i for i, reason in enumerate(reasons) if reason is None]
     competing = [entries[i] for i in chosen]
     horizon = max((s for entry in competing or entries for s in entry.seconds), default=0.0)
+    seconds = [_seconds(entry, quality, horizon) for entry in entries]
     order: Callable[[Row], Any] = _by_score
     estimate: Estimate = stats.resampled_iqms
     values = [np.array(entry.scores, float) for entry in competing]
     if track == "time":
         order, estimate = _by_time, stats.resampled_means
-        values = [-_seconds(entry, quality, horizon)[0] for entry in competing]
+        values = [-seconds[i][0] for i in chosen]
     found = dict(zip(chosen, find(values, estimate), strict=True))
     rows = [
         Row(
@@ -183,7 +184,7 @@ def _board(
             rank=found[i][0] if i in found else None,
             group=found[i][1] if i in found else None,
             apart=reasons[i],
-            time=_time(entry, quality, horizon),
+            time=stats.time_to_quality(*seconds[i], horizon=horizon),
         )
         for i, entry in enumerate(entries)
     ]
@@ -296,12 +297,6 @@ def _find_places(values: Sequence[Scores], estimate: Estimate, count: int) -> li
     low, high = np.minimum(ranks[:, 0], last - sizes[groups] + 1), np.maximum(ranks[:, 1], last)
     places = zip(low.tolist(), high.tolist(), groups.tolist(), strict=True)
     return [((first, last), group) for first, last, group in places]
-
-
-def _time(entry: Digest, quality: float, horizon: float) -> TimeToQuality:
-    """To the quality, of an entry's seeds."""
-    seconds, reached = _seconds(entry, quality, horizon)
-    return stats.time_to_quality(seconds, reached, horizon=horizon)
 
 
 def _seconds(entry: Digest, quality: float, horizon: float) -> tuple[Scores, list[bool]]:

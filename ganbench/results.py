@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 import uuid
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 import filelock
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ganbench import scoring
 from ganbench.errors import InputError
 
 Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
@@ -64,9 +64,8 @@ class MetricInfo(Strict):
     noise: Number
 
     def position(self, value: float) -> float:
-        """1 at the floor, 0 at the ceiling, as `ganbench.Bound` has it, but without torch."""
-        span = self.ceiling - self.floor
-        return (self.ceiling - value) / span if span else math.nan
+        """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
+        return scoring.position(value, self.floor, self.ceiling)
 
 
 class TaskInfo(Strict):

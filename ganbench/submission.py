@@ -43,7 +43,7 @@ def submit(
     leaderboard check` would find, and if the source or the samples are not those of the result any
     more.
     """
-    path = root / task / f"{entry}.json"
+    path = leaderboard.path_of(root, task, entry)
     if not path.is_file():
         known = [each.stem for each in leaderboard.files(root, task)]
         hint = registry.did_you_mean(entry, known)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ganbench.results import Summary, mean_speed
+from ganbench.scoring import clear_position
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
@@ -312,9 +313,8 @@ def _interval(iqm: float | None, ci95: Sequence[float] | None) -> str:
 
 def _position(value: float | None, floor: float, ceiling: float, noise: float) -> str:
     """Where a value lies: 1 at the floor, 0 at the ceiling; a dash where these are too close."""
-    if value is None or abs(floor - ceiling) < 3 * noise:
-        return "-"
-    return f"{(ceiling - value) / (ceiling - floor):.3f}"
+    place = clear_position(value, floor, ceiling, noise)
+    return "-" if place is None else f"{place:.3f}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -357,6 +357,7 @@ def test_charts_follow_the_scheme(visit):
         "before => getComputedStyle(document.querySelector('.plot .xtitle')).fill !== before",
         arg=before,
     )
+    assert word.evaluate("each => getComputedStyle(each).fill") != before
 
 
 @in_browser

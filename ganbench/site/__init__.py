@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,22 +38,22 @@ def build(
     index: Index,
     *,
     quality: float,
-    workers: int = 1,
+    workers: int | None = 1,
     progress: Progress = iter,
 ) -> Built:
     """Write the site of a leaderboard into the folder `out`, whole or not at all.
 
-    A former site there is replaced. `workers` are processes. Raises InputError if the folder holds
-    anything else, OSError if it cannot be written.
+    A former site there is replaced. `workers` are processes, None for one a core. Raises InputError
+    if the folder holds anything else, OSError if it cannot be written.
     """
     out = out.resolve()
     _check_replaceable(out)
     entries, problems = index.entries(root)
     found = view(entries, quality=quality, remember=index.remember)
     work = [
-        (path, line)
-        for path in leaderboard.files(root)
-        if (line := found.lines.get(path.parent.name, {}).get(path.stem))
+        (leaderboard.path_of(root, task, name), line)
+        for task, own in found.lines.items()
+        for name, line in own.items()
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -77,14 +77,15 @@ def build(
 
 
 def _write_entries(
-    folder: Path, facts: Facts, work: list[Work], workers: int, progress: Progress
+    folder: Path, facts: Facts, work: list[Work], workers: int | None, progress: Progress
 ) -> list[str]:
     """Write the entries' pages, by worker processes if there are many; returns the problems."""
-    shares = [work[first : first + SHARE] for first in range(0, len(work), SHARE)]
-    if len(shares) < 2 or workers < 2:
+    shares = processes.shares(work, SHARE)
+    count = processes.workers(workers, len(shares))
+    if count < 2:
         _start(folder, facts)
         return [line for share in progress(shares) for line in _write_share(share)]
-    with processes.pool(workers, _start, folder, facts) as pool:
+    with processes.pool(count, _start, folder, facts) as pool:
         futures = [pool.submit(_write_share, share) for share in shares]
         return [line for future in progress(futures) for line in future.result()]
 
@@ -96,7 +97,7 @@ def _start(folder: Path, facts: Facts) -> None:
     _worker["renderer"] = Renderer(folder, facts)
 
 
-def _write_share(share: list[Work]) -> list[str]:
+def _write_share(share: Sequence[Work]) -> list[str]:
     problems = []
     for path, line in share:
         try:

@@ -11,6 +11,7 @@ from ganbench import leaderboard, registry, results, tables
 from ganbench.checking import MOST_BYTES, SAMPLES, source_of
 from ganbench.errors import InputError
 from ganbench.results import MetricInfo, Result
+from ganbench.scoring import clear_position
 from ganbench.site import charts
 from ganbench.site.render import Renderer
 from ganbench.site.views import Line
@@ -47,7 +48,6 @@ def _source(folder: Path, result: Result, path: Path) -> str | None:
 
 def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
     summary = result.summary[name]
-    told = summary.iqm is not None and abs(info.floor - info.ceiling) >= 3 * info.noise
     ends = [tables.number(end) for end in summary.ci95 or ()]
     return {
         "name": name,
@@ -56,7 +56,7 @@ def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
         "interval": " to ".join(ends) or "-",
         "floor": info.floor,
         "ceiling": info.ceiling,
-        "position": info.position(summary.iqm) if told and summary.iqm is not None else None,
+        "position": clear_position(summary.iqm, info.floor, info.ceiling, info.noise),
     }
 
 
