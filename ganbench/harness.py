@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import queue
 import re
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,16 +16,14 @@ import torch
 
 import ganbench
 from ganbench import leaderboard as board
-from ganbench import machine, plots, processes, registry, results, stats
+from ganbench import machine, plots, registry, results, stats
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.losses import read_log
 from ganbench.precision import check_precision
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
-from ganbench.spec import MANY_STEPS, Progress, Report, Spec, Stop
-from ganbench.training import train_seeds
-
-Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what ended it early
+from ganbench.spec import MANY_STEPS, Report, Spec, Stop
+from ganbench.workers import train_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,90 +164,6 @@ def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Pat
             notes.append(f"the former run was of another source: kept in {aside}")
     results.write_atomically(marker, json.dumps(label, indent=1).encode())
     return folder, notes
-
-
-def train_all(
-    specs: Sequence[Spec], seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
-) -> Iterator[tuple[int, SeedResult]]:
-    """(place in `specs`, result) of each seed as it ends; what a stop finds not begun is left out.
-
-    A worker trains as many seeds of a spec at once as fall to its share. An InputError, of what
-    breaks the GAN's contract, is raised at once by a single worker, else when all the others are
-    done.
-    """
-    stop = stop or threading.Event()
-    work = list(_shared_out(len(specs), seeds, workers))
-    if min(workers, len(work)) <= 1:
-        for place, share in work:
-            for result in train_seeds(specs[place], share, report=report, stop=stop):
-                yield place, result
-        return
-    messages, event = processes.CONTEXT.Queue(), processes.CONTEXT.Event()
-    with processes.pool(min(workers, len(work)), _start_worker, messages, event) as pool:
-        futures = {
-            pool.submit(_train_in_worker, specs[place], share): place for place, share in work
-        }
-        errors = []
-        for future in _ended(futures, messages, report, stop, event):
-            try:
-                results, error = future.result()
-            except BrokenProcessPool as broken:
-                raise InputError(
-                    "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
-                ) from broken
-            yield from ((futures[future], result) for result in results)
-            errors += [error] if error else []
-        if errors:
-            raise errors[0]
-
-
-def _shared_out(
-    specs: int, seeds: Sequence[int], workers: int
-) -> Iterator[tuple[int, Sequence[int]]]:
-    """(place of a spec, some of its seeds): as few shares as keep all the workers busy."""
-    shares = min(len(seeds), -(-workers // specs))
-    for place in range(specs):
-        yield from ((place, seeds[first::shares]) for first in range(shares))
-
-
-def _ended(
-    futures: Iterable[Future[Trained]], messages: Any, report: Report, stop: Stop, event: Any
-) -> Iterator[Future[Trained]]:
-    """The futures as they end; passes on the workers' progress, and to them the wish to stop."""
-    pending = set(futures)
-    while pending:
-        ended, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-        if stop.is_set() and not event.is_set():
-            event.set()
-            for future in pending:
-                future.cancel()
-        while True:
-            try:
-                report(messages.get_nowait())
-            except queue.Empty:
-                break
-        yield from (future for future in ended if not future.cancelled())
-
-
-_worker: dict[str, Any] = {}  # this process's ends of the channels, set once when it starts
-
-
-def _start_worker(messages: Any, event: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it sets the event
-    _worker.update(messages=messages, event=event)
-
-
-def _train_in_worker(spec: Spec, seeds: Sequence[int]) -> Trained:
-    def report(progress: Progress) -> None:
-        _worker["messages"].put(progress)
-
-    results = []
-    try:
-        for result in train_seeds(spec, seeds, report=report, stop=_worker["event"]):
-            results.append(result)
-    except InputError as error:
-        return results, error
-    return results, None
 
 
 def compose(

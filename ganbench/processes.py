@@ -14,7 +14,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PRELOADED = ["ganbench.training", "ganbench.planar", "scipy.stats"]
+PRELOADED = [
+    "ganbench.workers",
+    "ganbench.planar",
+    "scipy.stats",
+    "torch._dynamo",  # which torch's optimisers import, half a second each of these
+    "ot.lp",
+]
 FORKED = sys.platform == "linux"
 
 CONTEXT = multiprocessing.get_context("forkserver" if FORKED else "spawn")

@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor
 
 from ganbench.metrics import energy, kernel, kernel_widths, mmd
+from ganbench.metrics._waves import mmd_by_waves
 
 SIZES = [(255, 256), (300, 257), (512, 700), (2, 3)]  # around the blocks of 256
 
@@ -55,6 +56,24 @@ def test_mmd_is_the_unbiased_formula(m: int, n: int, d: int, widths: tuple[float
     real, fake = pair(m, n, d)
     expected = mmd_by_sklearn(real, fake, widths)
     assert mmd(real, fake, widths=widths) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("width", [0.2, 1.0, 30.0])
+@pytest.mark.parametrize("offset", [0.0, -1e3])
+def test_waves_give_mmd_to_the_last_digits(d: int, width: float, offset: float) -> None:
+    real, fake = (offset + side.double() for side in pair(1300, 700, d))
+    found = mmd_by_waves(real, fake, width)
+    assert found == pytest.approx(mmd_by_sklearn(real - offset, fake - offset, (width,)), abs=1e-11)
+
+
+def test_waves_are_of_use_where_kernels_are_wide_and_rows_short() -> None:
+    real, fake = pair(1300, 700, 2)
+    assert mmd_by_waves(real, fake, 0.01) is None
+    assert mmd_by_waves(1e300 * real.double(), fake.double(), 1.0) is None
+    assert mmd_by_waves(*pair(1300, 700, 3), 1.0) is None
+    narrow_and_wide = mmd(real, fake, widths=(1.0, 0.01))
+    assert narrow_and_wide == pytest.approx(mmd_by_sklearn(real, fake, (1.0, 0.01)), abs=1e-7)
 
 
 def test_mmd_of_two_shifted_gaussians() -> None:
