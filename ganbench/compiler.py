@@ -7,6 +7,7 @@ are run; on a GPU a captured step is replayed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,19 +23,25 @@ WARM_UPS = 3  # calls before a capture, in which libraries choose their kernels 
 Turn = Callable[..., tuple[Tensor, ...]]
 """Of an index, the inputs of all rounds, the values and the memory; it changes the last two."""
 
+Run = Callable[[int], None]
+"""Takes so many turns, from the first."""
+
+Bind = Callable[[Sequence[Tensor]], Run]
+"""Of what all the turns are given: inputs, values and memory."""
+
 
 class Loop:
     """Up to `rounds` calls of a traced `step`, one after the other, none waiting for Python.
 
-    `step` takes the tensors of the `memory`, which it changes in place, and the inputs of a round,
-    and returns one tensor. Compiled, the CPU runs a loop in C++; a GPU replays what was captured
-    once as a CUDA graph, compiled or not.
+    `step` takes the tensors of a memory, which it changes in place, and the inputs of a round, and
+    returns one tensor; all `memories` are alike, and a call is of one of them. Compiled, the CPU
+    runs a loop in C++; a GPU replays what was captured once as a CUDA graph, compiled or not.
     """
 
     def __init__(
         self,
         step: fx.GraphModule,
-        memory: Sequence[Tensor],
+        memories: Sequence[Sequence[Tensor]],
         inputs: Sequence[Tensor],
         rounds: int,
         *,
@@ -43,25 +50,25 @@ class Loop:
         self._inputs = [torch.zeros(rounds, *each.shape).to(each) for each in inputs]
         value = step.graph.output_node().all_input_nodes[0].meta["val"]
         self._values = torch.zeros(rounds, *value.shape, dtype=value.dtype, device=value.device)
-        given = [*self._inputs, self._values, *memory]
+        given = [[*self._inputs, self._values, *memory] for memory in memories]
+        bind: Bind = partial(replay, _turn(step, len(inputs)))
         if compiled:
-            body, changed = functional(step, [*memory, *inputs])
+            body, changed = functional(step, [*memories[0], *inputs])
             reshape_products(body)
-            make = _while if memory[0].device.type == "cpu" else _replay_compiled
-            self._run = make(body, changed, given, len(inputs))
-        else:
-            self._run = replay(_turn(step, len(inputs)), given)
+            make = _while if value.device.type == "cpu" else _replay_compiled
+            bind = make(body, changed, given[0], len(inputs))
+        self._runs = [bind(each) for each in given]
 
-    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
-        """What each round returns, stacked; `inputs` have the rounds in front."""
+    def __call__(self, inputs: Sequence[Tensor], place: int = 0) -> Tensor:
+        """What each round returns, of the memory at `place`; `inputs` have the rounds in front."""
         count = len(inputs[0])
         for mine, new in zip(self._inputs, inputs, strict=True):
             mine[:count] = new
-        self._run(count)
+        self._runs[place](count)
         return self._values[:count].clone()
 
 
-def replay(turn: Turn, given: Sequence[Tensor]) -> Callable[[int], None]:
+def replay(turn: Turn, given: Sequence[Tensor]) -> Run:
     """A function that takes the turns 0, 1, ... of `given`; on a GPU they are captured once."""
     index = torch.zeros((), dtype=torch.int64, device=given[0].device)
 
@@ -98,17 +105,17 @@ def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callab
 
 def _replay_compiled(
     body: fx.GraphModule, changed: Sequence[int], given: Sequence[Tensor], inputs: int
-) -> Callable[[int], None]:
-    """Compiled turns, replayed."""
+) -> Bind:
+    """Compiled turns of what is like `given`, replayed."""
     index = torch.zeros((), dtype=torch.int64, device=given[0].device)
     turn = _turn(_in_place(body, changed), inputs)
-    return replay(_compiled(traced(turn, [index, *given]), [index, *given]), given)
+    return partial(replay, _compiled(traced(turn, [index, *given]), [index, *given]))
 
 
 def _while(
     body: fx.GraphModule, changed: Sequence[int], given: Sequence[Tensor], inputs: int
-) -> Callable[[int], None]:
-    """A while loop around compiled turns, in one function."""
+) -> Bind:
+    """A while loop around compiled turns of what is like `given`, in one function."""
     turn = _turn(_in_place(body, changed), inputs)
 
     def unfinished(index: Tensor, count: Tensor, *given: Tensor) -> Tensor:
@@ -130,7 +137,7 @@ def _while(
         return (index,)
 
     run = _compiled(traced(loop, [count, *given]), [count, *given])
-    return lambda count: run(torch.tensor(count), *given)
+    return lambda given: lambda count: run(torch.tensor(count), *given)
 
 
 def _turn(step: Callable[..., tuple[Tensor]], inputs: int) -> Turn:

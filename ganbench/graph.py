@@ -5,6 +5,7 @@ Networks and losses are written for one seed and mapped over the seeds by `torch
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -25,6 +26,7 @@ from ganbench.updates import rule_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**26  # of a call of compiled code, and of what it is given
+PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
 
 
 class Inputs(NamedTuple):
@@ -44,12 +46,19 @@ class Inputs(NamedTuple):
         """All of them in order."""
         return [self.rates, self.real, self.latents, *self.numbers.values()]
 
+    def of(self, seeds: slice) -> Inputs:
+        """Those of some seeds."""
+        numbers = {slot: each[:, seeds] for slot, each in self.numbers.items()}
+        return Inputs(self.rates, self.real[:, seeds], self.latents[:, seeds], numbers)
+
 
 class Graph:
-    """A round of some steps of all seeds, traced.
+    """A round of some steps, traced.
 
     Called with the inputs of up to `rounds` rounds it changes the memory and returns the logged
-    values (rounds, values, seeds), of which `places` says where each name's are.
+    values (rounds, values, seeds), of which `places` says where each name's are. It is of all seeds
+    at once, or of equal parts of them, whose memory and inputs are at most `part_bytes` unless one
+    seed alone has more.
     """
 
     def __init__(
@@ -58,8 +67,13 @@ class Graph:
         turns: Sequence[bool],
         memory: Mapping[Key, Tensor],
         inputs: Inputs,
+        *,
+        part_bytes: float = math.inf,
     ) -> None:
         self.rounds = 1
+        self._parts = _parts([*memory.values(), *inputs.flat()], inputs.real.shape[1], part_bytes)
+        self._memories = [[each[part] for each in memory.values()] for part in self._parts]
+        inputs = inputs.of(self._parts[0])
         names: list[str] = []
         keys, slots = list(memory), list(inputs.numbers)
 
@@ -78,8 +92,7 @@ class Graph:
             return (torch.stack(values),)
 
         self._steps, self._round = len(turns), [each[0] for each in inputs.flat()]
-        self._memory = [*memory.values()]
-        self._module = traced(steps, [*self._memory, *self._round])
+        self._module = traced(steps, [*self._memories[0], *self._round])
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
@@ -90,17 +103,29 @@ class Graph:
         size = sum(each.nbytes for each in self._round)
         rounds = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // size))
         with torch.no_grad():
-            self._loop = Loop(self._module, self._memory, self._round, rounds, compiled=compiled)
+            self._loop = Loop(self._module, self._memories, self._round, rounds, compiled=compiled)
         self.rounds = rounds
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """The values of as many rounds as there are inputs."""
+        parts = [inputs.of(part).flat() for part in self._parts]
         with torch.no_grad():
-            if self._loop is not None:
-                return self._loop(inputs.flat())
-            (first,) = zip(*inputs.flat(), strict=True)
-            values: Tensor = self._module(*self._memory, *first)[0]
-            return values.unsqueeze(0)
+            return torch.cat([self._play(place, flat) for place, flat in enumerate(parts)], 2)
+
+    def _play(self, place: int, inputs: Sequence[Tensor]) -> Tensor:
+        """The values of one part of the seeds."""
+        if self._loop is not None:
+            return self._loop(inputs, place)
+        (first,) = zip(*inputs, strict=True)
+        values: Tensor = self._module(*self._memories[place], *first)[0]
+        return values.unsqueeze(0)
+
+
+def _parts(tensors: Sequence[Tensor], seeds: int, part_bytes: float) -> list[slice]:
+    """Equal parts of the seeds, as large as may be, where all seeds have the `tensors`."""
+    most = part_bytes * seeds / sum(each.nbytes for each in tensors)
+    size = max(n for n in range(1, seeds + 1) if seeds % n == 0 and n <= max(1, most))
+    return [slice(first, first + size) for first in range(0, seeds, size)]
 
 
 class _Mapped(Player):

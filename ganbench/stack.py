@@ -7,6 +7,7 @@ looking at features and checkpoints know nothing of it.
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
-from ganbench.graph import Graph, Inputs, Key, sides
+from ganbench.graph import PART_BYTES, Graph, Inputs, Key, sides
 from ganbench.supply import Call, Supplied, latents, numbers
 from ganbench.updates import rule_of, start
 
@@ -84,7 +85,8 @@ class Stack:
         """Take the steps up to G's next turn, as often as that fits, in a loop without Python."""
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
-        graph = self._graphs.get(whole) or self._trace(whole)
+        parts = compiled and self._device.type == "cpu"
+        graph = self._trace(whole, part_bytes=PART_BYTES if parts else math.inf)
         graph.loop(compiled=compiled)
         self._graphs[whole], self._whole = graph, whole
 
@@ -214,11 +216,11 @@ class Stack:
             {slot: in_rounds(each) for slot, each in drawn.items()},
         )
 
-    def _trace(self, turns: tuple[bool, ...]) -> Graph:
+    def _trace(self, turns: tuple[bool, ...], part_bytes: float = math.inf) -> Graph:
         shape = (len(self.trainers), len(turns), *self._batch_shape)
         with _reasons():
-            real = torch.zeros(shape, device=self._device)
-            return Graph(self.trainers[0], turns, self._memory, self._inputs(turns, real))
+            inputs = self._inputs(turns, torch.zeros(shape, device=self._device))
+            return Graph(self.trainers[0], turns, self._memory, inputs, part_bytes=part_bytes)
 
 
 def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:

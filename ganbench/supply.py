@@ -56,25 +56,30 @@ class Steps(Protocol):
 
 
 class Blocks:
-    """Numbers that `draw`, of a block's index, makes for BLOCK steps: (seeds, BLOCK, *shape).
+    """Numbers that `draw`, of a block's index, makes of each seed for BLOCK steps: (BLOCK, *shape).
 
     Memory: that of a block.
     """
 
-    def __init__(self, draw: Callable[[int], Tensor]) -> None:
+    def __init__(self, draw: Callable[[int], list[Tensor]]) -> None:
         self._draw, self._index = draw, -1
-        self._block = torch.empty(0)
+        self._block: list[Tensor] = []
 
     def take(self, steps: Sequence[int]) -> Tensor:
         """Those of these steps: (seeds, steps, *shape)."""
-        parts = []
+        done, taken = 0, torch.empty(0)
         for index, mine in groupby(steps, lambda step: step // BLOCK):
             if index != self._index:
                 self._index, self._block = index, self._draw(index)
+            if done == 0:
+                shape = (len(self._block), len(steps), *self._block[0].shape[1:])
+                taken = self._block[0].new_empty(shape)
             at = [step % BLOCK for step in mine]
             apart = at[1] - at[0] if len(at) > 1 else 1
-            parts.append(self._block[:, at[0] : at[-1] + 1 : apart])
-        return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts, 1)
+            for seed, numbers in enumerate(self._block):
+                taken[seed, done : done + len(at)] = numbers[at[0] : at[-1] + 1 : apart]
+            done += len(at)
+        return taken
 
 
 def latents(
@@ -87,15 +92,12 @@ def latents(
 ) -> Blocks:
     """Latents of a law for each seed: `each` for every one of a step's `per_step` draws."""
 
-    def draw(index: int) -> Tensor:
-        count = BLOCK * per_step * each
-        drawn = torch.stack(
-            [
-                law(count, generator(seed, "latents", index, device=str(device)))
-                for law, seed in zip(laws, seeds, strict=True)
-            ]
-        )
-        return drawn.view(len(drawn), BLOCK, per_step, each, *drawn.shape[2:])
+    def draw(index: int) -> list[Tensor]:
+        drawn = []
+        for law, seed in zip(laws, seeds, strict=True):
+            rng = generator(seed, "latents", index, device=str(device))
+            drawn.append(law(BLOCK * per_step * each, rng).unflatten(0, (BLOCK, per_step, each)))
+        return drawn
 
     return Blocks(draw)
 
@@ -116,10 +118,9 @@ def on_device(call: Call, seeds: Sequence[int], device: torch.device) -> Blocks:
         law = torch.rand if call.law == "uniform" else torch.randn
         return law(shape, generator=rng, device=device)
 
-    def draw(index: int) -> Tensor:
+    def draw(index: int) -> list[Tensor]:
         name = f"random-{call.slot}"
-        rngs = [generator(seed, name, index, device=str(device)) for seed in seeds]
-        return torch.stack([of_seed(rng) for rng in rngs])
+        return [of_seed(generator(seed, name, index, device=str(device))) for seed in seeds]
 
     return Blocks(draw)
 

@@ -53,7 +53,7 @@ def test_loop(device, how, monkeypatch):
     by_hand = [each.clone() for each in memory]
     x = torch.rand(7, 2, 3, device=device)
     module = traced(step, *memory, x[0])
-    loop = Loop(module, memory, [x[0]], rounds=4, compiled=how != "replayed")
+    loop = Loop(module, [memory], [x[0]], rounds=4, compiled=how != "replayed")
     values = torch.cat([loop([x[:4]]), loop([x[4:]])])
     expected = torch.stack([step(*by_hand, each)[0] for each in x])
     assert torch.allclose(values, expected, rtol=1e-6)
@@ -79,7 +79,7 @@ def test_hoisting_changes_no_bit(monkeypatch):
         torch.manual_seed(0)
         memory = [torch.rand(2, 16, 16), torch.rand(16, 16, 3)]
         x = torch.rand(5, 2, 16, 16)
-        loop = Loop(traced(filtering, *memory, x[0]), memory, [x[0]], rounds=5)
+        loop = Loop(traced(filtering, *memory, x[0]), [memory], [x[0]], rounds=5)
         found.append([loop([x]), loop([x[:3]]), *memory])
     assert all(map(torch.equal, *found))
     assert all(bool(each.isfinite().all()) for each in found[0])

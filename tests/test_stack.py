@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from ganbench import nn, training
 from ganbench.core import Game, stream
 from ganbench.engine import Trainer
 from ganbench.errors import InputError
-from ganbench.graph import MAX_STEPS
+from ganbench.graph import MAX_STEPS, _parts
 from ganbench.registry import load_entry, load_task
 from ganbench.spec import Progress, Spec
 from ganbench.stack import Stack, UnstackableError
@@ -319,6 +320,29 @@ def test_compiled_as_not(name: str) -> None:
         assert expected.keys() == found.keys()
         for key, values in expected.items():
             assert found[key] == pytest.approx(values, abs=1e-4), key
+
+
+def test_parts_of_the_seeds_learn_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = [0, 4, 7, 8]
+    real = data(seeds, 20, N, 2)
+    logs = []
+    for part_bytes, parts in ((math.inf, 1), (1, 4)):
+        monkeypatch.setattr("ganbench.stack.PART_BYTES", part_bytes)
+        stack = Stack(trainers(GAMES["dropout, three updates"], seeds), (N, 2))
+        stack.compile()
+        assert len(stack._graphs[stack._whole]._parts) == parts
+        logs.append(stack.train(real))
+    for expected, found in zip(*logs, strict=True):
+        for key, values in expected.items():
+            assert found[key] == pytest.approx(values, abs=1e-5), key
+
+
+@pytest.mark.parametrize(("kib", "count"), [(1, 10), (200, 1), (40, 5), (79, 5), (80, 2)])
+def test_parts_stay_in_cache(kib: float, count: int) -> None:
+    """Of ten seeds with 16 KiB each."""
+    parts = _parts([torch.empty(10, 1024), torch.empty(3, 10, 1024)], 10, 1024 * kib)
+    assert len(parts) == count
+    assert [i for part in parts for i in range(10)[part]] == list(range(10))
 
 
 def test_seeds_see_what_was_learnt() -> None:
