@@ -47,6 +47,36 @@ class Clock:
             self.switch(before)
 
 
+class Batches:
+    """Real batches of a round, each (batch_size, *shape), gathered when they are looked at.
+
+    A slice of them is a tensor (steps, batch_size, *shape); a `part` is not gathered yet.
+    """
+
+    def __init__(self, source: Tensor, index: Tensor | None = None) -> None:
+        """The `source`'s own, or its rows at an `index` (steps, batch_size)."""
+        self._source, self._index = source, index
+
+    def __len__(self) -> int:
+        return len(self._source if self._index is None else self._index)
+
+    def __getitem__(self, at: slice | int) -> Tensor:
+        if self._index is None:
+            return self._source[at]
+        rows = self._index[at]
+        gathered: Tensor = self._source.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return gathered
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[step] for step in range(len(self)))
+
+    def part(self, first: int, last: int) -> Batches:
+        """Those of the steps from `first` to before `last`."""
+        if self._index is None:
+            return Batches(self._source[first:last])
+        return Batches(self._source, self._index[first:last])
+
+
 class Env:
     """Deals the real batches of a task round by round and scores the samples handed back.
 
@@ -90,17 +120,31 @@ class Env:
 
         Every round's data come from a stream of their own, so they do not depend on the start.
         """
+        info = self.start(seed, round=round)
+        with self.clock.during("data"):
+            real = self.deal()
+        self.clock.switch("training")
+        return real, info
+
+    def start(self, seed: int, *, round: int = 0) -> dict[str, Any]:
+        """Like `reset`, but nothing is dealt; returns its info."""
         with self.clock.during("data"):
             self._seed, self.round = seed, round
             self._value = self.task.bounds[self.task.ranking].ceiling
             pool = self.task.draw_pool(seed)
             self._pool = None if pool is None else pool.to(self.device)
-            real = self.deal()
-        self.clock.switch("training")
-        return real, {"step": round * self.budget.steps_per_round}
+        return {"step": round * self.budget.steps_per_round}
 
     def step(self, samples: Tensor) -> tuple[Tensor, float, bool, bool, dict[str, Any]]:
         """Score the samples of this round and deal the next; InputError if they are unusable."""
+        reward, terminated, truncated, info = self.judge(samples)
+        with self.clock.during("data"):
+            real = self.deal() if not truncated else self._empty()
+        self.clock.switch("training")
+        return real, reward, terminated, truncated, info
+
+    def judge(self, samples: Tensor) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Like `step`, but nothing is dealt."""
         if self.round >= self.budget.rounds:
             raise InputError("the episode is over: call reset()")
         with self.clock.during("evaluation"):
@@ -114,11 +158,7 @@ class Env:
         step = min(self.round * self.budget.steps_per_round, self.budget.steps)
         terminated = self.threshold is not None and score >= self.threshold
         truncated = self.round >= self.budget.rounds
-        with self.clock.during("data"):
-            real = self.deal() if not truncated else self._empty()
-        self.clock.switch("training")
-        info = {"step": step, "metrics": metrics, "score": score}
-        return real, reward, terminated, truncated, info
+        return reward, terminated, truncated, {"step": step, "metrics": metrics, "score": score}
 
     def evaluate(self, samples: Tensor) -> dict[str, float]:
         """The metrics that are due for (evaluation_size, *task.shape) finite samples."""
@@ -131,21 +171,25 @@ class Env:
         return dict(next(self.task.measures())(self._reference, fake))
 
     def deal(self, steps: int | None = None) -> Tensor:
-        """The real batches of this round, (steps, batch_size, *task.shape).
+        """The real batches of this round, (steps, batch_size, *task.shape)."""
+        return self.batches(steps)[:]
 
-        Drawn on the CPU, as indices where there is a pool, so that they are the same on a GPU.
+    def batches(self, steps: int | None = None) -> Batches:
+        """The same, not yet gathered where there is a pool.
+
+        Drawn on the CPU, as indices of the pool, so that they are the same on a GPU.
         """
         steps = self.budget.steps_in(self.round) if steps is None else steps
         count, size = steps * self.budget.batch_size, self.budget.batch_size
         rng = generator(self._seed, "data", self.round)
         if self._pool is None:
-            real = self.task.sample(count, rng)
-        elif self.task.shuffle:
-            real = self._pool.index_select(0, self._shuffled(count).to(self.device))
+            real = self.task.sample(count, rng).view(steps, size, *self.task.shape)
+            return Batches(real.to(self.device))
+        if self.task.shuffle:
+            which = self._shuffled(count)
         else:
             which = torch.randint(len(self._pool), (count,), generator=rng)
-            real = self._pool.index_select(0, which.to(self.device))
-        return real.view(steps, size, *self.task.shape).to(self.device)
+        return Batches(self._pool, which.view(steps, size).to(self.device))
 
     def _shuffled(self, count: int) -> Tensor:
         """Pool indices of this round when every epoch is a fresh permutation of the pool."""

@@ -25,7 +25,7 @@ from ganbench.supply import Call, Handler, Supplied
 from ganbench.updates import rule_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
-MAX_STEPS, MAX_BYTES = 64, 2**26  # of a call of compiled code, and of what it is given
+MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
 
 
@@ -72,6 +72,7 @@ class Graph:
     ) -> None:
         self.rounds = 1
         self._parts = _parts([*memory.values(), *inputs.flat()], inputs.real.shape[1], part_bytes)
+        self._input_bytes = sum(each.nbytes for each in inputs.flat())
         self._memories = [[each[part] for each in memory.values()] for part in self._parts]
         inputs = inputs.of(self._parts[0])
         names: list[str] = []
@@ -100,8 +101,7 @@ class Graph:
 
     def loop(self, *, compiled: bool) -> None:
         """Take many rounds at once; compiled, with some sums in another order."""
-        size = sum(each.nbytes for each in self._round)
-        rounds = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // size))
+        rounds = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // self._input_bytes))
         with torch.no_grad():
             self._loop = Loop(self._module, self._memories, self._round, rounds, compiled=compiled)
         self.rounds = rounds

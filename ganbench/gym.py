@@ -42,13 +42,13 @@ class GanEnv(gymnasium.Env[Array, Array]):
     ) -> tuple[Array, dict[str, Any]]:
         """Start a run; without a seed, one is drawn from the environment's own stream."""
         super().reset(seed=seed)
-        self.env.reset(seed=int(self.np_random.integers(2**31)))
-        return self._observe(), {"step": 0, "steps": self.env.budget.steps_in(0)}
+        info = self.env.start(int(self.np_random.integers(2**31)))
+        return self._observe(), {**info, "steps": self.env.budget.steps_in(0)}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Score the round's samples; deal the next round."""
         samples = torch.tensor(np.asarray(action), dtype=torch.float32)
-        _, reward, terminated, truncated, info = self.env.step(samples)
+        reward, terminated, truncated, info = self.env.judge(samples)
         steps = 0 if truncated else self.env.budget.steps_in(self.env.round)
         return self._observe(), reward, terminated, truncated, {**info, "steps": steps}
 

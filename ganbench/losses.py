@@ -37,6 +37,12 @@ class Window:
         return means
 
 
+def joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Values of some steps by name, one after the other."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
+
+
 class Log:
     """The rows of `log.jsonl`, one JSON object a line: step, train_seconds and mean losses.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
-from ganbench.graph import PART_BYTES, Graph, Inputs, Key, sides
+from ganbench.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sides
 from ganbench.supply import Call, Supplied, latents, numbers
 from ganbench.updates import rule_of, start
 
@@ -89,6 +89,11 @@ class Stack:
         graph = self._trace(whole, part_bytes=PART_BYTES if parts else math.inf)
         graph.loop(compiled=compiled)
         self._graphs[whole], self._whole = graph, whole
+
+    @property
+    def steps_at_once(self) -> int:
+        """As many steps as a call of `train` should be given: more are more memory, not speed."""
+        return self._graphs[self._whole].rounds * len(self._whole) if self._whole else MAX_STEPS
 
     def train(
         self, real: Tensor, *, stopped: Callable[[], bool] = lambda: False

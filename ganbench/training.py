@@ -23,9 +23,10 @@ from torch import Tensor
 from ganbench import checkpoint, machine, registry
 from ganbench.core import Recording, stream
 from ganbench.engine import Trainer
-from ganbench.env import Env
+from ganbench.env import Batches, Env
 from ganbench.errors import InputError, first_line
-from ganbench.losses import Array, Log, Window, stacked
+from ganbench.graph import MAX_STEPS
+from ganbench.losses import Array, Log, Window, joined, stacked
 from ganbench.precision import products
 from ganbench.randomness import own_randomness
 from ganbench.results import Engine, Point, SeedResult, Status, Timing
@@ -49,12 +50,12 @@ class EndedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Batches (steps, batch_size, *task.shape) to be trained on before anything is noted.
+    """Batches to be trained on before anything is noted.
 
     `step` are those done before. `watched`, the trainer takes a snapshot of its features.
     """
 
-    real: Tensor
+    real: Batches
     step: int
     watched: bool
 
@@ -191,7 +192,7 @@ def _train_stack(
 ) -> Iterator[T]:
     """What the `rounds` of the runs return; these pause at the same steps, to be trained."""
     answers: list[Any] = [None] * len(runs)
-    reals: dict[int, Tensor] = {}
+    reals: dict[int, Batches] = {}
     active = list(range(len(runs)))
     while active:
         for place in list(active):
@@ -207,18 +208,33 @@ def _train_stack(
             assert stack is not None
             # A run that has ended keeps its place in the stack, and what is learnt there is lost.
             given = [reals[place if place in active else active[0]] for place in range(len(runs))]
-            with shared([runs[place] for place in active], block.label):
-                try:
-                    if block.watched:
-                        answers = list(stack.train_apart(torch.stack(given)))
-                    else:
-                        answers = list(stack.train(torch.stack(given), stopped=runs[0].stop.is_set))
-                except Exception as error:
-                    answers = [_failure(f"step {stack.steps + 1}", error) for _ in runs]
-                    continue
+            try:
+                answers = _train_batches([runs[place] for place in active], given, stack, block)
+            except Exception as error:
+                answers = [_failure(f"step {stack.steps + 1}", error) for _ in runs]
+                continue
             if stack.steps < block.step + len(block.real):
                 reason = f"stopped before step {stack.steps + 1}"
                 answers = [EndedError("interrupted", reason) for _ in runs]
+
+
+def _train_batches(
+    runs: Sequence[Run], batches: Sequence[Batches], stack: Stack, block: Block
+) -> list[dict[str, Array]]:
+    """The logs of a block in each place of the stack; `runs` are those that are charged for it."""
+    stopped, size = runs[0].stop.is_set, stack.steps_at_once
+    logs = []
+    for first in range(0, len(block.real), size):
+        with shared(runs, "data"):
+            real = torch.stack([each[first : first + size] for each in batches])
+        with shared(runs, block.label):
+            if block.watched:
+                logs.append(stack.train_apart(real))
+            else:
+                logs.append(stack.train(real, stopped=stopped))
+        if stopped():
+            break
+    return [joined(parts) for parts in zip(*logs, strict=True)]
 
 
 def _failure(where: str, error: Exception) -> EndedError:
@@ -304,12 +320,12 @@ class Run:
         self.env.budget = replace(self.env.budget, steps=steps, evaluations=1)
         self._plan()
         self.log = Log(self.folder / "log.jsonl", after=0)
-        self.env.reset(seed=self.seed)  # makes the pool, which is no part of a step
+        self.env.start(self.seed)  # makes the pool, which is no part of a step
         clock.switch("other")
         clock.seconds.clear()
         try:
             with clock.during("data"):
-                real = self.env.deal()
+                real = self.env.batches()
             yield from self._train_round(real, 0)
         except EndedError as end:
             raise InputError(f"seed {self.seed} {end.status}: {end.reason}") from end
@@ -331,26 +347,29 @@ class Run:
         )
 
     def _train_rounds(self) -> Rounds[None]:
-        real, info = self.env.reset(seed=self.seed, round=self.first)
+        info = self.env.start(self.seed, round=self.first)
         done = False
         while not done:
+            with self.env.clock.during("data"):
+                real = self.env.batches()
             yield from self._train_round(real, info["step"])
             with self.env.clock.during("evaluation"):
                 samples = self._evaluated_samples()
-            real, _, _, done, info = self.env.step(samples)
+            _, _, done, info = self.env.judge(samples)
             with self.env.clock.during("saving"):
                 self._note_round(samples, info)
                 self.log.flush()
                 self._save()
 
-    def _train_round(self, real: Tensor, start: int) -> Rounds[None]:
+    def _train_round(self, real: Batches, start: int) -> Rounds[None]:
         """Have a round's batches trained, in blocks that end where something is to be noted."""
         self.env.clock.switch("other")
         step, end = start, start + len(real)
         while step < end:
             until = self.schedule.next_stop(step, start, end)
             watched = self._watch(step, until)
-            block = Block(real=real[step - start : until - start], step=step, watched=watched)
+            part = real.part(step - start, until - start)
+            block = Block(real=part, step=step, watched=watched)
             before = self.env.clock.seconds[block.label]
             answer = yield block
             if isinstance(answer, EndedError):
@@ -369,10 +388,17 @@ class Run:
         """Train it by itself."""
         with self.env.clock.during(block.label):
             try:
-                logs = [self._train_step(real, block.step + i) for i, real in enumerate(block.real)]
-                return stacked(logs)
+                batches = enumerate(self._gathered(block.real), start=block.step)
+                return stacked([self._train_step(real, step) for step, real in batches])
             except EndedError as end:
                 return end
+
+    def _gathered(self, batches: Batches) -> Iterator[Tensor]:
+        """Each of the batches; the time that gathering them takes is no training."""
+        for first in range(0, len(batches), MAX_STEPS):
+            with self.env.clock.during("data"):
+                real = batches[first : first + MAX_STEPS]
+            yield from real
 
     def _watch(self, step: int, until: int) -> bool:
         """Have the trainer look into the next step, if it leads to kept samples."""
