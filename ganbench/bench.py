@@ -23,7 +23,8 @@ from ganbench.training import rehearse, rehearse_apart
 
 TASKS = ("gaussian", "quadratic", "sine", "mnist")  # of the published systems
 PARTS = ("noise", "D", "G", "optimizers")  # of a Game's step
-PROBE = 20  # steps, which warm caches up and tell how many fill the time asked for
+PROBE = 20  # steps, which warm caches up and are the first to tell how long they take
+ENOUGH = 0.3  # of the time asked for, to tell how many steps fill it
 SIDE = 1024  # of the square matrices whose products show what the machine can do
 LONG = 0.5  # seconds of such products
 
@@ -81,9 +82,7 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
     with tempfile.TemporaryDirectory() as folder:
         spec = replace(spec, folder=Path(folder))
         shares = [range(seeds)[i::workers] for i in range(workers)]
-        probe = rehearse(spec, shares[0], PROBE)
-        steps = max(PROBE, round(seconds * (PROBE - 1) / _counted(probe)))
-        steps = min(steps, spec.steps or steps)
+        steps = _steps_of(spec, shares[0], seconds)
         worked = _work_all(spec, shares, steps)
         eager = rehearse_apart(spec, 0, min(steps, 2 * PROBE))
         flops = _flops(spec, 0)
@@ -104,6 +103,16 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
         peak_memory_bytes=sum(each.peak_memory_bytes for each in worked),
         machine=machine.describe(spec.device),
     )
+
+
+def _steps_of(spec: Spec, seeds: Sequence[int], seconds: float) -> int:
+    """How many steps fill so many seconds, told by ever more of them until that is long enough."""
+    steps, took = PROBE, 0.0
+    while took < ENOUGH * seconds and (took == 0 or steps != spec.steps):
+        tried, took = steps, _counted(rehearse(spec, seeds, steps))
+        steps = max(PROBE, round(seconds * (tried - 1) / took))
+        steps = min(steps, spec.steps or steps)
+    return steps
 
 
 def _counted(seconds: Mapping[str, float]) -> float:

@@ -345,6 +345,40 @@ def test_parts_stay_in_cache(kib: float, count: int) -> None:
     assert [i for part in parts for i in range(10)[part]] == list(range(10))
 
 
+def one_ulp_up(trainer: Trainer) -> None:
+    for network in (trainer.generator, trainer.discriminator):
+        for p in network.parameters():
+            p.data.copy_(torch.nextafter(p.data, torch.full_like(p, math.inf)))
+
+
+@pytest.mark.parametrize(("baseline", "task", "steps"), PRESETS)
+def test_a_compiled_baseline_as_not(baseline: str, task: str, steps: int) -> None:
+    """Losses within 1e-4, or, of a game that makes more of rounding, within three times of that.
+
+    Which shows where the first weights are moved to the next numbers up: once, while the compiler's
+    sums are rounded otherwise in every step.
+    """
+    target, entry, seeds = load_task(task), load_entry(baseline), [0, 1]
+    shape = (target.budget.batch_size, *target.shape)
+    batches = [
+        target.sample(steps * shape[0], torch.Generator().manual_seed(seed)).view(steps, *shape)
+        for seed in seeds
+    ]
+
+    def losses(change: Callable[[Stack], None]) -> np.ndarray:
+        stack = Stack(trainers(lambda: entry.make(target), seeds), shape)
+        change(stack)
+        logs = stack.train(torch.stack(batches))
+        return np.array([[log["d_loss"], log["g_loss"]] for log in logs])
+
+    expected = losses(lambda stack: None)
+    compiled = losses(lambda stack: stack.compile())
+    moved = losses(lambda stack: [one_ulp_up(each) for each in stack.trainers])
+    by_rounding = np.abs(moved - expected).max()
+    assert 0 < by_rounding < 0.02
+    assert np.abs(compiled - expected).max() < max(1e-4, 3 * by_rounding)
+
+
 def test_seeds_see_what_was_learnt() -> None:
     stack = Stack(trainers(small, [0, 1]), (N, 2))
     before = [weights(each) for each in stack.trainers]
