@@ -108,15 +108,17 @@ class Graph:
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """The values of as many rounds as there are inputs."""
-        parts = [inputs.of(part).flat() for part in self._parts]
         with torch.no_grad():
-            return torch.cat([self._play(place, flat) for place, flat in enumerate(parts)], 2)
+            if len(self._parts) == 1:
+                return self._play(0, inputs)
+            parts = [inputs.of(part) for part in self._parts]
+            return torch.cat([self._play(place, each) for place, each in enumerate(parts)], 2)
 
-    def _play(self, place: int, inputs: Sequence[Tensor]) -> Tensor:
+    def _play(self, place: int, inputs: Inputs) -> Tensor:
         """The values of one part of the seeds."""
         if self._loop is not None:
-            return self._loop(inputs, place)
-        (first,) = zip(*inputs, strict=True)
+            return self._loop(inputs.flat(), place)
+        (first,) = zip(*inputs.flat(), strict=True)
         values: Tensor = self._module(*self._memories[place], *first)[0]
         return values.unsqueeze(0)
 
