@@ -44,15 +44,20 @@ def train_all(
             pool.submit(_train_in_worker, specs[place], share): place for place, share in work
         }
         errors = []
-        for future in _ended(futures, messages, report, stop, event):
-            try:
-                results, error = future.result()
-            except BrokenProcessPool as broken:
-                raise InputError(
-                    "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
-                ) from broken
-            yield from ((futures[future], result) for result in results)
-            errors += [error] if error else []
+        try:
+            for future in _ended(futures, messages, report, stop, event):
+                try:
+                    results, error = future.result()
+                except BrokenProcessPool as broken:
+                    raise InputError(
+                        "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
+                    ) from broken
+                yield from ((futures[future], result) for result in results)
+                errors += [error] if error else []
+        finally:  # whatever ends this, no worker goes on alone
+            event.set()
+            for future in futures:
+                future.cancel()
         if errors:
             raise errors[0]
 
