@@ -49,8 +49,8 @@ def mmd(real: Tensor, fake: Tensor, *, widths: Sequence[float]) -> float:
     """Unbiased MMD^2 with the sum of Gaussian kernels exp(-d^2 / (2 w^2)) over `widths`.
 
     `real` (m, d), `fake` (n, d), `widths` in the units of the data. Near 0 for equal laws, and
-    then negative about half the time. Memory is bounded by one block, not by m x n; in the plane
-    so is time, but for widths that are narrow beside the spread of the data.
+    then negative about half the time. Memory is bounded by one block, not by m x n. In the plane
+    time goes with m + n, but for widths that are narrow beside the spread of the data.
     Gretton et al. 2012, "A kernel two-sample test", JMLR 13, lemma 6.
     """
     real, fake = checked(real, fake)
