@@ -18,7 +18,6 @@ PRELOADED = [
     "ganbench.workers",
     "ganbench.planar",
     "scipy.stats",
-    "torch._dynamo",  # which torch's optimisers import, half a second each of these
     "ot.lp",
 ]
 FORKED = sys.platform == "linux"
