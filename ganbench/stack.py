@@ -85,8 +85,10 @@ class Stack:
         """Take the steps up to G's next turn, as often as that fits, in a loop without Python."""
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
-        parts = compiled and self._device.type == "cpu"
-        graph = self._trace(whole, part_bytes=PART_BYTES if parts else math.inf)
+        if compiled and self._device.type == "cpu":
+            graph = self._trace(whole, part_bytes=PART_BYTES)
+        else:
+            graph = self._graphs.get(whole) or self._trace(whole)
         graph.loop(compiled=compiled)
         self._graphs[whole], self._whole = graph, whole
 
