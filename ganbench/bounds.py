@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from ganbench import naive, registry
-from ganbench.core import Task, generator
+from ganbench.core import Task
+from ganbench.randomness import generator
 
 PAIRS = 20
 SAMPLERS = ("real", "uniform", "gaussian")

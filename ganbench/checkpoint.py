@@ -8,7 +8,6 @@ tensors, arrays, and what JSON can hold of these.
 from __future__ import annotations
 
 import json
-import random
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +22,11 @@ from torch import Tensor, nn
 
 from ganbench.core import Game, Task
 from ganbench.errors import InputError
+from ganbench.randomness import attributes
 from ganbench.results import write_atomically
 
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
-MODULE_INTERNALS = frozenset(vars(nn.Module()))
 
 
 class UnsaveableError(InputError):
@@ -59,7 +58,7 @@ def gan_state(gan: object) -> Any:
     state: dict[str, Any] = {}
     if isinstance(gan, nn.Module):
         state["<module>"] = gan.state_dict()
-    for name, value in _attributes(gan):
+    for name, value in attributes(gan):
         if isinstance(value, STATELESS):
             continue
         if isinstance(value, torch.Generator):
@@ -114,40 +113,6 @@ def _put_back(value: Any, saved: Any) -> Any:
     if all(isinstance(side, dict) for side in both):
         return {key: _put_back(value.get(key), item) for key, item in saved.items()}
     return saved
-
-
-def random_state() -> dict[str, Any]:
-    """Where the global random streams of torch, NumPy and Python stand."""
-    legacy: Any = np.random.get_state()
-    kind, keys, *rest = legacy
-    state = {
-        "torch": torch.get_rng_state(),
-        "numpy": (kind, keys.tolist(), *rest),
-        "python": random.getstate(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def restore_random(state: Mapping[str, Any]) -> None:
-    """Put the global random streams back."""
-    torch.set_rng_state(state["torch"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
-    random.setstate(state["python"])
-    if "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])
-
-
-def torch_generators(gan: object) -> list[torch.Generator]:
-    """The generators that a GAN holds as attributes."""
-    return [value for _, value in _attributes(gan) if isinstance(value, torch.Generator)]
-
-
-def _attributes(gan: object) -> list[tuple[str, Any]]:
-    hidden = MODULE_INTERNALS if isinstance(gan, nn.Module) else frozenset()
-    return [(k, v) for k, v in getattr(gan, "__dict__", {}).items() if k not in hidden]
 
 
 def _speaks_for_itself(gan: object) -> bool:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ganbench import scoring
 from ganbench.errors import InputError
+from ganbench.randomness import REFERENCE_SEED, generator
 
 Direction = Literal["lower", "higher"]
 Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
@@ -21,24 +21,6 @@ Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
 Sampler = Callable[[int, torch.Generator], Tensor]
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
-REFERENCE_SEED = 20_260_101
-
-
-def stream(seed: int, name: str, index: int = 0) -> int:
-    """A 63-bit seed for the stream `name` of run `seed`, independent of every other stream.
-
-    `index` numbers the parts of a stream (its rounds, its epochs), so that any part can be
-    drawn without drawing the ones before it: a resumed run needs no saved position.
-    """
-    entropy = [seed, index, *name.encode()]
-    word = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-    return int(word) >> 1
-
-
-def generator(seed: int, name: str, index: int = 0, device: str = "cpu") -> torch.Generator:
-    """A `torch.Generator` on `device` at the start of that stream."""
-    return torch.Generator(device).manual_seed(stream(seed, name, index))
 
 
 @dataclass(frozen=True, kw_only=True)

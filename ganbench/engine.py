@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganbench.core import Game, Loss, generator
+from ganbench.core import Game, Loss
 from ganbench.precision import at_least_float32, autocast
+from ganbench.randomness import EAGER_LATENT, generator
 from ganbench.results import Precision
 
 
@@ -89,7 +90,7 @@ class Trainer(Player):
         self.g_params = list(self.generator.parameters())
         self.d_optimizer = game.d_optimizer(self.discriminator.parameters())
         self.g_optimizer = game.g_optimizer(self.g_params)
-        self.rng = generator(seed, "latent", device=device)
+        self.rng = generator(seed, EAGER_LATENT, device=device)
         self.steps = 0
         self.snapshot: dict[str, Tensor] | None = None
         self.handed: list[Tensor] = []

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
-from ganbench.core import Budget, Task, generator
+from ganbench.core import Budget, Task
 from ganbench.errors import InputError
+from ganbench.randomness import generator
 
 
 class Clock:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ganbench import data, metrics
 from ganbench.classifier import features_and_probabilities, scaled
-from ganbench.core import REFERENCE_SEED, Budget, Metric, Task
+from ganbench.core import Budget, Metric, Task
+from ganbench.randomness import REFERENCE_SEED
 
 # 50 epochs of 468 batches: 60,000 images in batches of 128, the rest of an epoch left out.
 BUDGET = Budget(steps=23_400, batch_size=128, evaluations=50, evaluation_size=4096, log_every=78)

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench import checkpoint, machine, registry
-from ganbench.core import Recording, stream
+from ganbench import checkpoint, machine, randomness, registry
+from ganbench.core import Recording
 from ganbench.engine import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import InputError, first_line
 from ganbench.graph import MAX_STEPS
 from ganbench.losses import Array, Log, Window, stacked
-from ganbench.randomness import own_randomness
+from ganbench.randomness import own_randomness, stream
 from ganbench.results import Engine, Point, SeedResult, Status, Timing
 from ganbench.samples import sha256_of, write_arrays, write_npy
 from ganbench.schedule import Schedule
@@ -340,7 +340,7 @@ class Run:
                 "round": self.env.round,
                 "run": self.identity(),
                 "gan": checkpoint.gan_state(self.gan),
-                "random": checkpoint.random_state(),
+                "random": randomness.random_state(),
                 "curve": [point.model_dump() for point in self.curve],
                 "row": [self.row.sums, self.row.counts],
                 "block_ms": self.block_ms,
@@ -369,7 +369,7 @@ class Run:
                 f"{path} is of another source, budget or hyper-parameters: run without --resume"
             )
         checkpoint.restore_gan(self.gan, state["gan"])
-        checkpoint.restore_random(state["random"])
+        randomness.restore_random(state["random"])
         self.curve = [Point(**point) for point in state["curve"]]
         self.row.sums, self.row.counts = state["row"]
         self.block_ms, self.metrics = state["block_ms"], state["metrics"]

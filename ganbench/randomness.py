@@ -1,16 +1,53 @@
-"""Random streams of a run: seeding them all, and borrowing them for an evaluation."""
+"""Random streams: each purpose of a run has one of its own, a pure function of seed and name.
+
+The names for `stream(seed, name, index)`; `seed` is the run's, unless another is said:
+
+- "init": torch's, NumPy's and Python's global streams, for weights and whatever a GAN draws
+- "latent" (EAGER_LATENT): latents of a seed trained eagerly, and those of samples
+- "latents" (STACKED_LATENT): latents of a seed trained in a stack; index: block of steps
+- "random-K": the K-th random tensor of a stacked step, as of dropout; index: block of steps
+- "pool": the training samples, of a task with a pool
+- "data": a round's batches, or their places in the pool; index: round
+- "epoch": the order of the pool, of a task that shuffles; index: epoch
+- "evaluation": samples to be scored; index: round
+- "picture": samples for pictures; index: step
+- "floor-real", "floor-fake", "uniform", "gaussian": draws for floors and ceilings; seed: pair
+- "audit-...": samples spoilt on purpose, by `ganbench audit`; seed: pair
+
+A name is part of the bits that follow from it: renaming a stream changes results. A task's
+reference is drawn from REFERENCE_SEED itself. Imports nothing of the package.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from ganbench import checkpoint
-from ganbench.core import GAN
+REFERENCE_SEED = 20_260_101
+EAGER_LATENT, STACKED_LATENT = "latent", "latents"  # frozen names, as all are
+MODULE_INTERNALS = frozenset(vars(nn.Module()))
+
+
+def stream(seed: int, name: str, index: int = 0) -> int:
+    """A 63-bit seed for the stream `name` of run `seed`, independent of every other stream.
+
+    `index` numbers the parts of a stream (its rounds, its epochs), so that any part can be
+    drawn without drawing the ones before it: a resumed run needs no saved position.
+    """
+    entropy = [seed, index, *name.encode()]
+    word = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    return int(word) >> 1
+
+
+def generator(seed: int, name: str, index: int = 0, device: str = "cpu") -> torch.Generator:
+    """A `torch.Generator` on `device` at the start of that stream."""
+    return torch.Generator(device).manual_seed(stream(seed, name, index))
 
 
 def seed_global(seed: int) -> None:
@@ -21,10 +58,10 @@ def seed_global(seed: int) -> None:
 
 
 @contextmanager
-def own_randomness(gan: GAN, seed: int) -> Iterator[None]:
+def own_randomness(gan: object, seed: int) -> Iterator[None]:
     """Draw from an evaluation stream, then put every stream back where training left it."""
-    before = checkpoint.random_state()
-    generators = checkpoint.torch_generators(gan)
+    before = random_state()
+    generators = torch_generators(gan)
     states = [rng.get_state() for rng in generators]
     seed_global(seed)
     for rng in generators:
@@ -32,6 +69,41 @@ def own_randomness(gan: GAN, seed: int) -> Iterator[None]:
     try:
         yield
     finally:
-        checkpoint.restore_random(before)
+        restore_random(before)
         for rng, state in zip(generators, states, strict=True):
             rng.set_state(state)
+
+
+def random_state() -> dict[str, Any]:
+    """Where the global random streams of torch, NumPy and Python stand."""
+    legacy: Any = np.random.get_state()
+    kind, keys, *rest = legacy
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, keys.tolist(), *rest),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random(state: Mapping[str, Any]) -> None:
+    """Put the global random streams back."""
+    torch.set_rng_state(state["torch"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    random.setstate(state["python"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def torch_generators(gan: object) -> list[torch.Generator]:
+    """The generators that a GAN holds as attributes."""
+    return [value for _, value in attributes(gan) if isinstance(value, torch.Generator)]
+
+
+def attributes(gan: object) -> list[tuple[str, Any]]:
+    """A GAN's attributes by name, without those that make it an `nn.Module`."""
+    hidden = MODULE_INTERNALS if isinstance(gan, nn.Module) else frozenset()
+    return [(k, v) for k, v in getattr(gan, "__dict__", {}).items() if k not in hidden]

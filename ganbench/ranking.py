@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ganbench import stats
 from ganbench.digest import Digest
-from ganbench.errors import InputError
-from ganbench.registry import did_you_mean
+from ganbench.errors import InputError, did_you_mean
 from ganbench.stats import Comparison, TimeToQuality
 
 Scores = NDArray[np.float64]

@@ -6,7 +6,6 @@ Nothing here imports torch: listing reads the files' text, only loading executes
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganbench.errors import InputError
+from ganbench.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -202,15 +201,6 @@ def listing(kind: str) -> list[Listing]:
         details = {"hyper-parameters": _hparams_in(tree)} if kind == "baselines" else {}
         rows.append(Listing(name=name, summary=_summary(tree), details=details))
     return rows
-
-
-def did_you_mean(name: str, known: object) -> str:
-    """`": did you mean 'sine'?"` for a near miss, else the choices."""
-    choices = [str(choice) for choice in known]  # type: ignore[attr-defined]
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    if near:
-        return f": did you mean {near[0]!r}?"
-    return f"; known: {', '.join(choices)}" if choices else ""
 
 
 def file_sha256(path: Path) -> str:

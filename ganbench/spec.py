@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ganbench import registry
-from ganbench.core import GAN, Budget, Game, Task, stream
+from ganbench.core import GAN, Budget, Game, Task
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
-from ganbench.randomness import seed_global
+from ganbench.randomness import seed_global, stream
 from ganbench.results import Precision
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat

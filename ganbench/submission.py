@@ -13,7 +13,7 @@ from pathlib import Path
 from scipy import stats
 from torch import Tensor
 
-from ganbench import checking, harness, leaderboard, registry, results, samples
+from ganbench import checking, errors, harness, leaderboard, registry, results, samples
 from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
 from ganbench.errors import InputError
 from ganbench.results import Result, SeedResult
@@ -46,7 +46,7 @@ def submit(
     path = leaderboard.path_of(root, task, entry)
     if not path.is_file():
         known = [each.stem for each in leaderboard.files(root, task)]
-        hint = registry.did_you_mean(entry, known)
+        hint = errors.did_you_mean(entry, known)
         raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
     result = results.load_result(path)
     if lines := checking.inconsistencies(result, path):

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ganbench.core import Sampler, generator, stream
+from ganbench.core import Sampler
 from ganbench.errors import InputError
+from ganbench.randomness import STACKED_LATENT, generator, stream
 
 BLOCK = 64  # steps
 Handler = Callable[..., Tensor]
@@ -95,7 +96,7 @@ def latents(
     def draw(index: int) -> list[Tensor]:
         drawn = []
         for law, seed in zip(laws, seeds, strict=True):
-            rng = generator(seed, "latents", index, device=str(device))
+            rng = generator(seed, STACKED_LATENT, index, device=str(device))
             drawn.append(law(BLOCK * per_step * each, rng).unflatten(0, (BLOCK, per_step, each)))
         return drawn
 

@@ -73,7 +73,7 @@ def test_steps_end_with_the_task_s_own() -> None:
 
 
 def test_a_worker_s_trouble_is_said_not_waited_for(tmp_path: Path) -> None:
-    from ganbench.core import stream
+    from ganbench.randomness import stream
 
     file = tmp_path / "diverges.py"
     file.write_text(DIVERGES % stream(0, "init"))

@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganbench import checkpoint, nn
+from ganbench import checkpoint, nn, randomness
 from ganbench.checkpoint import UnsaveableError
-from ganbench.core import Task, generator
+from ganbench.core import Task
 from ganbench.engine import Trainer
 from ganbench.errors import InputError
+from ganbench.randomness import generator
 from ganbench.registry import load_entry, load_task
 
 
@@ -356,14 +357,14 @@ def test_global_streams_come_back(tmp_path: Path) -> None:
         return [float(torch.rand(())), np.random.rand(), random.random(), random.gauss(0, 1)]
 
     numbers()
-    state = through_a_file(checkpoint.random_state(), tmp_path)
+    state = through_a_file(randomness.random_state(), tmp_path)
     expected = numbers()
     numbers()
-    checkpoint.restore_random(state)
+    randomness.restore_random(state)
     assert numbers() == expected
 
 
 def test_generators_of_a_gan() -> None:
     gan = Plain()
-    assert checkpoint.torch_generators(gan) == [gan.rng]
-    assert checkpoint.torch_generators(Module())[0].initial_seed() == Module().rng.initial_seed()
+    assert randomness.torch_generators(gan) == [gan.rng]
+    assert randomness.torch_generators(Module())[0].initial_seed() == Module().rng.initial_seed()

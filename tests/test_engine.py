@@ -12,8 +12,9 @@ from torch import nn as torch_nn
 from torch.nn.functional import softplus
 
 from ganbench import nn
-from ganbench.core import GAN, Game, generator
+from ganbench.core import GAN, Game
 from ganbench.engine import Trainer
+from ganbench.randomness import generator
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 

@@ -17,10 +17,11 @@ from torch.nn.functional import softplus
 from torch.nn.utils import parametrizations
 
 from ganbench import nn, training
-from ganbench.core import Game, stream
+from ganbench.core import Game
 from ganbench.engine import Trainer
 from ganbench.errors import InputError
 from ganbench.graph import MAX_STEPS, _parts
+from ganbench.randomness import stream
 from ganbench.registry import load_entry, load_task
 from ganbench.spec import Progress, Spec
 from ganbench.stack import Stack, UnstackableError

@@ -15,9 +15,10 @@ from sklearn.datasets import make_swiss_roll
 from torch import Tensor
 
 from ganbench import bounds, data, registry
-from ganbench.core import Task, generator
+from ganbench.core import Task
 from ganbench.env import Env
 from ganbench.errors import InputError
+from ganbench.randomness import generator
 
 DRAWS = 200_000
 Z = 5.5  # standard errors; a sine task compares 2,080 covariances at once

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ganbench import registry
+from ganbench import errors, registry
 from ganbench.audit.checks import Finding, judge
 from ganbench.audit.picture import picture
 from ganbench.audit.trials import DRAWS, SIZE, null_pair, run
@@ -30,7 +30,7 @@ def tasks_for(quantity: str | None) -> list[str]:
         return list(TASKS)
     known = registry.directions()
     if quantity not in known:
-        hint = registry.did_you_mean(quantity, known)
+        hint = errors.did_you_mean(quantity, known)
         raise InputError(f"unknown metric {quantity!r}{hint} (see `ganbench list metrics`)")
     return [next(name for name in TASKS if quantity in registry.load_task(name).bounds)]
 
@@ -53,7 +53,7 @@ def audit_task(
     """
     task = registry.load_task(name)
     if only is not None and only not in task.bounds:
-        hint = registry.did_you_mean(only, task.bounds)
+        hint = errors.did_you_mean(only, task.bounds)
         raise InputError(f"task {task.name!r} does not measure {only!r}{hint}")
     if task.held_out is not None and size > len(task.reference):
         most = len(task.reference)

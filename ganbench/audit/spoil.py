@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ganbench import naive
-from ganbench.core import Task, generator
+from ganbench.core import Task
+from ganbench.randomness import generator
 
 SHIFTS = (0.0, 0.1, 0.3, 1.0, 3.0)  # of each coordinate, in its true standard deviations
 NOISES = (0.0, 0.1, 0.3, 1.0, 3.0)  # deviation of what is added, in the same unit

@@ -10,7 +10,8 @@ import torch
 
 from ganbench import metrics, registry
 from ganbench.audit import spoil
-from ganbench.core import Measure, Task, generator
+from ganbench.core import Measure, Task
+from ganbench.randomness import generator
 
 SIZE = 1024  # samples of each side
 DRAWS = 500  # pairs of the null calibration

@@ -21,8 +21,7 @@ from rich.table import Column
 from ganbench import cache
 from ganbench.data import routes
 from ganbench.data.routes import SHAPES, SOURCES, Files
-from ganbench.errors import InputError
-from ganbench.registry import did_you_mean
+from ganbench.errors import InputError, did_you_mean
 from ganbench.results import locked, write_atomically
 
 __all__ = ["Images", "cache_folder", "fetch", "load"]
