@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganbench import machine, processes, registry
+from ganbench import machine, registry
 from ganbench.core import GAN
 from ganbench.errors import InputError
 from ganbench.precision import check_precision
 from ganbench.results import Machine, Precision
 from ganbench.spec import Spec, build
-from ganbench.threads import one_thread
+from ganbench.system import processes
+from ganbench.system.threads import one_thread
 from ganbench.training import rehearse, rehearse_apart
 
 TASKS = ("gaussian", "quadratic", "sine", "mnist")  # of the published systems

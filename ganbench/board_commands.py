@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganbench import processes
 from ganbench.options import (
     folder_option,
     json_option,
@@ -22,6 +21,7 @@ from ganbench.options import (
     tuning_option,
     workers_option,
 )
+from ganbench.system import processes
 
 if TYPE_CHECKING:
     from ganbench.ranking import Track, Tuning

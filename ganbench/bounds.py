@@ -20,6 +20,7 @@ import torch
 from ganbench import naive, registry
 from ganbench.core import Task
 from ganbench.randomness import generator
+from ganbench.system import files
 
 PAIRS = 20
 SAMPLERS = ("real", "uniform", "gaussian")
@@ -73,7 +74,7 @@ def freeze(name: str) -> Path:
     pairs = [measure_pair(task, index) for index in range(PAIRS)]
     document = {
         "version": task.version,
-        "source_sha256": registry.file_sha256(path),
+        "source_sha256": files.file_sha256(path),
         "pairs": PAIRS,
         "first_pair": {
             who: {k: _rounded(v) for k, v in of.items()} for who, of in pairs[0].items()

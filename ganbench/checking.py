@@ -10,6 +10,7 @@ from pathlib import Path
 from ganbench import leaderboard, registry, results, stats
 from ganbench.errors import InputError
 from ganbench.results import Result, SeedResult, Summary
+from ganbench.system import files
 
 SOURCE, SAMPLES = "source.py", "samples.safetensors"
 MOST_BYTES = {SOURCE: 2**20, SAMPLES: 2**24}
@@ -19,7 +20,7 @@ IGNORED = {"README.md", "old"}
 def check(root: Path) -> tuple[int, list[str]]:
     """How many results there are, and one line for everything that is wrong with the files."""
     findings = []
-    paths = leaderboard.files(root)
+    paths = leaderboard.result_files(root)
     whole: dict[Path, Result] = {}
     for path in paths:
         if path.is_symlink():
@@ -85,7 +86,7 @@ def attachments(result: Result, path: Path) -> list[str]:
         elif file.is_file() and file.stat().st_size > most:
             lines.append(f"{name} has {file.stat().st_size:,} bytes, more than {most:,}")
         elif file.is_file() and name == SOURCE:
-            if registry.file_sha256(file) != result.entry.sha256:
+            if files.file_sha256(file) != result.entry.sha256:
                 lines.append(f"{name} is not the source of the entry: its SHA-256 differs")
         elif file.is_file():
             lines += _wrong_samples(result, file)
@@ -100,7 +101,7 @@ def source_of(result: Result, path: Path) -> Path | None:
         candidates.append(registry.find("baselines", bundled))
     for file in candidates:
         whole = file.is_file() and file.stat().st_size <= MOST_BYTES[SOURCE]
-        if whole and registry.file_sha256(file) == result.entry.sha256:
+        if whole and files.file_sha256(file) == result.entry.sha256:
             return file
     return None
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ganbench.core import Game, Task
 from ganbench.errors import InputError
 from ganbench.randomness import attributes
-from ganbench.results import write_atomically
+from ganbench.system.files import write_atomically
 
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers

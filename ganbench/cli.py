@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganbench import __version__, processes
+from ganbench import __version__
 from ganbench.board_commands import leaderboard_group, submit, verify
 from ganbench.errors import InputError
 from ganbench.options import (
@@ -31,6 +31,7 @@ from ganbench.options import (
     settings_option,
     workers_option,
 )
+from ganbench.system import processes
 
 if TYPE_CHECKING:
     from ganbench.harness import Finished

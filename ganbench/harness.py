@@ -23,6 +23,7 @@ from ganbench.losses import read_log
 from ganbench.precision import check_precision
 from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
 from ganbench.spec import MANY_STEPS, Report, Spec, Stop
+from ganbench.system import files
 from ganbench.workers import train_all
 
 
@@ -97,7 +98,7 @@ def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
     name = entry_name(entry.name, spec, spec.budget_of(task))
-    results.check_writable(leaderboard / task.name)
+    files.check_writable(leaderboard / task.name)
     existing = board.path_of(leaderboard, task.name, name)
     if existing.exists():
         results.load_result(existing)
@@ -150,7 +151,7 @@ def entry_name(base: str, spec: Spec, budget: Budget) -> str:
 
 def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
-    results.check_writable(folder)
+    files.check_writable(folder)
     label = {"task": spec.task, "baseline": spec.baseline, "source": entry.sha256}
     marker, notes = folder / "run.json", []
     if marker.is_file() and not spec.resume:
@@ -162,7 +163,7 @@ def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Pat
             aside = board.unused(folder.with_name(f"{folder.name}.old"))
             folder.rename(aside)
             notes.append(f"the former run was of another source: kept in {aside}")
-    results.write_atomically(marker, json.dumps(label, indent=1).encode())
+    files.write_atomically(marker, json.dumps(label, indent=1).encode())
     return folder, notes
 
 
@@ -258,7 +259,7 @@ def redraw(folder: Path) -> list[Path]:
 def write_seed(folder: Path, seed: SeedResult) -> None:
     """Keep a seed's result beside its samples, for `ganbench plot`."""
     text = json.dumps(seed.model_dump(mode="json"), indent=1, allow_nan=False)
-    results.write_atomically(folder / "result.json", text.encode())
+    files.write_atomically(folder / "result.json", text.encode())
 
 
 def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:

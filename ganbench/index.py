@@ -16,11 +16,12 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
-from ganbench import leaderboard, processes, results
-from ganbench.cache import cache_folder
+from ganbench import leaderboard, results
 from ganbench.digest import Digest, digest
 from ganbench.errors import InputError
 from ganbench.ranking import Place
+from ganbench.system import processes
+from ganbench.system.files import cache_folder
 
 FORMAT = 1  # of what is kept; to be raised with every change of a digest or of the statistics
 MOST_PLACES = 1_000  # boards
@@ -44,7 +45,7 @@ class Index:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
         base = root.resolve()
         known = self._known(base / task if task else base)
-        paths = leaderboard.files(root, task)
+        paths = leaderboard.result_files(root, task)
         stamps = {path: (f"{base}/{path.parent.name}/{path.name}", _stamp(path)) for path in paths}
         kept = {
             path: before[1]

@@ -12,6 +12,7 @@ from pathlib import Path
 from ganbench import results, stats
 from ganbench.errors import InputError
 from ganbench.results import Result, SeedResult
+from ganbench.system import files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ def add(result: Result, root: Path) -> Added:
     """Merge a result into the entry's file, under a lock; InputError if that file is damaged."""
     path = path_of(root, result.task.name, result.entry.name)
     set_aside = None
-    with results.locked(path):
+    with files.locked(path):
         if path.exists():
             before = results.load_result(path)
             if before.identity() == result.identity():
@@ -36,7 +37,7 @@ def add(result: Result, root: Path) -> Added:
                 set_aside = unused(path.parent / "old" / path.name)
                 set_aside.parent.mkdir(exist_ok=True)
                 path.rename(set_aside)
-        results.write_atomically(path, results.dumps(result).encode())
+        files.write_atomically(path, results.dumps(result).encode())
     return Added(result=result, path=path, set_aside=set_aside)
 
 
@@ -86,7 +87,7 @@ def attached(path: Path) -> Path:
     return path.with_suffix("")
 
 
-def files(root: Path, task: str | None = None) -> list[Path]:
+def result_files(root: Path, task: str | None = None) -> list[Path]:
     """Every result file of the board, or of one task, sorted."""
     if not root.is_dir():
         raise InputError(f"no leaderboard folder {str(root)!r}: give one with --leaderboard")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.results import write_atomically
+from ganbench.system.files import write_atomically
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

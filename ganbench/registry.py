@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganbench.errors import InputError, did_you_mean
+from ganbench.system.files import file_sha256
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -201,11 +202,6 @@ def listing(kind: str) -> list[Listing]:
         details = {"hyper-parameters": _hparams_in(tree)} if kind == "baselines" else {}
         rows.append(Listing(name=name, summary=_summary(tree), details=details))
     return rows
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's content, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _execute(path: Path) -> ModuleType:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ganbench import registry
 from ganbench.errors import InputError
-from ganbench.results import write_atomically
-from ganbench.threads import one_thread
+from ganbench.system.files import write_atomically
+from ganbench.system.threads import one_thread
 
 FEWEST = 100
 

@@ -18,7 +18,8 @@ from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
 from ganbench.errors import InputError
 from ganbench.results import Result, SeedResult
 from ganbench.spec import Report, Spec
-from ganbench.threads import one_thread
+from ganbench.system import files
+from ganbench.system.threads import one_thread
 
 ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribution
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
@@ -45,7 +46,7 @@ def submit(
     """
     path = leaderboard.path_of(root, task, entry)
     if not path.is_file():
-        known = [each.stem for each in leaderboard.files(root, task)]
+        known = [each.stem for each in leaderboard.result_files(root, task)]
         hint = errors.did_you_mean(entry, known)
         raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
     result = results.load_result(path)
@@ -61,7 +62,7 @@ def submit(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / SOURCE)
     samples.write_seeds(folder / SAMPLES, kept)
-    results.write_atomically(target, path.read_bytes())
+    files.write_atomically(target, path.read_bytes())
     return Submission(files=[target, folder / SOURCE, folder / SAMPLES], notes=notes)
 
 
@@ -73,7 +74,7 @@ def _source(run: Path, result: Result) -> Path:
             f"no run of the entry in {str(run)!r}: give its folder with --out"
         ) from error
     source = registry.find("baselines", baseline)
-    if registry.file_sha256(source) != result.entry.sha256:
+    if files.file_sha256(source) != result.entry.sha256:
         raise InputError(f"{source} has changed since the run: run it again")
     return source
 

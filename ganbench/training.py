@@ -23,7 +23,7 @@ from ganbench.precision import products
 from ganbench.results import Engine, SeedResult
 from ganbench.spec import Report, Spec, Stop
 from ganbench.stack import Stack, UnstackableError
-from ganbench.threads import one_thread
+from ganbench.system.threads import one_thread
 
 Groups = list[tuple[list[Run], Stack | None]]  # runs that have come equally far, and their stack
 

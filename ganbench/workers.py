@@ -13,10 +13,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from ganbench import processes
 from ganbench.errors import InputError
 from ganbench.results import SeedResult
 from ganbench.spec import Progress, Report, Spec, Stop
+from ganbench.system import processes
 from ganbench.training import train_seeds
 
 Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what ended it early

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganbench import data, index, registry, threads
+from ganbench import data, index, registry
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.registry import Entry
+from ganbench.system import threads
 
 torch.set_num_threads(1)
 

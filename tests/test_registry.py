@@ -13,6 +13,7 @@ from ganbench.core import Game, Task
 from ganbench.engine import Trainer
 from ganbench.errors import InputError
 from ganbench.registry import Entry
+from ganbench.system import files
 
 CLASS = """
 class GAN:
@@ -136,7 +137,7 @@ def test_every_task_loads(task_name: str, task: Task) -> None:
 def test_every_baseline_loads(entry: Entry, baseline_name: str) -> None:
     assert entry.name == baseline_name
     assert entry.bundled
-    assert entry.sha256 == registry.file_sha256(entry.path)
+    assert entry.sha256 == files.file_sha256(entry.path)
     made = entry.make(registry.load_task("gaussian"), device="cpu", **entry.check_hparams({}))
     gan = Trainer(made, seed=0) if isinstance(made, Game) else made
     gan.train_step(registry.load_task("gaussian").reference[:4])

@@ -12,6 +12,7 @@ from scipy import stats as scipy_stats
 
 from ganbench import checking, leaderboard, results, stats
 from ganbench.errors import InputError
+from ganbench.system import files
 
 from .made import a_result, a_seed
 
@@ -50,14 +51,14 @@ def test_unknown_fields_are_refused():
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
     path = tmp_path / "r.json"
-    results.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def fail(handle: int) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(results.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        results.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -26,7 +26,7 @@ from ganbench.registry import load_entry, load_task
 from ganbench.spec import Progress, Spec
 from ganbench.stack import Stack, UnstackableError
 from ganbench.supply import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
-from ganbench.threads import one_thread
+from ganbench.system.threads import one_thread
 from ganbench.training import train_seeds
 
 CPU = torch.device("cpu")

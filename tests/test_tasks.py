@@ -19,6 +19,7 @@ from ganbench.core import Task
 from ganbench.env import Env
 from ganbench.errors import InputError
 from ganbench.randomness import generator
+from ganbench.system import files
 
 DRAWS = 200_000
 Z = 5.5  # standard errors; a sine task compares 2,080 covariances at once
@@ -282,7 +283,7 @@ def test_ranking_metric_separates_real_from_naive(task: Task) -> None:
 def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
     document = frozen(task_name)
     path = registry.find("tasks", task_name)
-    assert document["source_sha256"] == registry.file_sha256(path)
+    assert document["source_sha256"] == files.file_sha256(path)
     assert document["version"] == task.version
     assert document["pairs"] == bounds.PAIRS == 20
     assert registry.is_unchanged(task_name)

@@ -16,7 +16,7 @@ from ganbench.audit.picture import picture
 from ganbench.audit.trials import DRAWS, SIZE, null_pair, run
 from ganbench.errors import InputError
 from ganbench.plots.paper import png
-from ganbench.results import write_atomically
+from ganbench.system.files import write_atomically
 
 __all__ = ["TASKS", "Finding", "audit_task", "tasks_for"]
 

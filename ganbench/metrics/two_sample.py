@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
-from ganbench.threads import one_thread
+from ganbench.system.threads import one_thread
 
 QUANTITIES = {
     "discriminator_accuracy": ("lower", "held-out accuracy of a fresh classifier; 0.5 is ideal"),

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganbench import leaderboard, processes
+from ganbench import leaderboard
 from ganbench.errors import InputError
 from ganbench.index import Index
 from ganbench.site import entry_page, pages
 from ganbench.site.render import Renderer
 from ganbench.site.views import Facts, Line, view
+from ganbench.system import processes
 
 __all__ = ["Built", "build"]
 

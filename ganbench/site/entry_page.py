@@ -15,6 +15,7 @@ from ganbench.scoring import clear_position
 from ganbench.site import charts
 from ganbench.site.render import Renderer
 from ganbench.site.views import Line
+from ganbench.system import files
 
 
 def write(renderer: Renderer, path: Path, line: Line) -> None:
@@ -42,7 +43,7 @@ def _source(folder: Path, result: Result, path: Path) -> str | None:
     if file is None:
         return None
     (folder / "source").mkdir(exist_ok=True)
-    results.write_atomically(folder / target, file.read_bytes())
+    files.write_atomically(folder / target, file.read_bytes())
     return target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ganbench import processes
+from ganbench.system import processes
 
 
 def test_workers_begin_with_the_environment_of_now(monkeypatch, tmp_path):
