@@ -16,7 +16,7 @@ from ganbench import machine, registry
 from ganbench.core import GAN
 from ganbench.errors import InputError
 from ganbench.precision import check_precision
-from ganbench.results import Machine, Precision
+from ganbench.results.schema import Machine, Precision
 from ganbench.spec import Spec, build
 from ganbench.system import processes
 from ganbench.system.threads import one_thread

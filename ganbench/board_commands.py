@@ -226,6 +226,6 @@ def leaderboard_site(
 @leaderboard_group.command("schema")
 def leaderboard_schema() -> None:
     """Print the JSON Schema of a result file."""
-    from ganbench import results
+    from ganbench.results import schema
 
-    click.echo(json.dumps(results.schema(), indent=1))
+    click.echo(json.dumps(schema.json_schema(), indent=1))

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ganbench import leaderboard, registry, results, stats
+from ganbench import registry
 from ganbench.errors import InputError
-from ganbench.results import Result, SeedResult, Summary
+from ganbench.results import schema, stats, store
+from ganbench.results.schema import Result, SeedResult, Summary
 from ganbench.system import files
 
 SOURCE, SAMPLES = "source.py", "samples.safetensors"
@@ -20,14 +21,14 @@ IGNORED = {"README.md", "old"}
 def check(root: Path) -> tuple[int, list[str]]:
     """How many results there are, and one line for everything that is wrong with the files."""
     findings = []
-    paths = leaderboard.result_files(root)
+    paths = store.result_files(root)
     whole: dict[Path, Result] = {}
     for path in paths:
         if path.is_symlink():
             findings.append(f"{path}: is a link")
             continue
         try:
-            whole[path] = results.load_result(path)
+            whole[path] = schema.load_result(path)
         except InputError as error:
             findings.append(str(error))
             continue
@@ -39,7 +40,7 @@ def check(root: Path) -> tuple[int, list[str]]:
 
 def strangers(root: Path, known: Sequence[Path]) -> Iterator[Path]:
     """Files, links among them, that belong to no result."""
-    attached = {leaderboard.attached(path) / name for path in known for name in MOST_BYTES}
+    attached = {store.attached(path) / name for path in known for name in MOST_BYTES}
     expected = {*known, *attached}
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root).parts
@@ -77,7 +78,7 @@ def undeclared(whole: dict[Path, Result]) -> Iterator[str]:
 
 def attachments(result: Result, path: Path) -> list[str]:
     """What is wrong with the source and the samples that came with a result, if they did."""
-    folder = leaderboard.attached(path)
+    folder = store.attached(path)
     lines = []
     for name, most in MOST_BYTES.items():
         file = folder / name
@@ -96,7 +97,7 @@ def attachments(result: Result, path: Path) -> list[str]:
 def source_of(result: Result, path: Path) -> Path | None:
     """The file that the result is of: what came with it, or a bundled one; None without either."""
     bundled = Path(result.entry.source).stem
-    candidates = [leaderboard.attached(path) / SOURCE]
+    candidates = [store.attached(path) / SOURCE]
     if bundled in registry.names("baselines"):
         candidates.append(registry.find("baselines", bundled))
     for file in candidates:
@@ -107,7 +108,7 @@ def source_of(result: Result, path: Path) -> Path | None:
 
 
 def _wrong_samples(result: Result, file: Path) -> list[str]:
-    from ganbench import samples  # which imports torch
+    from ganbench.results import samples  # which imports torch
 
     try:
         tensors = samples.read_seeds(file)
@@ -123,7 +124,7 @@ def _wrong_samples(result: Result, file: Path) -> list[str]:
 
 def inconsistencies(result: Result, path: Path) -> list[str]:
     """What a result claims that does not follow from its own metrics, name and place."""
-    lines = [line] if (line := leaderboard.misplaced(result, path)) else []
+    lines = [line] if (line := store.misplaced(result, path)) else []
     numbers = [seed.seed for seed in result.seeds]
     if len(set(numbers)) != len(numbers):
         lines.append("holds a seed twice")

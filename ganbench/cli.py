@@ -35,7 +35,7 @@ from ganbench.system import processes
 
 if TYPE_CHECKING:
     from ganbench.harness import Finished
-    from ganbench.results import Precision
+    from ganbench.results.schema import Precision
 
 
 class Group(click.Group):
@@ -233,8 +233,8 @@ def print_listing(name: str, summary: str, details: Mapping[str, str], width: in
 @json_option
 def evaluate(samples: Path, task: str, as_json: bool) -> None:
     """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
-    from ganbench import samples as files
     from ganbench import tables
+    from ganbench.results import samples as files
 
     document, notes = files.score(files.read(samples), task)
     for note in notes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from ganbench.results import MetricInfo, Result, SeedResult, Status, mean_speed
+from ganbench.results.schema import MetricInfo, Result, SeedResult, Status, mean_speed
 
 
 class Measured(TypedDict):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganbench.core import Game, Loss
 from ganbench.precision import at_least_float32, autocast
 from ganbench.randomness import EAGER_LATENT, generator
-from ganbench.results import Precision
+from ganbench.results.schema import Precision
 
 
 class Player:

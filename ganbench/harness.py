@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 import ganbench
-from ganbench import leaderboard as board
-from ganbench import machine, plots, registry, results, stats
+from ganbench import machine, plots, registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.losses import read_log
 from ganbench.precision import check_precision
-from ganbench.results import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
+from ganbench.results import schema, stats
+from ganbench.results import store as board
+from ganbench.results.schema import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
 from ganbench.spec import MANY_STEPS, Report, Spec, Stop
 from ganbench.system import files
 from ganbench.workers import train_all
@@ -101,7 +102,7 @@ def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     files.check_writable(leaderboard / task.name)
     existing = board.path_of(leaderboard, task.name, name)
     if existing.exists():
-        results.load_result(existing)
+        schema.load_result(existing)
     folder, notes = prepare_folder(out / task.name / name, entry, spec)
     return Job(spec=replace(spec, folder=folder), task=task, entry=entry, name=name, notes=notes)
 

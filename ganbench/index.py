@@ -16,10 +16,10 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
-from ganbench import leaderboard, results
 from ganbench.digest import Digest, digest
 from ganbench.errors import InputError
 from ganbench.ranking import Place
+from ganbench.results import schema, store
 from ganbench.system import processes
 from ganbench.system.files import cache_folder
 
@@ -45,7 +45,7 @@ class Index:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
         base = root.resolve()
         known = self._known(base / task if task else base)
-        paths = leaderboard.result_files(root, task)
+        paths = store.result_files(root, task)
         stamps = {path: (f"{base}/{path.parent.name}/{path.name}", _stamp(path)) for path in paths}
         kept = {
             path: before[1]
@@ -150,10 +150,10 @@ def _read_share(paths: Sequence[Path]) -> list[tuple[str, str]]:
 def _read(path: Path) -> tuple[str, str]:
     """The digest or what is wrong with the file; the other is empty."""
     try:
-        result = results.load_result(path)
+        result = schema.load_result(path)
     except InputError as error:
         return "", str(error)
-    if line := leaderboard.misplaced(result, path):
+    if line := store.misplaced(result, path):
         return "", f"{path} {line}"
     try:
         return json.dumps(digest(result).document(), allow_nan=False), ""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganbench.results import Machine
+from ganbench.results.schema import Machine
 
 
 def describe(device: str) -> Machine:

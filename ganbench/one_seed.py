@@ -24,8 +24,8 @@ from ganbench.errors import InputError, first_line
 from ganbench.graph import MAX_STEPS
 from ganbench.losses import Array, Log, Window, stacked
 from ganbench.randomness import own_randomness, stream
-from ganbench.results import Engine, Point, SeedResult, Status, Timing
-from ganbench.samples import sha256_of, write_arrays, write_npy
+from ganbench.results.samples import sha256_of, write_arrays, write_npy
+from ganbench.results.schema import Engine, Point, SeedResult, Status, Timing
 from ganbench.schedule import Schedule
 from ganbench.spec import Progress, Report, Spec, Stop, build
 

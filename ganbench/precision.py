@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.results import Precision
+from ganbench.results.schema import Precision
 
 
 def check_precision(precision: Precision, device: str) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganbench import stats
 from ganbench.digest import Digest
 from ganbench.errors import InputError, did_you_mean
-from ganbench.stats import Comparison, TimeToQuality
+from ganbench.results import stats
+from ganbench.results.stats import Comparison, TimeToQuality
 
 Scores = NDArray[np.float64]
 Place = tuple[tuple[int, int], int]  # rank interval, which holds all places of the tie group; group

@@ -12,7 +12,7 @@ from ganbench.core import GAN, Budget, Game, Task
 from ganbench.engine import Trainer
 from ganbench.errors import InputError, first_line
 from ganbench.randomness import seed_global, stream
-from ganbench.results import Precision
+from ganbench.results.schema import Precision
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from scipy import stats
 from torch import Tensor
 
-from ganbench import checking, errors, harness, leaderboard, registry, results, samples
+from ganbench import checking, errors, harness, registry
 from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
 from ganbench.errors import InputError
-from ganbench.results import Result, SeedResult
+from ganbench.results import samples, schema, store
+from ganbench.results.schema import Result, SeedResult
 from ganbench.spec import Report, Spec
 from ganbench.system import files
 from ganbench.system.threads import one_thread
@@ -44,12 +45,12 @@ def submit(
     leaderboard check` would find, and if the source or the samples are not those of the result any
     more.
     """
-    path = leaderboard.path_of(root, task, entry)
+    path = store.path_of(root, task, entry)
     if not path.is_file():
-        known = [each.stem for each in leaderboard.result_files(root, task)]
+        known = [each.stem for each in store.result_files(root, task)]
         hint = errors.did_you_mean(entry, known)
         raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
-    result = results.load_result(path)
+    result = schema.load_result(path)
     if lines := checking.inconsistencies(result, path):
         raise InputError(f"{path}: {lines[0]}")
     target = to / task / path.name
@@ -58,7 +59,7 @@ def submit(
     run = runs / task / entry
     source = _source(run, result)
     kept, notes = _samples(run, result, most)
-    folder = leaderboard.attached(target)
+    folder = store.attached(target)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / SOURCE)
     samples.write_seeds(folder / SAMPLES, kept)
@@ -102,10 +103,10 @@ def verify(path: Path) -> Iterator[str]:
 
     Its files are checked, and the metrics of the samples that came with it are computed anew.
     """
-    result = results.load_result(path)
+    result = schema.load_result(path)
     found = [*checking.inconsistencies(result, path), *checking.attachments(result, path)]
     yield from found
-    file = leaderboard.attached(path) / SAMPLES
+    file = store.attached(path) / SAMPLES
     if not file.is_file():
         yield f"no {SAMPLES} came with it: nothing to compute the metrics from"
     elif not found:
@@ -131,7 +132,7 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     Returns the p-value of Mann and Whitney's two-sided test that their scores are of the claimed
     ones' distribution.
     """
-    result = results.load_result(path)
+    result = schema.load_result(path)
     if lines := checking.attachments(result, path):
         raise InputError(f"{path}: {lines[0]}")
     source = checking.source_of(result, path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ganbench.results import Summary, mean_speed
+from ganbench.results.schema import Summary, mean_speed
 from ganbench.scoring import clear_position
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ganbench.digest import Digest
     from ganbench.harness import Finished
     from ganbench.ranking import Board, Row
-    from ganbench.stats import Comparison, TimeToQuality
+    from ganbench.results.stats import Comparison, TimeToQuality
 
 MOST_COLUMNS = 6  # entries of a table of metrics
 ARROWS = {"lower": "↓", "higher": "↑"}

@@ -20,7 +20,7 @@ from ganbench.env import Batches
 from ganbench.losses import Array, joined
 from ganbench.one_seed import WAITING, Block, EndedError, Rounds, Run, T, failure
 from ganbench.precision import products
-from ganbench.results import Engine, SeedResult
+from ganbench.results.schema import Engine, SeedResult
 from ganbench.spec import Report, Spec, Stop
 from ganbench.stack import Stack, UnstackableError
 from ganbench.system.threads import one_thread

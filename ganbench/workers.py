@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ganbench.errors import InputError
-from ganbench.results import SeedResult
+from ganbench.results.schema import SeedResult
 from ganbench.spec import Progress, Report, Spec, Stop
 from ganbench.system import processes
 from ganbench.training import train_seeds

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from ganbench import results, stats
+from ganbench.results import schema, stats
 
 TIMING = {
     name: 0.0
-    for name in results.Timing.model_fields
+    for name in schema.Timing.model_fields
     if name not in ("steps_per_second", "step_ms_median", "step_ms_p95")
 } | {"steps_per_second": None, "step_ms_median": None, "step_ms_p95": None}
 
 
-def a_seed(seed: int = 0, status: str = "ok", value: float = 0.25) -> results.SeedResult:
+def a_seed(seed: int = 0, status: str = "ok", value: float = 0.25) -> schema.SeedResult:
     scores = {"ok": (1 - value) / 1, "interrupted": None}
-    return results.SeedResult(
+    return schema.SeedResult(
         seed=seed,
         status=status,
         reason=None,
         metrics={"mmd": value if status == "ok" else None},
         score=scores.get(status, 0.0),
-        curve=[results.Point(step=1, train_seconds=0.5, losses={"d_loss": 1.0}, metrics={})],
-        timing=results.Timing(**TIMING),
+        curve=[schema.Point(step=1, train_seconds=0.5, losses={"d_loss": 1.0}, metrics={})],
+        timing=schema.Timing(**TIMING),
         peak_memory_bytes=1,
         samples_sha256=None,
     )
 
 
 def a_result(
-    *seeds: results.SeedResult,
+    *seeds: schema.SeedResult,
     name: str = "my_gan",
     sha: str = "ab",
     budget: str = "smoke",
     **task: object,
-) -> results.Result:
-    info = results.MetricInfo(direction="lower", floor=0.0, ceiling=1.0, noise=0.01)
+) -> schema.Result:
+    info = schema.MetricInfo(direction="lower", floor=0.0, ceiling=1.0, noise=0.01)
     seeds = seeds or (a_seed(),)
-    return results.Result(
+    return schema.Result(
         ganbench_version="0",
         created_at="2026-01-01T00:00:00+00:00",
-        task=results.TaskInfo(**{"name": "toy", "version": 1, "metrics": {"mmd": info}, **task}),
-        entry=results.EntryInfo(
+        task=schema.TaskInfo(**{"name": "toy", "version": 1, "metrics": {"mmd": info}, **task}),
+        entry=schema.EntryInfo(
             name=name, source="x.py", sha256=sha, hparams={"lr": 0.1}, git_commit=None, dirty=None
         ),
-        protocol=results.Protocol(
+        protocol=schema.Protocol(
             steps=1,
             batch_size=1,
             evaluations=1,
@@ -55,7 +55,7 @@ def a_result(
         official=budget == "full",
         seeds=list(seeds),
         summary=stats.summarise(seeds, ["mmd"]),
-        machine=results.Machine(
+        machine=schema.Machine(
             cpu="c",
             cores=1,
             memory_bytes=1,

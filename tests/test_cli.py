@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from ganbench import results
 from ganbench.cli import main
 from ganbench.options import parse_settings
+from ganbench.results import schema
 
 ROOT = Path(__file__).parents[1]
 
@@ -235,7 +235,7 @@ def test_changed_source_sets_the_old_result_aside():
     assert "kept in" in result.stderr
     old = Path("leaderboard/gaussian/old/my_gan-10steps.json")
     new = Path("leaderboard/gaussian/my_gan-10steps.json")
-    assert results.load_result(old).entry.sha256 != results.load_result(new).entry.sha256
+    assert schema.load_result(old).entry.sha256 != schema.load_result(new).entry.sha256
     assert Path("runs/gaussian/my_gan-10steps.old/run.json").exists()
 
 

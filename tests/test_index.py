@@ -9,9 +9,10 @@ import sqlite3
 import pytest
 from click.testing import CliRunner
 
-from ganbench import index, ranking, results
+from ganbench import index, ranking
 from ganbench.cli import main
 from ganbench.digest import Digest, digest
+from ganbench.results import schema
 
 from .made import a_result, a_seed
 
@@ -32,7 +33,7 @@ def root(tmp_path):
 def write(folder, result):
     path = folder / result.task.name / f"{result.entry.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(results.dumps(result))
+    path.write_text(schema.dumps(result))
     return path
 
 
@@ -45,14 +46,14 @@ def entries(root, task=None):
 
 def test_a_kept_digest_is_that_of_the_file(root):
     first, again = entries(root)[0], entries(root)[0]
-    assert first == again == [digest(results.load_result(p)) for p in sorted(root.glob("*/*"))]
+    assert first == again == [digest(schema.load_result(p)) for p in sorted(root.glob("*/*"))]
     document = json.loads(json.dumps(first[0].document(), allow_nan=False))
     assert Digest(**document) == first[0]
 
 
 def test_unchanged_files_are_not_read_again(root, monkeypatch):
     entries(root)
-    monkeypatch.setattr(results, "load_result", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(schema, "load_result", lambda path: pytest.fail(f"{path} was read"))
     assert len(entries(root)[0]) == 2
 
 

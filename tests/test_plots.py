@@ -18,7 +18,7 @@ from PIL import Image
 from ganbench import registry
 from ganbench.core import Task
 from ganbench.plots import feature_view, save_pictures, training, walls
-from ganbench.results import Point, SeedResult, Status, Timing
+from ganbench.results.schema import Point, SeedResult, Status, Timing
 
 Array = NDArray[Any]
 Frames = list[tuple[int, Array]]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ganbench import ranking, results
+from ganbench import ranking
 from ganbench.cli import main
 from ganbench.digest import digest
 from ganbench.errors import InputError
+from ganbench.results import schema
 
 from .made import a_result, a_seed
 
@@ -100,7 +101,7 @@ def test_time_to_quality():
     for i, seed in enumerate(result.seeds):
         seed.timing.train_seconds = 10.0
         seed.curve[:] = [
-            results.Point(step=step, train_seconds=float(step), losses={}, metrics={"mmd": value})
+            schema.Point(step=step, train_seconds=float(step), losses={}, metrics={"mmd": value})
             for step, value in ((2, 0.8), (5, 0.4 if i else 0.9), (10, 0.2 if i else 0.9))
         ]
     (row,) = boards([result], quality=0.6)[0].ranked
@@ -117,8 +118,7 @@ def with_times(name, *times, device="cpu", cpu="c", trials=0):
         seed.timing.train_seconds = 10.0
         at = [(1.0, 0.9)] if time is None else [(1.0, 0.9), (time, 0.2)]
         seed.curve[:] = [
-            results.Point(step=int(t), train_seconds=t, losses={}, metrics={"mmd": v})
-            for t, v in at
+            schema.Point(step=int(t), train_seconds=t, losses={}, metrics={"mmd": v}) for t, v in at
         ]
     machine = result.machine.model_copy(update={"cpu": cpu})
     entry = result.entry.model_copy(update={"tuning_trials": trials})
@@ -203,7 +203,7 @@ def folder(tmp_path):
     ):
         path = tmp_path / "toy" / f"{result.entry.name}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(results.dumps(result))
+        path.write_text(schema.dumps(result))
     return tmp_path
 
 
@@ -253,7 +253,7 @@ def test_a_quality_that_is_no_number_is_refused(folder):
 def test_trials_are_shown_where_there_are_any(folder):
     tuned = an_entry("tuned", 0.4)
     tuned.entry.tuning_trials = 12
-    (folder / "toy" / "tuned.json").write_text(results.dumps(tuned))
+    (folder / "toy" / "tuned.json").write_text(schema.dumps(tuned))
     assert re.search(r"trials.*tuned │ +12 │", show(folder), re.DOTALL)
 
 

@@ -18,9 +18,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import ganbench
-from ganbench import index, registry, results, samples, site
+from ganbench import index, registry, site
 from ganbench.cli import main
 from ganbench.errors import InputError
+from ganbench.results import samples, schema
 
 from .made import a_result, a_seed
 
@@ -32,7 +33,7 @@ def an_entry(name, mean, *, task="ring8", seeds=10, budget="full", trials=0, rng
     made = [a_seed(i, value=float(value)) for i, value in enumerate(draws)]
     for seed, value in zip(made, draws, strict=True):
         seed.curve[:] = [
-            results.Point(
+            schema.Point(
                 step=step,
                 train_seconds=step / 10,
                 losses={"d_loss": 1.3, "g_loss": 0.7 + step / 100, "d_accuracy": 0.5},
@@ -52,10 +53,10 @@ def an_entry(name, mean, *, task="ring8", seeds=10, budget="full", trials=0, rng
     )
 
 
-def write(root: Path, result: results.Result, made: dict[int, torch.Tensor] | None = None) -> Path:
+def write(root: Path, result: schema.Result, made: dict[int, torch.Tensor] | None = None) -> Path:
     path = root / result.task.name / f"{result.entry.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(results.dumps(result))
+    path.write_text(schema.dumps(result))
     if made:
         path.with_suffix("").mkdir()
         samples.write_seeds(path.with_suffix("") / "samples.safetensors", made)

@@ -12,9 +12,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ganbench import checking, leaderboard, registry, results, samples, submission
+from ganbench import checking, registry, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
+from ganbench.results import samples, schema, store
 
 from .made import a_result
 
@@ -63,9 +64,9 @@ def test_new_seeds_are_compared_with_the_claimed(given: Path):
 def test_a_bundled_source_need_not_come_with_it(given: Path):
     (given.with_suffix("") / "source.py").unlink()
     bundled = registry.find("baselines", "moment_matching")
-    assert checking.source_of(results.load_result(given), given) == bundled
+    assert checking.source_of(schema.load_result(given), given) == bundled
     edited(given, lambda d: d["entry"].update(sha256="0" * 64))
-    assert checking.source_of(results.load_result(given), given) is None
+    assert checking.source_of(schema.load_result(given), given) is None
     with pytest.raises(InputError, match="nothing to run"):
         submission.rerun(given, 1)
 
@@ -82,14 +83,14 @@ def better_metric(path: Path) -> None:
 
 def consistently_better(path: Path) -> None:
     """An edit that all else in the file agrees with, but the samples do not."""
-    result = results.load_result(path)
+    result = schema.load_result(path)
     for seed in result.seeds:
         seed.metrics["mmd"] = result.task.metrics["mmd"].floor
         seed.score = 1.0
-    from ganbench import stats
+    from ganbench.results import stats
 
     result.summary = stats.summarise(result.seeds, list(result.task.metrics))
-    path.write_text(results.dumps(result))
+    path.write_text(schema.dumps(result))
 
 
 def other_samples(path: Path) -> None:
@@ -204,7 +205,7 @@ def test_only_one_setting_of_a_source_is_without_trials(tmp_path: Path):
         result = a_result(name=name, sha=sha)
         result.entry.hparams["lr"] = lr
         result.entry.tuning_trials = trials
-        leaderboard.add(result, tmp_path)
+        store.add(result, tmp_path)
     count, (finding,) = checking.check(tmp_path)
     assert count == 5
     assert finding.startswith(f"{tmp_path}/toy/picked.json: declares no tuning trials")

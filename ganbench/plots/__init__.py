@@ -11,7 +11,7 @@ import numpy as np
 from ganbench.core import Task
 from ganbench.plots import feature_view, points, training, walls
 from ganbench.plots.paper import Array, Frames, Log, Snapshots, gif, png
-from ganbench.results import SeedResult
+from ganbench.results.schema import SeedResult
 from ganbench.system.files import write_atomically
 
 __all__ = ["save_pictures"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganbench.core import Task
-from ganbench.results import SeedResult
+from ganbench.results.schema import SeedResult
 
 Array = NDArray[Any]
 Frames = Sequence[tuple[int, Array]]

@@ -27,7 +27,7 @@ from ganbench.plots.paper import (
     shown_seeds,
     step_title,
 )
-from ganbench.results import SeedResult
+from ganbench.results.schema import SeedResult
 
 SHOWN_POINTS = 1024
 SHOWN_CURVES = 16

@@ -20,7 +20,7 @@ from ganbench.plots.paper import (
     limits,
     pixels,
 )
-from ganbench.results import SeedResult
+from ganbench.results.schema import SeedResult
 
 COLOURS = {"d_loss": BLUE, "g_loss": ORANGE, "d_accuracy": BLUE, "g_accuracy": ORANGE}
 ACCURACIES: tuple[str, ...] = ("d_accuracy", "g_accuracy")

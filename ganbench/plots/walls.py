@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ganbench.core import Task
 from ganbench.plots.paper import Array, Frames, seed_title, shown_seeds, step_title
-from ganbench.results import SeedResult
+from ganbench.results.schema import SeedResult
 
 SIDE = 10  # images in a row of a whole wall
 SMALL_SIDE = 6  # the same where more than three panels share a picture

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganbench import leaderboard
 from ganbench.errors import InputError
 from ganbench.index import Index
+from ganbench.results import store
 from ganbench.site import entry_page, pages
 from ganbench.site.render import Renderer
 from ganbench.site.views import Facts, Line, view
@@ -52,7 +52,7 @@ def build(
     entries, problems = index.entries(root)
     found = view(entries, quality=quality, remember=index.remember)
     work = [
-        (leaderboard.path_of(root, task, name), line)
+        (store.path_of(root, task, name), line)
         for task, own in found.lines.items()
         for name, line in own.items()
     ]

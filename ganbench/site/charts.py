@@ -16,8 +16,8 @@ from ganbench.digest import Digest
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
 from ganbench.plots.points import View
 from ganbench.ranking import Board, Row
-from ganbench.results import Result
-from ganbench.stats import iqm
+from ganbench.results.schema import Result
+from ganbench.results.stats import iqm
 
 Array = NDArray[np.float64]
 Figure = dict[str, Any]

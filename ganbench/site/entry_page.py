@@ -7,10 +7,11 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from ganbench import leaderboard, registry, results, tables
+from ganbench import registry, tables
 from ganbench.checking import MOST_BYTES, SAMPLES, source_of
 from ganbench.errors import InputError
-from ganbench.results import MetricInfo, Result
+from ganbench.results import schema, store
+from ganbench.results.schema import MetricInfo, Result
 from ganbench.scoring import clear_position
 from ganbench.site import charts
 from ganbench.site.render import Renderer
@@ -20,7 +21,7 @@ from ganbench.system import files
 
 def write(renderer: Renderer, path: Path, line: Line) -> None:
     """Write the page of a result file; InputError if that cannot be read."""
-    result = results.load_result(path)
+    result = schema.load_result(path)
     renderer.page(
         "entry.html",
         line.url,
@@ -91,10 +92,10 @@ def _plain(value: object) -> str:
 
 def _samples(result: Result, path: Path) -> dict[str, Any] | None:
     """The chart or the walls of the first seed's samples beside real ones; None without any."""
-    file = leaderboard.attached(path) / SAMPLES
+    file = store.attached(path) / SAMPLES
     if not file.is_file() or result.task.name not in registry.names("tasks"):
         return None
-    from ganbench import samples  # imports torch
+    from ganbench.results import samples  # imports torch
 
     if file.stat().st_size > MOST_BYTES[SAMPLES]:
         return {"note": "The samples that came with it are too large."}

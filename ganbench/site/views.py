@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganbench import ranking, stats
+from ganbench import ranking
 from ganbench.digest import Digest
 from ganbench.errors import InputError
 from ganbench.ranking import Board, Remember, Row, Track, Tuning
-from ganbench.stats import Comparison, TimeToQuality
+from ganbench.results import stats
+from ganbench.results.stats import Comparison, TimeToQuality
 from ganbench.tables import rank_text
 
 REPLICATES = 10_000  # of the bootstrap, up to so many entries on a board:

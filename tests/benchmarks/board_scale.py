@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ganbench import results, stats
+from ganbench.results import schema, stats
 
 
-def fill(folder: Path, real: results.Result, entries: int, tasks: int) -> None:
+def fill(folder: Path, real: schema.Result, entries: int, tasks: int) -> None:
     """Write so many results, some better, some worse."""
     rng = np.random.default_rng(0)
     info = real.task.metrics[real.ranking]
-    text = results.dumps(real)
+    text = schema.dumps(real)
     for place in range(entries):
-        result = results.loads(text, "the given result")
+        result = schema.loads(text, "the given result")
         result.entry.name = f"entry_{place}"
         result.task.name = real.task.name if place % tasks == 0 else f"task_{place % tasks}"
         level = rng.normal(0.5, 0.3)
@@ -38,7 +38,7 @@ def fill(folder: Path, real: results.Result, entries: int, tasks: int) -> None:
         result.summary["score"] = stats.summarise_values([seed.score for seed in result.seeds])
         path = folder / result.task.name / f"entry_{place}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(results.dumps(result))
+        path.write_text(schema.dumps(result))
 
 
 def seconds_of(*arguments: str, cache: Path) -> float:
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="*", default=[100, 1000, 10_000])
     parser.add_argument("--tasks", type=int, default=1)
     options = parser.parse_args()
-    real = results.load_result(options.result)
+    real = schema.load_result(options.result)
     print("entries  show first  again  site first  again")
     for entries in options.entries:
         with tempfile.TemporaryDirectory() as scratch:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from ganbench import checking, leaderboard, results, stats
+from ganbench import checking
 from ganbench.errors import InputError
+from ganbench.results import schema, stats, store
 from ganbench.system import files
 
-from .made import a_result, a_seed
+from ..made import a_result, a_seed
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -22,11 +23,11 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 @given(value=FINITE, losses=st.dictionaries(st.text(), FINITE, max_size=4), text=st.text())
 @settings(deadline=None)
 def test_round_trip_is_exact(value, losses, text):
-    seed = a_seed(value=value if abs(value) < results.LARGEST else 0.0)
+    seed = a_seed(value=value if abs(value) < schema.LARGEST else 0.0)
     seed.curve[0].losses.update(losses)
     result = a_result(seed)
     result.seeds[0].reason = text.encode("utf-8", "ignore").decode()
-    assert results.loads(results.dumps(result), "here") == result
+    assert schema.loads(schema.dumps(result), "here") == result
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -36,17 +37,17 @@ def test_nan_and_infinity_are_never_written_or_read(bad):
     # pydantic writes a non-finite float as null, which is then no valid score's metric; the
     # field itself refuses it at construction.
     with pytest.raises(ValueError, match="finite"):
-        results.SeedResult(**{**a_seed().model_dump(), "metrics": {"mmd": bad}})
-    text = results.dumps(a_result()).replace("0.25", "NaN")
+        schema.SeedResult(**{**a_seed().model_dump(), "metrics": {"mmd": bad}})
+    text = schema.dumps(a_result()).replace("0.25", "NaN")
     with pytest.raises(InputError, match="not a valid result"):
-        results.loads(text, "here")
+        schema.loads(text, "here")
 
 
 def test_unknown_fields_are_refused():
-    document = json.loads(results.dumps(a_result()))
+    document = json.loads(schema.dumps(a_result()))
     document["extra"] = 1
     with pytest.raises(InputError, match="extra"):
-        results.loads(json.dumps(document), "here")
+        schema.loads(json.dumps(document), "here")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
@@ -56,7 +57,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     def fail(handle: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(results.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
@@ -65,45 +66,45 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
 
 def test_concurrent_additions_lose_nothing(tmp_path):
     def work(seed: int) -> None:
-        leaderboard.add(a_result(a_seed(seed)), tmp_path)
+        store.add(a_result(a_seed(seed)), tmp_path)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    merged = results.load_result(tmp_path / "toy" / "my_gan.json")
+    merged = schema.load_result(tmp_path / "toy" / "my_gan.json")
     assert [seed.seed for seed in merged.seeds] == list(range(8))
     assert checking.inconsistencies(merged, tmp_path / "toy" / "my_gan.json") == []
 
 
 def test_an_interrupted_seed_never_replaces_a_finished_one(tmp_path):
-    leaderboard.add(a_result(a_seed(0)), tmp_path)
-    added = leaderboard.add(a_result(a_seed(0, "interrupted"), a_seed(1, "diverged")), tmp_path)
+    store.add(a_result(a_seed(0)), tmp_path)
+    added = store.add(a_result(a_seed(0, "interrupted"), a_seed(1, "diverged")), tmp_path)
     assert [(s.seed, s.status) for s in added.result.seeds] == [(0, "ok"), (1, "diverged")]
 
 
 def test_trials_that_were_declared_stay_declared(tmp_path):
     tuned = a_result(a_seed(0))
     tuned.entry.tuning_trials = 9
-    leaderboard.add(tuned, tmp_path)
-    added = leaderboard.add(a_result(a_seed(1)), tmp_path)
+    store.add(tuned, tmp_path)
+    added = store.add(a_result(a_seed(1)), tmp_path)
     assert added.set_aside is None
     assert (len(added.result.seeds), added.result.entry.tuning_trials) == (2, 9)
 
 
 def test_a_summary_of_other_metrics_is_no_result():
-    text = results.dumps(a_result()).replace('"score": {', '"scored": {')
+    text = schema.dumps(a_result()).replace('"score": {', '"scored": {')
     with pytest.raises(InputError, match=r"x is not .*summary must be of the task's metrics"):
-        results.loads(text, "x")
+        schema.loads(text, "x")
 
 
 def test_another_source_is_set_aside(tmp_path):
-    leaderboard.add(a_result(sha="one"), tmp_path)
-    leaderboard.add(a_result(sha="two"), tmp_path)
-    added = leaderboard.add(a_result(sha="three"), tmp_path)
+    store.add(a_result(sha="one"), tmp_path)
+    store.add(a_result(sha="two"), tmp_path)
+    added = store.add(a_result(sha="three"), tmp_path)
     kept = sorted((tmp_path / "toy" / "old").iterdir())
-    assert [results.load_result(path).entry.sha256 for path in kept] == ["two", "one"]
+    assert [schema.load_result(path).entry.sha256 for path in kept] == ["two", "one"]
     assert added.set_aside == kept[0]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats as scipy_stats
 
-from ganbench import stats
+from ganbench.results import stats
 
 SCORES = arrays.arrays(float, st.integers(2, 12), elements=st.floats(-5, 5, width=16))
 

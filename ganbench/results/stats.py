@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
-from ganbench.results import SeedResult, Summary
+from ganbench.results.schema import SeedResult, Summary
 
 Array = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganbench import results, stats
 from ganbench.errors import InputError
-from ganbench.results import Result, SeedResult
+from ganbench.results import schema, stats
+from ganbench.results.schema import Result, SeedResult
 from ganbench.system import files
 
 
@@ -30,14 +30,14 @@ def add(result: Result, root: Path) -> Added:
     set_aside = None
     with files.locked(path):
         if path.exists():
-            before = results.load_result(path)
+            before = schema.load_result(path)
             if before.identity() == result.identity():
                 result = merge(before, result)
             else:
                 set_aside = unused(path.parent / "old" / path.name)
                 set_aside.parent.mkdir(exist_ok=True)
                 path.rename(set_aside)
-        files.write_atomically(path, results.dumps(result).encode())
+        files.write_atomically(path, schema.dumps(result).encode())
     return Added(result=result, path=path, set_aside=set_aside)
 
 

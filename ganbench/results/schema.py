@@ -240,7 +240,7 @@ def load_result(path: Path | str) -> Result:
         raise InputError(f"{path} cannot be read: {error}") from error
 
 
-def schema() -> dict[str, Any]:
+def json_schema() -> dict[str, Any]:
     """The JSON Schema of a result file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

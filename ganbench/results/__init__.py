@@ -1,0 +1,1 @@
+"""Results of entries: the file, the board's folder, files of samples, statistics over seeds."""
