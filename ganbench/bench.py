@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganbench import machine, registry
 from ganbench.core import GAN
+from ganbench.engine.precision import check_precision
 from ganbench.errors import InputError
-from ganbench.precision import check_precision
 from ganbench.results.schema import Machine, Precision
 from ganbench.spec import Spec, build
 from ganbench.system import processes

@@ -17,9 +17,9 @@ import torch
 import ganbench
 from ganbench import machine, plots, registry
 from ganbench.core import Budget, Task
+from ganbench.engine.precision import check_precision
 from ganbench.errors import InputError
 from ganbench.losses import read_log
-from ganbench.precision import check_precision
 from ganbench.results import schema, stats
 from ganbench.results import store as board
 from ganbench.results.schema import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ganbench import checkpoint, machine, randomness, registry
 from ganbench.core import Recording
-from ganbench.engine import Trainer
+from ganbench.engine.graph import MAX_STEPS
+from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import InputError, first_line
-from ganbench.graph import MAX_STEPS
 from ganbench.losses import Array, Log, Window, stacked
 from ganbench.randomness import own_randomness, stream
 from ganbench.results.samples import sha256_of, write_arrays, write_npy

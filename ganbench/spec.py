@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task
-from ganbench.engine import Trainer
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, first_line
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision

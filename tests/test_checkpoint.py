@@ -17,7 +17,7 @@ from torch import Tensor
 from ganbench import checkpoint, nn, randomness
 from ganbench.checkpoint import UnsaveableError
 from ganbench.core import Task
-from ganbench.engine import Trainer
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.randomness import generator
 from ganbench.registry import load_entry, load_task

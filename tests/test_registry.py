@@ -10,7 +10,7 @@ import pytest
 
 from ganbench import registry
 from ganbench.core import Game, Task
-from ganbench.engine import Trainer
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.registry import Entry
 from ganbench.system import files

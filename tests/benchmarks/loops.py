@@ -43,9 +43,9 @@ def ganbench_steps(system: str, seeds: Sequence[int], *, compiled: bool) -> Step
     import torch
 
     from ganbench import registry
-    from ganbench.engine import Trainer
+    from ganbench.engine.stack import Stack
+    from ganbench.engine.trainer import Trainer
     from ganbench.env import Env
-    from ganbench.stack import Stack
 
     task = registry.load_task("mnist" if "mnist" in system else system)
     if task.is_images:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganbench import registry
 from ganbench.core import Game, Task
-from ganbench.engine import Trainer
+from ganbench.engine.trainer import Trainer
 
 from . import sources
 from .sources import Source

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.engine import Trainer
+from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sides
+from ganbench.engine.noise import Call, Supplied, latents, numbers
+from ganbench.engine.optimizers import rule_of, start
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, first_line
-from ganbench.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sides
-from ganbench.supply import Call, Supplied, latents, numbers
-from ganbench.updates import rule_of, start
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -37,7 +37,7 @@ class Stack:
     `batch_shape` is (batch_size, *task.shape). `during(part)` is entered for the noise.
 
     Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
-    games that differ in their parts, optimisers that `updates` does not know, draws from torch's
+    games that differ in their parts, optimisers that `optimizers` does not know, draws from torch's
     global stream, control flow that depends on data.
     """
 

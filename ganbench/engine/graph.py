@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
-from ganbench.compiler import Loop, traced
 from ganbench.core import Loss
-from ganbench.engine import Judge, Player, Trainer, inference
-from ganbench.precision import at_least_float32
-from ganbench.supply import Call, Handler, Supplied
-from ganbench.updates import rule_of
+from ganbench.engine.loop import Loop, traced
+from ganbench.engine.noise import Call, Handler, Supplied
+from ganbench.engine.optimizers import rule_of
+from ganbench.engine.precision import at_least_float32
+from ganbench.engine.trainer import Judge, Player, Trainer, inference
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given

@@ -18,14 +18,14 @@ from torch.nn.utils import parametrizations
 
 from ganbench import nn, training
 from ganbench.core import Game
-from ganbench.engine import Trainer
+from ganbench.engine.graph import MAX_STEPS, _parts
+from ganbench.engine.noise import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
+from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
-from ganbench.graph import MAX_STEPS, _parts
 from ganbench.randomness import stream
 from ganbench.registry import load_entry, load_task
 from ganbench.spec import Progress, Spec
-from ganbench.stack import Stack, UnstackableError
-from ganbench.supply import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
 from ganbench.system.threads import one_thread
 from ganbench.training import train_seeds
 
@@ -328,7 +328,7 @@ def test_parts_of_the_seeds_learn_as_all_at_once(monkeypatch: pytest.MonkeyPatch
     real = data(seeds, 20, N, 2)
     logs = []
     for part_bytes, parts in ((math.inf, 1), (1, 4)):
-        monkeypatch.setattr("ganbench.stack.PART_BYTES", part_bytes)
+        monkeypatch.setattr("ganbench.engine.stack.PART_BYTES", part_bytes)
         stack = Stack(trainers(GAMES["dropout, three updates"], seeds), (N, 2))
         stack.compile()
         assert len(stack._graphs[stack._whole]._parts) == parts

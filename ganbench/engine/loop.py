@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganbench.hoist import hoisting
+from ganbench.engine.hoist import hoisting
 
 aten = torch.ops.aten
 FEW = 8  # terms that the compiler unrolls

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.core import Game, Loss
-from ganbench.precision import at_least_float32, autocast
+from ganbench.engine.precision import at_least_float32, autocast
 from ganbench.randomness import EAGER_LATENT, generator
 from ganbench.results.schema import Precision
 

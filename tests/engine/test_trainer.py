@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from ganbench import nn
 from ganbench.core import GAN, Game
-from ganbench.engine import Trainer
+from ganbench.engine.trainer import Trainer
 from ganbench.randomness import generator
 
 SGD = partial(torch.optim.SGD, lr=0.1)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganbench import compiler, hoist
-from ganbench.compiler import Loop, functional, reshape_products
+from ganbench.engine import hoist
+from ganbench.engine import loop as loops
+from ganbench.engine.loop import Loop, functional, reshape_products
 
 aten = torch.ops.aten
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -48,7 +49,7 @@ def test_functional():
 @pytest.mark.parametrize("device", DEVICES)
 def test_loop(device, how, monkeypatch):
     if how == "compiled and replayed":  # as a GPU does anyway
-        monkeypatch.setattr(compiler, "_while", compiler._replay_compiled)
+        monkeypatch.setattr(loops, "_while", loops._replay_compiled)
     memory = [torch.ones(2, 3, device=device), torch.zeros(2, 1, device=device)]
     by_hand = [each.clone() for each in memory]
     x = torch.rand(7, 2, 3, device=device)
@@ -75,7 +76,7 @@ def filtering(weight, kernel, x):
 def test_hoisting_changes_no_bit(monkeypatch):
     found = []
     for context in (hoist.hoisting, nullcontext):
-        monkeypatch.setattr(compiler, "hoisting", context)
+        monkeypatch.setattr(loops, "hoisting", context)
         torch.manual_seed(0)
         memory = [torch.rand(2, 16, 16), torch.rand(16, 16, 3)]
         x = torch.rand(5, 2, 16, 16)
