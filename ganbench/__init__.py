@@ -20,7 +20,7 @@ _HOME = {
     "load_result": "results.schema",
     "load_task": "registry",
     "make": "env",
-    "run": "harness",
+    "run": "harness.entries",
 }
 
 __all__ = sorted(_HOME)

@@ -34,7 +34,7 @@ from ganbench.options import (
 from ganbench.system import processes
 
 if TYPE_CHECKING:
-    from ganbench.harness import Finished
+    from ganbench.harness.entries import Finished
     from ganbench.results.schema import Precision
 
 
@@ -135,9 +135,10 @@ def run(
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     settings_of_each = parse_settings(settings)
     workers = processes.workers(workers, len(settings_of_each) * seeds)
-    from ganbench import harness, tables
+    from ganbench import tables
+    from ganbench.harness import entries
+    from ganbench.harness.spec import Spec
     from ganbench.progress import show_progress
-    from ganbench.spec import Spec
 
     specs = [
         Spec(
@@ -161,7 +162,7 @@ def run(
         named=len(specs) > 1, lines=log_every is not None, quiet=quiet or as_json
     )
     with stopping() as stop, progress as report:
-        finished = harness.run(
+        finished = entries.run(
             specs,
             seeds=range(first_seed, first_seed + seeds),
             workers=workers,
@@ -234,9 +235,10 @@ def print_listing(name: str, summary: str, details: Mapping[str, str], width: in
 def evaluate(samples: Path, task: str, as_json: bool) -> None:
     """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
     from ganbench import tables
+    from ganbench.harness import evaluate
     from ganbench.results import samples as files
 
-    document, notes = files.score(files.read(samples), task)
+    document, notes = evaluate.evaluate(files.read(samples), task)
     for note in notes:
         click.echo(note, err=True)
     if as_json:
@@ -332,11 +334,12 @@ def bench(
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
     workers = processes.workers(workers, seeds)
-    from ganbench import bench as benches
-    from ganbench import harness, tables
-    from ganbench.spec import Spec
+    from ganbench import tables
+    from ganbench.harness import bench as benches
+    from ganbench.harness import entries
+    from ganbench.harness.spec import Spec
 
-    device = harness.resolve_device(device)
+    device = entries.resolve_device(device)
     found = [
         benches.measure(
             Spec(
@@ -380,9 +383,9 @@ def data_fetch(name: str, quiet: bool) -> None:
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def plot(folder: Path) -> None:
     """Draw the pictures of a run's folder (runs/TASK/ENTRY) again."""
-    from ganbench import harness
+    from ganbench.harness import pictures
 
-    for picture in harness.redraw(folder):
+    for picture in pictures.redraw(folder):
         click.echo(picture)
 
 

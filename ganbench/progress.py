@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from ganbench.spec import Progress, Report
+    from ganbench.harness.spec import Progress, Report
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from pathlib import Path
 from scipy import stats
 from torch import Tensor
 
-from ganbench import checking, errors, harness, registry
+from ganbench import checking, errors, registry
 from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
 from ganbench.errors import InputError
+from ganbench.harness import entries
+from ganbench.harness.spec import Report, Spec
 from ganbench.results import samples, schema, store
 from ganbench.results.schema import Result, SeedResult
-from ganbench.spec import Report, Spec
 from ganbench.system import files
 from ganbench.system.threads import one_thread
 
@@ -146,7 +147,7 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     )
     first = 1 + max(seed.seed for seed in result.seeds)
     with tempfile.TemporaryDirectory() as folder:
-        (finished,) = harness.run(
+        (finished,) = entries.run(
             [spec],
             seeds=range(first, first + seeds),
             workers=workers,

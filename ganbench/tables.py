@@ -16,9 +16,9 @@ from ganbench.scoring import clear_position
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
-    from ganbench.bench import Bench
     from ganbench.digest import Digest
-    from ganbench.harness import Finished
+    from ganbench.harness.bench import Bench
+    from ganbench.harness.entries import Finished
     from ganbench.ranking import Board, Row
     from ganbench.results.stats import Comparison, TimeToQuality
 

@@ -7,8 +7,8 @@ import torch
 
 from ganbench import nn, registry
 from ganbench.core import GAN, Game
-from ganbench.spec import Spec, build
-from ganbench.training import train_seeds
+from ganbench.harness.spec import Spec, build
+from ganbench.harness.train import train_seeds
 
 SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
 

@@ -1,4 +1,4 @@
-"""Files of samples: writing those of a run, reading and scoring those from anywhere."""
+"""Files of samples: writing those of a run, reading those from anywhere."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench import registry
 from ganbench.errors import InputError
 from ganbench.system.files import write_atomically
-from ganbench.system.threads import one_thread
-
-FEWEST = 100
 
 
 def read(path: Path) -> Tensor:
@@ -37,46 +33,6 @@ def read(path: Path) -> Tensor:
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-
-
-def score(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
-    """The JSON document of `ganbench evaluate` for samples (n, *task.shape), and notes.
-
-    The floors hold for the task's evaluation size: of more samples a random subset of that size
-    is scored, of fewer all.
-    """
-    task = registry.load_task(task_name)
-    n, size = len(samples) if samples.ndim else 0, task.budget.evaluation_size
-    samples = task.check(samples, n, "the file") if n else samples
-    if n < FEWEST:
-        raise InputError(f"{n} samples are too few: give at least {FEWEST}, better {size}")
-    if not bool(torch.isfinite(samples).all()):
-        raise InputError("the file holds NaN or Inf")
-    notes = []
-    if n > size:
-        samples = samples[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:size]]
-        notes.append(f"scored {size} of {n} samples, drawn at random: the task's evaluation size")
-    if n < size:
-        notes.append(f"scored {n} samples: floors and ceilings are those of {size}")
-    with one_thread():
-        values = task.evaluate(task.reference, samples)
-    metrics = {
-        name: {
-            "value": value,
-            "floor": task.bounds[name].floor,
-            "ceiling": task.bounds[name].ceiling,
-            "noise": task.bounds[name].noise,
-            "direction": task.bounds[name].direction,
-        }
-        for name, value in values.items()
-    }
-    document = {
-        "task": task.name,
-        "n": len(samples),
-        "score": task.score(values),
-        "metrics": metrics,
-    }
-    return document, notes
 
 
 def read_seeds(path: Path) -> dict[int, Tensor]:

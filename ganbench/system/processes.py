@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 PRELOADED = [
-    "ganbench.workers",
+    "ganbench.harness.workers",
     "ganbench.planar",
     "scipy.stats",
     "ot.lp",

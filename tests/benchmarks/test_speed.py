@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ganbench import registry
-from ganbench.spec import Spec, build
+from ganbench.harness.spec import Spec, build
 
 METRICS = [("ring8", name) for name in registry.load_task("ring8").metrics]
 METRICS += [("quadratic", "curve_residual"), ("sine", "sine_fit"), ("sine", "mmd")]

@@ -16,18 +16,19 @@ from torch import nn as torch_nn
 from torch.nn.functional import softplus
 from torch.nn.utils import parametrizations
 
-from ganbench import nn, training
+from ganbench import nn
 from ganbench.core import Game
 from ganbench.engine.graph import MAX_STEPS, _parts
 from ganbench.engine.noise import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
+from ganbench.harness import train
+from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.train import train_seeds
 from ganbench.randomness import stream
 from ganbench.registry import load_entry, load_task
-from ganbench.spec import Progress, Spec
 from ganbench.system.threads import one_thread
-from ganbench.training import train_seeds
 
 CPU = torch.device("cpu")
 N = 8  # in a batch of the small games
@@ -494,7 +495,7 @@ def test_every_engine_ends_at_the_same_metrics(tmp_path: Path, monkeypatch) -> N
     runs = {"stacked": run_small(tmp_path, seeds)[0]}
     (alone,), _ = run_small(tmp_path, [2])
     runs["compiled"], _ = run_small(tmp_path, seeds, compiled=True)
-    monkeypatch.setattr(training, "_stacks", lambda *arguments: None)
+    monkeypatch.setattr(train, "_stacks", lambda *arguments: None)
     runs["eager"], _ = run_small(tmp_path, seeds)
     assert [{each.engine for each in results} for results in runs.values()] == [{e} for e in runs]
     for name in ("mmd", "energy", "mean_error", "covariance_error"):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ganbench import bench
 from ganbench.cli import main
 from ganbench.errors import InputError
-from ganbench.spec import Spec
+from ganbench.harness import bench
+from ganbench.harness.spec import Spec
 
 DIVERGES = '''"""Diverges on every seed but the first."""
 import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganbench.core import Budget, Recording
-from ganbench.schedule import Schedule
+from ganbench.harness.schedule import Schedule
 
 
 def stops(schedule: Schedule, round_steps: int) -> list[int]:

@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganbench import checkpoint, nn, randomness
-from ganbench.checkpoint import UnsaveableError
+from ganbench import nn, randomness
 from ganbench.core import Task
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
+from ganbench.harness import checkpoint
+from ganbench.harness.checkpoint import UnsaveableError
 from ganbench.randomness import generator
 from ganbench.registry import load_entry, load_task
 

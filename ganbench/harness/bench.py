@@ -12,15 +12,16 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganbench import machine, registry
+from ganbench import registry
 from ganbench.core import GAN
 from ganbench.engine.precision import check_precision
 from ganbench.errors import InputError
+from ganbench.harness import machine
+from ganbench.harness.spec import Spec, build
+from ganbench.harness.train import rehearse, rehearse_apart
 from ganbench.results.schema import Machine, Precision
-from ganbench.spec import Spec, build
 from ganbench.system import processes
 from ganbench.system.threads import one_thread
-from ganbench.training import rehearse, rehearse_apart
 
 TASKS = ("gaussian", "quadratic", "sine", "mnist")  # of the published systems
 PARTS = ("noise", "D", "G", "optimizers")  # of a Game's step

@@ -14,10 +14,10 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ganbench.errors import InputError
+from ganbench.harness.spec import Progress, Report, Spec, Stop
+from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult
-from ganbench.spec import Progress, Report, Spec, Stop
 from ganbench.system import processes
-from ganbench.training import train_seeds
 
 Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what ended it early
 

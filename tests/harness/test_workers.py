@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ganbench.losses import read_log
-from ganbench.spec import Progress, Spec
-from ganbench.workers import train_all
+from ganbench.harness.log import read_log
+from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.workers import train_all
 
 
 def test_workers_end_with_what_watches_them(tmp_path: Path) -> None:

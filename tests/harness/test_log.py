@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ganbench.errors import InputError
-from ganbench.losses import Log, Window, read_log, stacked
+from ganbench.harness.log import Log, Window, read_log, stacked
 
 
 def test_a_window_averages_over_the_steps_that_reported() -> None:

@@ -16,18 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench import checkpoint, machine, randomness, registry
+from ganbench import randomness, registry
 from ganbench.core import Recording
 from ganbench.engine.graph import MAX_STEPS
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import InputError, first_line
-from ganbench.losses import Array, Log, Window, stacked
+from ganbench.harness import checkpoint, machine
+from ganbench.harness.log import Array, Log, Window, stacked
+from ganbench.harness.schedule import Schedule
+from ganbench.harness.spec import Progress, Report, Spec, Stop, build
 from ganbench.randomness import own_randomness, stream
 from ganbench.results.samples import sha256_of, write_arrays, write_npy
 from ganbench.results.schema import Engine, Point, SeedResult, Status, Timing
-from ganbench.schedule import Schedule
-from ganbench.spec import Progress, Report, Spec, Stop, build
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged

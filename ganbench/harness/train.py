@@ -19,10 +19,10 @@ from ganbench.engine.precision import products
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches
-from ganbench.losses import Array, joined
-from ganbench.one_seed import WAITING, Block, EndedError, Rounds, Run, T, failure
+from ganbench.harness.log import Array, joined
+from ganbench.harness.seed_run import WAITING, Block, EndedError, Rounds, Run, T, failure
+from ganbench.harness.spec import Report, Spec, Stop
 from ganbench.results.schema import Engine, SeedResult
-from ganbench.spec import Report, Spec, Stop
 from ganbench.system.threads import one_thread
 
 Groups = list[tuple[list[Run], Stack | None]]  # runs that have come equally far, and their stack

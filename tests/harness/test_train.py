@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from ganbench import registry
-from ganbench.losses import read_log
+from ganbench.harness.log import read_log
+from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.train import train_seeds
 from ganbench.randomness import own_randomness, seed_global
-from ganbench.spec import Progress, Spec
-from ganbench.training import train_seeds
 
 
 def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> None:

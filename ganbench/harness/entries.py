@@ -11,21 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import ganbench
-from ganbench import machine, plots, registry
+from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.engine.precision import check_precision
 from ganbench.errors import InputError
-from ganbench.losses import read_log
+from ganbench.harness import machine, pictures
+from ganbench.harness.spec import MANY_STEPS, Report, Spec, Stop
+from ganbench.harness.workers import train_all
 from ganbench.results import schema, stats
 from ganbench.results import store as board
 from ganbench.results.schema import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
-from ganbench.spec import MANY_STEPS, Report, Spec, Stop
 from ganbench.system import files
-from ganbench.workers import train_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +116,8 @@ def _finish(job: Job, added: board.Added, seeds: list[SeedResult]) -> Finished:
     notes = list(job.notes)
     if added.set_aside:
         notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
-    pictures = draw(job.task, job.spec.folder, seeds)
-    return Finished(
-        seeds=seeds, result=added.result, path=added.path, pictures=pictures, notes=notes
-    )
+    drawn = pictures.draw(job.task, job.spec.folder, seeds)
+    return Finished(seeds=seeds, result=added.result, path=added.path, pictures=drawn, notes=notes)
 
 
 def resolve_device(device: str) -> str:
@@ -224,58 +221,10 @@ def in_ranking_order(task: Task) -> dict[str, Any]:
     return {first: task.bounds[first], **task.bounds}
 
 
-def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
-    """The pictures of a run, from what its seeds left in the folder."""
-    places = {seed.seed: folder / f"seed-{seed.seed}" for seed in seeds}
-    return plots.save_pictures(
-        task,
-        {seed: read_frames(place / "frames") for seed, place in places.items()},
-        seeds,
-        folder,
-        kept={seed: read_frames(place / "samples") for seed, place in places.items()},
-        logs={seed: read_log(place / "log.jsonl") for seed, place in places.items()},
-        features={seed: read_features(place / "features") for seed, place in places.items()},
-    )
-
-
-def redraw(folder: Path) -> list[Path]:
-    """The pictures of a finished run once more; InputError if the folder is no run."""
-    marker = folder / "run.json"
-    try:
-        label = json.loads(marker.read_text())
-        task = registry.load_task(label["task"])
-        paths = sorted(folder.glob("seed-*/result.json"))
-        seeds = [SeedResult.model_validate_json(path.read_text()) for path in paths]
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        kind = type(error).__name__
-        raise InputError(f"{str(folder)!r} is no folder of a run ({kind}): see runs/") from error
-    if not seeds:
-        raise InputError(f"no seed of {str(folder)!r} has been finished yet")
-    seeds.sort(key=lambda seed: seed.seed)
-    return draw(task, folder, seeds)
-
-
 def write_seed(folder: Path, seed: SeedResult) -> None:
     """Keep a seed's result beside its samples, for `ganbench plot`."""
     text = json.dumps(seed.model_dump(mode="json"), indent=1, allow_nan=False)
     files.write_atomically(folder / "result.json", text.encode())
-
-
-def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:
-    """(step, samples) of every .npy file, in order."""
-    paths = sorted(folder.glob("*.npy"))
-    return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
-
-
-def read_features(folder: Path) -> list[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
-    """(step, snapshot) of every .npz file, in order."""
-    snapshots = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            snapshots.append((int(path.stem), dict(arrays)))
-    return snapshots
 
 
 def _plain(value: Any) -> str:

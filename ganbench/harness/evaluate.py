@@ -1,0 +1,54 @@
+"""Scores samples from anywhere, as `ganbench evaluate` does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganbench import registry
+from ganbench.errors import InputError
+from ganbench.system.threads import one_thread
+
+FEWEST = 100  # samples
+
+
+def evaluate(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
+    """The JSON document of `ganbench evaluate` for samples (n, *task.shape), and notes.
+
+    The floors hold for the task's evaluation size: of more samples a random subset of that size
+    is scored, of fewer all.
+    """
+    task = registry.load_task(task_name)
+    n, size = len(samples) if samples.ndim else 0, task.budget.evaluation_size
+    samples = task.check(samples, n, "the file") if n else samples
+    if n < FEWEST:
+        raise InputError(f"{n} samples are too few: give at least {FEWEST}, better {size}")
+    if not bool(torch.isfinite(samples).all()):
+        raise InputError("the file holds NaN or Inf")
+    notes = []
+    if n > size:
+        samples = samples[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:size]]
+        notes.append(f"scored {size} of {n} samples, drawn at random: the task's evaluation size")
+    if n < size:
+        notes.append(f"scored {n} samples: floors and ceilings are those of {size}")
+    with one_thread():
+        values = task.evaluate(task.reference, samples)
+    metrics = {
+        name: {
+            "value": value,
+            "floor": task.bounds[name].floor,
+            "ceiling": task.bounds[name].ceiling,
+            "noise": task.bounds[name].noise,
+            "direction": task.bounds[name].direction,
+        }
+        for name, value in values.items()
+    }
+    document = {
+        "task": task.name,
+        "n": len(samples),
+        "score": task.score(values),
+        "metrics": metrics,
+    }
+    return document, notes
