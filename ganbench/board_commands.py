@@ -24,7 +24,7 @@ from ganbench.options import (
 from ganbench.system import processes
 
 if TYPE_CHECKING:
-    from ganbench.ranking import Track, Tuning
+    from ganbench.board.ranking import Track, Tuning
 
 
 @click.command()
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @out_option
 def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: Path) -> None:
     """Collect an ENTRY's result, source and samples into one folder, for a pull request."""
-    from ganbench import submission
+    from ganbench.board import submission
 
     done = submission.submit(entry, task, root=root, runs=out, to=to, most=most)
     for note in done.notes:
@@ -63,7 +63,7 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
 @click.option("--quiet", is_flag=True, help="No progress.")
 def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
-    from ganbench import submission
+    from ganbench.board import submission
     from ganbench.progress import show_progress
 
     findings = list(submission.verify(result))
@@ -127,7 +127,8 @@ def leaderboard_show(
 
     Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
     """
-    from ganbench import index, ranking, tables
+    from ganbench import tables
+    from ganbench.board import index, ranking
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task)
@@ -151,7 +152,8 @@ def leaderboard_show(
 @json_option
 def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
     """Compare the entries A and B on every task that both ran, by the seeds that both have."""
-    from ganbench import index, ranking, tables
+    from ganbench import tables
+    from ganbench.board import index, ranking
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task)
@@ -179,7 +181,7 @@ def report_problems(problems: Sequence[str], note: str | None = None) -> None:
 @json_option
 def leaderboard_check(root: Path, as_json: bool) -> None:
     """Check every file: schema, sizes, hashes, duplicates; that scores follow from the metrics."""
-    from ganbench import checking
+    from ganbench.board import checking
 
     count, findings = checking.check(root)
     if as_json:
@@ -205,7 +207,8 @@ def leaderboard_site(
     from rich.console import Console
     from rich.progress import track
 
-    from ganbench import index, site
+    from ganbench import site
+    from ganbench.board import index
 
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal

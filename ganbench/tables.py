@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ganbench.board.text import ARROWS, number, rank_text, time_text
 from ganbench.results.schema import Summary, mean_speed
 from ganbench.scoring import clear_position
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
-    from ganbench.digest import Digest
+    from ganbench.board.entry import Digest
+    from ganbench.board.ranking import Board, Row
     from ganbench.harness.bench import Bench
     from ganbench.harness.entries import Finished
-    from ganbench.ranking import Board, Row
-    from ganbench.results.stats import Comparison, TimeToQuality
+    from ganbench.results.stats import Comparison
 
 MOST_COLUMNS = 6  # entries of a table of metrics
-ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 def print_result(finished: Finished) -> None:
@@ -221,22 +221,6 @@ def row_cells(board: Board, row: Row) -> dict[str, str]:
     }
 
 
-def rank_text(row: Row) -> str:
-    """The interval of its rank, or why it has none."""
-    if row.rank is None:
-        return row.apart or "-"
-    low, high = row.rank
-    return f"{low}" if low == high else f"{low}-{high}"
-
-
-def time_text(time: TimeToQuality) -> str:
-    """The restricted mean, and which share of the runs got there."""
-    if time.reached == 0:
-        return "-"
-    share = "" if time.reached == 1 else f" ({time.reached:.0%})"
-    return f"{time.restricted_mean:,.3g}{share}"
-
-
 def _seeds_and_failures(entry: Digest) -> str:
     return f"{len(entry.seeds)}" + (f" ({entry.failed} not ok)" if entry.failed else "")
 
@@ -272,15 +256,6 @@ def _verdict(found: Comparison) -> str:
     if not found.told_apart:
         return "not told apart"
     return "A is better" if found.difference > 0 else "B is better"
-
-
-def number(value: float | None) -> str:
-    """Four significant digits; a dash for none."""
-    if value is None:
-        return "-"
-    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e5):
-        return f"{value:.2e}"
-    return f"{value:.4g}"
 
 
 def _or_lowest(value: float | None) -> float:

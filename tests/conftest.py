@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganbench import data, index, registry
+from ganbench import data, registry
+from ganbench.board import index
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.registry import Entry

@@ -18,7 +18,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import ganbench
-from ganbench import index, registry, site
+from ganbench import registry, site
+from ganbench.board import index
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import samples, schema

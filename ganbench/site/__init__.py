@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganbench.board.index import Index
 from ganbench.errors import InputError
-from ganbench.index import Index
 from ganbench.results import store
 from ganbench.site import entry_page, pages
 from ganbench.site.render import Renderer

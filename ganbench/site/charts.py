@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganbench.digest import Digest
+from ganbench.board.entry import Digest
+from ganbench.board.ranking import Board, Row
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
 from ganbench.plots.points import View
-from ganbench.ranking import Board, Row
 from ganbench.results.schema import Result
 from ganbench.results.stats import iqm
 

@@ -7,8 +7,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from ganbench import registry, tables
-from ganbench.checking import MOST_BYTES, SAMPLES, source_of
+from ganbench import registry
+from ganbench.board import text
+from ganbench.board.checking import MOST_BYTES, SAMPLES, source_of
 from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.results.schema import MetricInfo, Result
@@ -50,10 +51,10 @@ def _source(folder: Path, result: Result, path: Path) -> str | None:
 
 def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
     summary = result.summary[name]
-    ends = [tables.number(end) for end in summary.ci95 or ()]
+    ends = [text.number(end) for end in summary.ci95 or ()]
     return {
         "name": name,
-        "arrow": tables.ARROWS[info.direction],
+        "arrow": text.ARROWS[info.direction],
         "value": summary.iqm,
         "interval": " to ".join(ends) or "-",
         "floor": info.floor,

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 import ganbench
-from ganbench import tables
+from ganbench.board import text
 from ganbench.site.views import Facts
 
 
@@ -42,8 +42,8 @@ def _environment(facts: Facts) -> jinja2.Environment:
     filters: dict[str, Callable[[Any], str]] = {
         "score": lambda value: "-" if value is None else f"{value:.3f}",
         "count": lambda value: "-" if value is None else f"{value:,.0f}",
-        "number": tables.number,
-        "time": tables.time_text,
+        "number": text.number,
+        "time": text.time_text,
     }
     environment.filters |= filters
     environment.globals |= {

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganbench import ranking
-from ganbench.digest import Digest
+from ganbench.board import ranking
+from ganbench.board.entry import Digest
+from ganbench.board.ranking import Board, Remember, Row, Track, Tuning
+from ganbench.board.text import rank_text
 from ganbench.errors import InputError
-from ganbench.ranking import Board, Remember, Row, Track, Tuning
 from ganbench.results import stats
 from ganbench.results.stats import Comparison, TimeToQuality
-from ganbench.tables import rank_text
 
 REPLICATES = 10_000  # of the bootstrap, up to so many entries on a board:
 MANY = 1_000

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from ganbench import checking
+from ganbench.board import checking
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.system import files

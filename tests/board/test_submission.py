@@ -12,12 +12,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ganbench import checking, registry, submission
+from ganbench import registry
+from ganbench.board import checking, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import samples, schema, store
 
-from .made import a_result
+from ..made import a_result
 
 NAME = "moment_matching-4steps"
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from scipy import stats
 from torch import Tensor
 
-from ganbench import checking, errors, registry
-from ganbench.checking import MOST_BYTES, SAMPLES, SOURCE
+from ganbench import errors, registry
+from ganbench.board import checking
+from ganbench.board.checking import MOST_BYTES, SAMPLES, SOURCE
 from ganbench.errors import InputError
 from ganbench.harness import entries
 from ganbench.harness.spec import Report, Spec

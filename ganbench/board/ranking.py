@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganbench.digest import Digest
+from ganbench.board.entry import Digest
 from ganbench.errors import InputError, did_you_mean
 from ganbench.results import stats
 from ganbench.results.stats import Comparison, TimeToQuality

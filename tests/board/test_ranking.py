@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ganbench import ranking
+from ganbench.board import ranking
+from ganbench.board.entry import digest
 from ganbench.cli import main
-from ganbench.digest import digest
 from ganbench.errors import InputError
 from ganbench.results import schema
 
-from .made import a_result, a_seed
+from ..made import a_result, a_seed
 
 
 def an_entry(name, mean, *, seeds=10, rng=0, spread=0.02, **options):

@@ -9,12 +9,12 @@ import sqlite3
 import pytest
 from click.testing import CliRunner
 
-from ganbench import index, ranking
+from ganbench.board import index, ranking
+from ganbench.board.entry import Digest, digest
 from ganbench.cli import main
-from ganbench.digest import Digest, digest
 from ganbench.results import schema
 
-from .made import a_result, a_seed
+from ..made import a_result, a_seed
 
 
 @pytest.fixture

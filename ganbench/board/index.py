@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
-from ganbench.digest import Digest, digest
+from ganbench.board.entry import Digest, digest
+from ganbench.board.ranking import Place
 from ganbench.errors import InputError
-from ganbench.ranking import Place
 from ganbench.results import schema, store
 from ganbench.system import processes
 from ganbench.system.files import cache_folder

@@ -1,0 +1,1 @@
+"""The board: its entries, their ranks and ties, checks of its files, submissions."""
