@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganbench.options import (
+from ganbench.cli.options import (
     folder_option,
     json_option,
     leaderboard_option,
@@ -64,7 +64,7 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
 def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
     from ganbench.board import submission
-    from ganbench.progress import show_progress
+    from ganbench.cli.progress import show_progress
 
     findings = list(submission.verify(result))
     for finding in findings:
@@ -127,8 +127,8 @@ def leaderboard_show(
 
     Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
     """
-    from ganbench import tables
     from ganbench.board import index, ranking
+    from ganbench.cli import tables
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task)
@@ -152,8 +152,8 @@ def leaderboard_show(
 @json_option
 def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
     """Compare the entries A and B on every task that both ran, by the seeds that both have."""
-    from ganbench import tables
     from ganbench.board import index, ranking
+    from ganbench.cli import tables
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task)
@@ -232,3 +232,6 @@ def leaderboard_schema() -> None:
     from ganbench.results import schema
 
     click.echo(json.dumps(schema.json_schema(), indent=1))
+
+
+COMMANDS = (leaderboard_group, submit, verify)

@@ -1,27 +1,19 @@
-"""The command line: parses, calls one function, prints. Imports torch only where it is needed."""
+"""The commands that train: run and bench; and plot, which draws what a run left."""
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
-import shutil
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ganbench import __version__
-from ganbench.board_commands import leaderboard_group, submit, verify
-from ganbench.errors import InputError
-from ganbench.options import (
+from ganbench.cli.options import (
     compile_option,
     json_option,
     leaderboard_option,
@@ -38,39 +30,7 @@ if TYPE_CHECKING:
     from ganbench.results.schema import Precision
 
 
-class Group(click.Group):
-    """Turns an InputError into one line and exit code 2; `--debug` shows the traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
-        except OSError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            click.echo(f"Error: {error.filename or ''}: {error.strerror or error}", err=True)
-            ctx.exit(2)
-
-
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(__version__, prog_name="ganbench")
-def main(debug: bool) -> None:
-    """Train, judge and compare generative adversarial networks."""
-    # Else the last collection walks all that torch has made, which takes half a second.
-    atexit.register(gc.freeze)
-
-
-for command in (leaderboard_group, submit, verify):
-    main.add_command(command)
-
-
-@main.command()
+@click.command()
 @click.argument("baseline")
 @click.option("--task", required=True, help="A task's name, or the path of a task file.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
@@ -135,10 +95,10 @@ def run(
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     settings_of_each = parse_settings(settings)
     workers = processes.workers(workers, len(settings_of_each) * seeds)
-    from ganbench import tables
+    from ganbench.cli import tables
+    from ganbench.cli.progress import show_progress
     from ganbench.harness import entries
     from ganbench.harness.spec import Spec
-    from ganbench.progress import show_progress
 
     specs = [
         Spec(
@@ -195,115 +155,7 @@ def report_trouble(finished: Sequence[Finished]) -> int:
     return code
 
 
-@main.command("list")
-@click.argument("kind", type=click.Choice(["tasks", "baselines", "metrics"]), required=False)
-@json_option
-def list_command(kind: str | None, as_json: bool) -> None:
-    """List the tasks, baselines and metrics, with a line of explanation each."""
-    from ganbench import registry
-
-    kinds = [kind] if kind else ["tasks", "baselines", "metrics"]
-    rows = {k: registry.listing(k) for k in kinds}
-    if as_json:
-        flat = [
-            {"name": row.name, "kind": k, "summary": row.summary, **row.details}
-            for k in kinds
-            for row in rows[k]
-        ]
-        click.echo(json.dumps(flat))
-        return
-    for k in kinds:
-        click.echo(click.style(k, bold=True))
-        width = max(len(row.name) for row in rows[k])
-        for row in rows[k]:
-            print_listing(row.name, row.summary, row.details, width)
-
-
-def print_listing(name: str, summary: str, details: Mapping[str, str], width: int) -> None:
-    """One aligned line, and one below it for each further detail."""
-    better = details.get("better")
-    click.echo(f"  {name:<{width}}  {summary}" + (f" ({better} is better)" if better else ""))
-    hparams = details.get("hyper-parameters")
-    if hparams:
-        click.echo(f"  {'':<{width}}  --set {hparams}")
-
-
-@main.command()
-@click.argument("samples", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--task", required=True, help="A task's name, or the path of a task file.")
-@json_option
-def evaluate(samples: Path, task: str, as_json: bool) -> None:
-    """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
-    from ganbench import tables
-    from ganbench.harness import evaluate
-    from ganbench.results import samples as files
-
-    document, notes = evaluate.evaluate(files.read(samples), task)
-    for note in notes:
-        click.echo(note, err=True)
-    if as_json:
-        click.echo(json.dumps(document, allow_nan=False))
-    else:
-        tables.print_evaluation(document)
-
-
-@main.command()
-@click.argument("metric", required=False)
-@click.option("--task", help="A task's name, or the path of a task file.")
-@click.option(
-    "--size",
-    type=click.IntRange(128),
-    default=1024,
-    show_default=True,
-    help="Samples of each side.",
-)
-@click.option(
-    "--draws",
-    type=click.IntRange(20),
-    default=500,
-    show_default=True,
-    help="Pairs of equal laws for the two-sample test's false positives.",
-)
-@out_option
-@json_option
-@click.option("--quiet", is_flag=True, help="No progress.")
-def audit(
-    metric: str | None,
-    task: str | None,
-    size: int,
-    draws: int,
-    out: Path,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Try whether METRIC, or all of them, keep what they promise on samples spoilt on purpose."""
-    from ganbench import audit as audits
-    from ganbench import tables
-
-    findings = []
-    for name in [task] if task else audits.tasks_for(metric):
-        found, pictures = audits.audit_task(
-            name,
-            only=metric,
-            size=size,
-            draws=draws,
-            folder=out / "audit",
-            report=None if quiet or as_json else lambda line: click.echo(line, err=True),
-        )
-        findings += found
-        if not as_json:
-            tables.print_audit(name, found)
-            for picture in pictures:
-                click.echo(f"picture   {picture}")
-    if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
-    broken = sum(not finding.kept for finding in findings)
-    click.echo(f"{len(findings)} promises tried, {broken} broken", err=True)
-    if broken:
-        sys.exit(1)
-
-
-@main.command()
+@click.command()
 @click.argument("baseline", default="mlp_gan")
 @click.option("--task", help="A task's name or file.  [default: the published systems' four]")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
@@ -334,7 +186,7 @@ def bench(
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
     workers = processes.workers(workers, seeds)
-    from ganbench import tables
+    from ganbench.cli import tables
     from ganbench.harness import bench as benches
     from ganbench.harness import entries
     from ganbench.harness.spec import Spec
@@ -364,22 +216,7 @@ def bench(
         tables.print_bench(found)
 
 
-@main.group("data")
-def data_group() -> None:
-    """Fetch the data sets that tasks need."""
-
-
-@data_group.command("fetch")
-@click.argument("name")
-@click.option("--quiet", is_flag=True, help="No progress.")
-def data_fetch(name: str, quiet: bool) -> None:
-    """Fetch a data set (mnist, fashion_mnist) into the cache, verify it, print its folder."""
-    from ganbench import data
-
-    click.echo(data.fetch(name, quiet=quiet))
-
-
-@main.command()
+@click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def plot(folder: Path) -> None:
     """Draw the pictures of a run's folder (runs/TASK/ENTRY) again."""
@@ -387,21 +224,6 @@ def plot(folder: Path) -> None:
 
     for picture in pictures.redraw(folder):
         click.echo(picture)
-
-
-@main.command()
-@click.argument("name")
-def new(name: str) -> None:
-    """Write NAME.py, a small GAN of your own that runs at once."""
-    target = Path(name if name.endswith(".py") else f"{name}.py")
-    if not target.stem.isidentifier():
-        raise InputError(f"{target.stem!r} is no Python name: use letters, digits and _")
-    if target.exists():
-        raise InputError(f"{target} exists: choose another name, or remove it")
-    if not target.parent.is_dir():
-        raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
-    shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
-    click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
 
 
 class stopping:  # noqa: N801 - used as a context manager
@@ -421,3 +243,6 @@ class stopping:  # noqa: N801 - used as a context manager
 
     def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGINT, self.before)
+
+
+COMMANDS = (run, bench, plot)

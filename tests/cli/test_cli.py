@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganbench.cli import main
-from ganbench.options import parse_settings
+from ganbench.cli.options import parse_settings
 from ganbench.results import schema
 
 ROOT = Path(__file__).parents[1]

@@ -1,0 +1,156 @@
+"""The commands beside training: list, evaluate, audit, data, new."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ganbench.cli.options import json_option, out_option
+from ganbench.errors import InputError
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(["tasks", "baselines", "metrics"]), required=False)
+@json_option
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List the tasks, baselines and metrics, with a line of explanation each."""
+    from ganbench import registry
+
+    kinds = [kind] if kind else ["tasks", "baselines", "metrics"]
+    rows = {k: registry.listing(k) for k in kinds}
+    if as_json:
+        flat = [
+            {"name": row.name, "kind": k, "summary": row.summary, **row.details}
+            for k in kinds
+            for row in rows[k]
+        ]
+        click.echo(json.dumps(flat))
+        return
+    for k in kinds:
+        click.echo(click.style(k, bold=True))
+        width = max(len(row.name) for row in rows[k])
+        for row in rows[k]:
+            print_listing(row.name, row.summary, row.details, width)
+
+
+def print_listing(name: str, summary: str, details: Mapping[str, str], width: int) -> None:
+    """One aligned line, and one below it for each further detail."""
+    better = details.get("better")
+    click.echo(f"  {name:<{width}}  {summary}" + (f" ({better} is better)" if better else ""))
+    hparams = details.get("hyper-parameters")
+    if hparams:
+        click.echo(f"  {'':<{width}}  --set {hparams}")
+
+
+@click.command()
+@click.argument("samples", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--task", required=True, help="A task's name, or the path of a task file.")
+@json_option
+def evaluate(samples: Path, task: str, as_json: bool) -> None:
+    """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
+    from ganbench.cli import tables
+    from ganbench.harness import evaluate
+    from ganbench.results import samples as files
+
+    document, notes = evaluate.evaluate(files.read(samples), task)
+    for note in notes:
+        click.echo(note, err=True)
+    if as_json:
+        click.echo(json.dumps(document, allow_nan=False))
+    else:
+        tables.print_evaluation(document)
+
+
+@click.command()
+@click.argument("metric", required=False)
+@click.option("--task", help="A task's name, or the path of a task file.")
+@click.option(
+    "--size",
+    type=click.IntRange(128),
+    default=1024,
+    show_default=True,
+    help="Samples of each side.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(20),
+    default=500,
+    show_default=True,
+    help="Pairs of equal laws for the two-sample test's false positives.",
+)
+@out_option
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress.")
+def audit(
+    metric: str | None,
+    task: str | None,
+    size: int,
+    draws: int,
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Try whether METRIC, or all of them, keep what they promise on samples spoilt on purpose."""
+    from ganbench import audit as audits
+    from ganbench.cli import tables
+
+    findings = []
+    for name in [task] if task else audits.tasks_for(metric):
+        found, pictures = audits.audit_task(
+            name,
+            only=metric,
+            size=size,
+            draws=draws,
+            folder=out / "audit",
+            report=None if quiet or as_json else lambda line: click.echo(line, err=True),
+        )
+        findings += found
+        if not as_json:
+            tables.print_audit(name, found)
+            for picture in pictures:
+                click.echo(f"picture   {picture}")
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    broken = sum(not finding.kept for finding in findings)
+    click.echo(f"{len(findings)} promises tried, {broken} broken", err=True)
+    if broken:
+        sys.exit(1)
+
+
+@click.group("data")
+def data_group() -> None:
+    """Fetch the data sets that tasks need."""
+
+
+@data_group.command("fetch")
+@click.argument("name")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def data_fetch(name: str, quiet: bool) -> None:
+    """Fetch a data set (mnist, fashion_mnist) into the cache, verify it, print its folder."""
+    from ganbench import data
+
+    click.echo(data.fetch(name, quiet=quiet))
+
+
+@click.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Write NAME.py, a small GAN of your own that runs at once."""
+    target = Path(name if name.endswith(".py") else f"{name}.py")
+    if not target.stem.isidentifier():
+        raise InputError(f"{target.stem!r} is no Python name: use letters, digits and _")
+    if target.exists():
+        raise InputError(f"{target} exists: choose another name, or remove it")
+    if not target.parent.is_dir():
+        raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
+    shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
+    click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
+
+
+COMMANDS = (list_command, evaluate, audit, data_group, new)
