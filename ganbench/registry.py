@@ -38,7 +38,7 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class Baseline:
     """A baseline file: `make(task, device=..., **hparams)` builds what is trained."""
 
     name: str
@@ -56,6 +56,10 @@ class Entry:
     def sha256(self) -> str:
         """Hash of the source file."""
         return file_sha256(self.path)
+
+    def resolve(self, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyper-parameters that `make` is called with on a task, checked; all that is used."""
+        return self.check_hparams(given)
 
     def check_hparams(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults overridden by `given`; InputError for a name or type that does not fit."""
@@ -177,7 +181,7 @@ def is_unchanged(name: str) -> bool:
     return bool(frozen["source_sha256"] == file_sha256(path))
 
 
-def load_entry(name: str) -> Entry:
+def load_baseline(name: str) -> Baseline:
     """The baseline that `name` stands for, with the hyper-parameters of its `GAN`."""
     make, path = load("baselines", name), find("baselines", name)
     if not callable(make):
@@ -189,7 +193,7 @@ def load_entry(name: str) -> Entry:
         if p.kind is p.KEYWORD_ONLY and p.name != "device" and p.default is not p.empty
     }
     accepts_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return Entry(name=path.stem, path=path, make=make, hparams=hparams, accepts_any=accepts_any)
+    return Baseline(name=path.stem, path=path, make=make, hparams=hparams, accepts_any=accepts_any)
 
 
 def listing(kind: str) -> list[Listing]:

@@ -1,7 +1,7 @@
 """What all tests share: one thread, and a run over every bundled task or baseline.
 
 A test that takes `task_name` or `baseline_name` runs once for each that the registry finds;
-`task` and `entry` are the same ones, loaded.
+`task` and `baseline` are the same ones, loaded.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ganbench import data, registry
 from ganbench.board import index
 from ganbench.core import Task
 from ganbench.errors import InputError
-from ganbench.registry import Entry
+from ganbench.registry import Baseline
 from ganbench.system import threads
 
 torch.set_num_threads(1)
 
 CONFORMANCE = {"task_name": "tasks", "baseline_name": "baselines"}
 load_task = functools.cache(registry.load_task)
-load_entry = functools.cache(registry.load_entry)
+load_baseline = functools.cache(registry.load_baseline)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -56,8 +56,8 @@ def task(task_name: str) -> Task:
 
 
 @pytest.fixture
-def entry(baseline_name: str) -> Entry:
-    return load_entry(baseline_name)
+def baseline(baseline_name: str) -> Baseline:
+    return load_baseline(baseline_name)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
 @pytest.mark.parametrize("name", registry.names("baselines"))
 def test_trains_and_samples(name, target):
     task = registry.load_task(target)
-    gan = build(registry.load_entry(name), Spec(task=target, baseline=name), task, 0)
+    gan = build(registry.load_baseline(name), Spec(task=target, baseline=name), task, 0)
     assert isinstance(gan, GAN)
     real = task.sample(16, torch.Generator().manual_seed(0))
     log = gan.train_step(real)
@@ -31,11 +31,11 @@ def test_trains_and_samples(name, target):
 @pytest.mark.parametrize("name", registry.names("baselines"))
 def test_same_seed_same_weights_other_seed_others(name, target):
     task = registry.load_task(target)
-    entry, spec = registry.load_entry(name), Spec(task=target, baseline=name)
+    baseline, spec = registry.load_baseline(name), Spec(task=target, baseline=name)
     real = task.sample(64, torch.Generator().manual_seed(0))
 
     def samples(seed: int) -> torch.Tensor:
-        gan = build(entry, spec, task, seed)
+        gan = build(baseline, spec, task, seed)
         gan.train_step(real)
         gan.train_step(real)
         return gan.sample(8)
@@ -62,7 +62,7 @@ def sizes(module: torch.nn.Module) -> list[tuple[int, ...]]:
     ],
 )
 def test_presets_have_the_published_layers(target, generator, discriminator):
-    game = registry.load_entry("mlp_gan").make(registry.load_task(target), device="cpu")
+    game = registry.load_baseline("mlp_gan").make(registry.load_task(target), device="cpu")
     assert isinstance(game, Game)
     assert sizes(game.generator) == generator
     assert sizes(game.discriminator) == discriminator
@@ -70,7 +70,7 @@ def test_presets_have_the_published_layers(target, generator, discriminator):
 
 
 def test_batchnorm_has_the_published_layers():
-    make = registry.load_entry("mlp_gan_batchnorm").make
+    make = registry.load_baseline("mlp_gan_batchnorm").make
     game = make(registry.load_task("mnist"), device="cpu")
     assert sizes(game.generator) == [(256, 100), (512, 256), (1024, 512), (784, 1024)]
     assert sizes(game.discriminator) == [(512, 784), (256, 512), (1, 256)]
@@ -82,7 +82,7 @@ def test_batchnorm_has_the_published_layers():
 
 def steps_of(baseline: str, target: str) -> list[int]:
     task = registry.load_task(target)
-    game = registry.load_entry(baseline).make(task, device="cpu")
+    game = registry.load_baseline(baseline).make(task, device="cpu")
     return list(game.recording.sample_steps)
 
 
@@ -96,7 +96,7 @@ def test_published_systems_draw_at_their_own_steps():
 
 
 def test_presets_have_the_published_noise():
-    make = registry.load_entry("mlp_gan").make
+    make = registry.load_baseline("mlp_gan").make
     rng = torch.Generator().manual_seed(0)
     wide = make(registry.load_task("sine"), device="cpu").latent(20_000, rng)
     assert wide.shape == (20_000, 64)
@@ -131,7 +131,7 @@ def test_oracle_scores_1_and_noise_about_0(target):
 
     def score(baseline: str, n: int) -> float:
         spec = Spec(task=target, baseline=baseline)
-        gan = build(registry.load_entry(baseline), spec, task, 3)
+        gan = build(registry.load_baseline(baseline), spec, task, 3)
         return task.score({task.ranking: ranking_value(task, gan.sample(n))})
 
     noise, n = bound.noise / abs(bound.ceiling - bound.floor), task.budget.evaluation_size

@@ -12,7 +12,7 @@ from ganbench import registry
 from ganbench.core import Game, Task
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
-from ganbench.registry import Entry
+from ganbench.registry import Baseline
 from ganbench.system import files
 
 CLASS = """
@@ -37,8 +37,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def entry_with_hparams(tmp_path: Path) -> Entry:
-    return registry.load_entry(write(tmp_path, "mine.py", CLASS))
+def with_hparams(tmp_path: Path) -> Baseline:
+    return registry.load_baseline(write(tmp_path, "mine.py", CLASS))
 
 
 def test_bundled_names() -> None:
@@ -134,11 +134,11 @@ def test_every_task_loads(task_name: str, task: Task) -> None:
     assert registry.is_unchanged(task_name)
 
 
-def test_every_baseline_loads(entry: Entry, baseline_name: str) -> None:
-    assert entry.name == baseline_name
-    assert entry.bundled
-    assert entry.sha256 == files.file_sha256(entry.path)
-    made = entry.make(registry.load_task("gaussian"), device="cpu", **entry.check_hparams({}))
+def test_every_baseline_loads(baseline: Baseline, baseline_name: str) -> None:
+    assert baseline.name == baseline_name
+    assert baseline.bundled
+    assert baseline.sha256 == files.file_sha256(baseline.path)
+    made = baseline.make(registry.load_task("gaussian"), device="cpu", **baseline.check_hparams({}))
     gan = Trainer(made, seed=0) if isinstance(made, Game) else made
     gan.train_step(registry.load_task("gaussian").reference[:4])
     assert gan.sample(3).shape == (3, 2)
@@ -170,11 +170,11 @@ def test_files_that_are_no_python(tmp_path: Path) -> None:
 def test_files_that_define_something_else(tmp_path: Path) -> None:
     empty = write(tmp_path, "empty.py", "")
     with pytest.raises(InputError, match=r"^empty.py defines no GAN: a baseline file must$"):
-        registry.load_entry(empty)
+        registry.load_baseline(empty)
     with pytest.raises(InputError, match=r"^empty.py defines no TASK: a task file must$"):
         registry.load_task(empty)
     with pytest.raises(InputError, match=r"^number.py: GAN must be callable, got int$"):
-        registry.load_entry(write(tmp_path, "number.py", "GAN = 3"))
+        registry.load_baseline(write(tmp_path, "number.py", "GAN = 3"))
     with pytest.raises(InputError, match=r"TASK must be a ganbench.Task, got str"):
         registry.load_task(write(tmp_path, "text.py", "TASK = 'sine'"))
 
@@ -190,7 +190,7 @@ def test_files_may_import_their_neighbours_and_use_dataclasses(tmp_path: Path) -
         "    lr: float = LR\n"
         "def GAN(task, *, device='cpu', lr=Config().lr): ...\n"
     )
-    assert registry.load_entry(write(tmp_path, "mine.py", text)).hparams == {"lr": 0.5}
+    assert registry.load_baseline(write(tmp_path, "mine.py", text)).hparams == {"lr": 0.5}
 
 
 def test_task_of_ones_own_needs_bounds(tmp_path: Path) -> None:
@@ -211,8 +211,8 @@ def test_task_of_ones_own_needs_bounds(tmp_path: Path) -> None:
             registry.load_task(path)
 
 
-def test_hparams_of_a_class(entry_with_hparams: Entry) -> None:
-    assert entry_with_hparams.hparams == {
+def test_hparams_of_a_class(with_hparams: Baseline) -> None:
+    assert with_hparams.hparams == {
         "lr": 1e-3,
         "width": 8,
         "tied": False,
@@ -220,9 +220,9 @@ def test_hparams_of_a_class(entry_with_hparams: Entry) -> None:
         "name": "a",
         "seed": None,
     }
-    assert not entry_with_hparams.bundled
-    changed = entry_with_hparams.check_hparams({"lr": 0.1})
-    assert changed == {**entry_with_hparams.hparams, "lr": 0.1}
+    assert not with_hparams.bundled
+    changed = with_hparams.check_hparams({"lr": 0.1})
+    assert changed == {**with_hparams.hparams, "lr": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,8 @@ def test_hparams_of_a_class(entry_with_hparams: Entry) -> None:
     [{"lr": 1}, {"width": 4}, {"tied": True}, {"sizes": [3]}, {"name": ""}, {"seed": 3}],
     ids=str,
 )
-def test_hparams_that_fit(given: dict, entry_with_hparams: Entry) -> None:
-    assert entry_with_hparams.check_hparams(given) == {**entry_with_hparams.hparams, **given}
+def test_hparams_that_fit(given: dict, with_hparams: Baseline) -> None:
+    assert with_hparams.check_hparams(given) == {**with_hparams.hparams, **given}
 
 
 @pytest.mark.parametrize(
@@ -254,28 +254,28 @@ def test_hparams_that_fit(given: dict, entry_with_hparams: Entry) -> None:
     ],
     ids=str,
 )
-def test_hparams_that_do_not_fit(
-    given: dict, message: str | None, entry_with_hparams: Entry
-) -> None:
+def test_hparams_that_do_not_fit(given: dict, message: str | None, with_hparams: Baseline) -> None:
     with pytest.raises(InputError) as caught:
-        entry_with_hparams.check_hparams(given)
+        with_hparams.check_hparams(given)
     assert message is None or str(caught.value) == message
     assert "\n" not in str(caught.value)
 
 
 def test_open_ended_hparams(tmp_path: Path) -> None:
     path = write(tmp_path, "open.py", "def GAN(task, *, device='cpu', lr=0.1, **more): ...")
-    entry = registry.load_entry(path)
-    assert entry.hparams == {"lr": 0.1}
-    assert entry.check_hparams({"other": [1]}) == {"lr": 0.1, "other": [1]}
+    baseline = registry.load_baseline(path)
+    assert baseline.hparams == {"lr": 0.1}
+    assert baseline.check_hparams({"other": [1]}) == {"lr": 0.1, "other": [1]}
     with pytest.raises(InputError, match="lr must be float"):
-        entry.check_hparams({"lr": "x"})
+        baseline.check_hparams({"lr": "x"})
 
 
 def test_entry_without_hparams(tmp_path: Path) -> None:
-    entry = registry.load_entry(write(tmp_path, "none.py", "def GAN(task, *, device='cpu'): ..."))
+    baseline = registry.load_baseline(
+        write(tmp_path, "none.py", "def GAN(task, *, device='cpu'): ...")
+    )
     with pytest.raises(InputError, match=r"^none has no hyper-parameter 'lr'$"):
-        entry.check_hparams({"lr": 1})
+        baseline.check_hparams({"lr": 1})
 
 
 @pytest.mark.parametrize("kind", ["tasks", "baselines", "metrics"])
@@ -289,10 +289,10 @@ def test_listing(kind: str) -> None:
         assert [row.name for row in rows] == registry.names(kind)
 
 
-def test_listing_shows_what_loading_finds(baseline_name: str, entry: Entry) -> None:
+def test_listing_shows_what_loading_finds(baseline_name: str, baseline: Baseline) -> None:
     (row,) = [row for row in registry.listing("baselines") if row.name == baseline_name]
     shown = row.details["hyper-parameters"]
-    assert shown == ", ".join(f"{name}={value!r}" for name, value in entry.hparams.items())
+    assert shown == ", ".join(f"{name}={value!r}" for name, value in baseline.hparams.items())
 
 
 def test_directions_of_quantities() -> None:

@@ -19,7 +19,7 @@ class Measured(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Digest:
+class BoardEntry:
     """An entry on a task. The lists are by seed; the first of the metrics ranks.
 
     `seconds` are those of training. `bests` are the evaluations that scored higher than all before
@@ -62,14 +62,14 @@ class Digest:
         return {k: (m["direction"], m["floor"], m["ceiling"]) for k, m in self.metrics.items()}
 
     def document(self) -> dict[str, Any]:
-        """Plain values for JSON, which `Digest(**document)` takes back."""
+        """Plain values for JSON, which `BoardEntry(**document)` takes back."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def digest(result: Result) -> Digest:
+def board_entry(result: Result) -> BoardEntry:
     """What the board needs of a result."""
     summary, protocol, info = result.summary, result.protocol, result.task.metrics
-    return Digest(
+    return BoardEntry(
         name=result.entry.name,
         task=result.task.name,
         version=result.task.version,

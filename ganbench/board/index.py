@@ -16,20 +16,20 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
-from ganbench.board.entry import Digest, digest
+from ganbench.board.entry import BoardEntry, board_entry
 from ganbench.board.ranking import Place
 from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.system import processes
 from ganbench.system.files import cache_folder
 
-FORMAT = 1  # of what is kept; to be raised with every change of a digest or of the statistics
+FORMAT = 2  # of what is kept; to be raised with every change of an entry or of the statistics
 MOST_PLACES = 1_000  # boards
 SHARE = 100  # files at once, of a worker process
 FEW_SHARES = 10  # that are read before workers have started
 FORGET = "delete from places where rowid <= (select max(rowid) from places) - ?"
 TABLES = """
-create table if not exists digests (path text primary key, stamp text, digest text) strict;
+create table if not exists entries (path text primary key, stamp text, entry text) strict;
 create table if not exists places (key text primary key, places text) strict;
 """
 
@@ -41,7 +41,7 @@ class Index:
         self._connection = connection
         self.problem: str | None = None
 
-    def entries(self, root: Path, task: str | None = None) -> tuple[list[Digest], list[str]]:
+    def entries(self, root: Path, task: str | None = None) -> tuple[list[BoardEntry], list[str]]:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
         base = root.resolve()
         known = self._known(base / task if task else base)
@@ -55,13 +55,13 @@ class Index:
         unread = [path for path in paths if path not in kept]
         read, problems = _read_all(unread)
         self._keep(
-            "insert or replace into digests values (?, ?, ?)",
+            "insert or replace into entries values (?, ?, ?)",
             [(*stamps[path], text) for path, text in read.items()],
         )
-        self._keep("delete from digests where path = ?", [(gone,) for gone in known])
+        self._keep("delete from entries where path = ?", [(gone,) for gone in known])
         texts = [kept.get(path) or read.get(path) for path in paths]
         with _without_collector():
-            return [Digest(**from_json(text)) for text in texts if text], problems
+            return [BoardEntry(**from_json(text)) for text in texts if text], problems
 
     def remember(self, key: str, make: Callable[[], list[Place]]) -> list[Place]:
         """What was once made for this key, or make it."""
@@ -79,7 +79,7 @@ class Index:
         self._connection.close()
 
     def _known(self, folder: Path) -> dict[str, tuple[str, str]]:
-        query = "select path, stamp, digest from digests where path between ? and ?"
+        query = "select path, stamp, entry from entries where path between ? and ?"
         inside = f"{folder}/", f"{folder}0"  # 0 comes after /
         return {p: (stamp, text) for p, stamp, text in self._connection.execute(query, inside)}
 
@@ -132,7 +132,7 @@ def _without_collector() -> Iterator[None]:
 
 
 def _read_all(paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """The digests of files as JSON, and a line for each file that is no result."""
+    """The entries of files as JSON, and a line for each file that is no result."""
     shares = processes.shares(paths, SHARE)
     if len(shares) < FEW_SHARES:
         found = [_read(path) for path in paths]
@@ -148,7 +148,7 @@ def _read_share(paths: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def _read(path: Path) -> tuple[str, str]:
-    """The digest or what is wrong with the file; the other is empty."""
+    """The entry or what is wrong with the file; the other is empty."""
     try:
         result = schema.load_result(path)
     except InputError as error:
@@ -156,7 +156,7 @@ def _read(path: Path) -> tuple[str, str]:
     if line := store.misplaced(result, path):
         return "", f"{path} {line}"
     try:
-        return json.dumps(digest(result).document(), allow_nan=False), ""
+        return json.dumps(board_entry(result).document(), allow_nan=False), ""
     except ValueError:
         return "", f"{path} holds scores that are no numbers: floor and ceiling are too close"
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganbench.board.entry import Digest
+from ganbench.board.entry import BoardEntry
 from ganbench.errors import InputError, did_you_mean
 from ganbench.results import stats
 from ganbench.results.stats import Comparison, TimeToQuality
@@ -39,7 +39,7 @@ class Row:
     `time` is that to the board's quality, in seconds of training.
     """
 
-    entry: Digest
+    entry: BoardEntry
     rank: tuple[int, int] | None
     group: int | None
     apart: str | None
@@ -127,7 +127,7 @@ def _made(key: str, make: Callable[[], list[Place]]) -> list[Place]:
 
 
 def boards(
-    entries: Sequence[Digest],
+    entries: Sequence[BoardEntry],
     *,
     quality: float = QUALITY,
     track: Track = "quality",
@@ -147,7 +147,7 @@ def boards(
     def places(values: Sequence[Scores], estimate: Estimate) -> list[Place]:
         return _places(values, estimate, replicates, remember)
 
-    def board_of(entry: Digest) -> tuple[str, str]:
+    def board_of(entry: BoardEntry) -> tuple[str, str]:
         return entry.task, entry.hardware if track == "time" else ""
 
     return [
@@ -158,7 +158,7 @@ def boards(
 
 def _board(
     task: str,
-    entries: Sequence[Digest],
+    entries: Sequence[BoardEntry],
     quality: float,
     track: Track,
     hardware: str | None,
@@ -199,7 +199,7 @@ def _board(
 
 
 def compare(
-    entries: Sequence[Digest], first: str, second: str
+    entries: Sequence[BoardEntry], first: str, second: str
 ) -> tuple[dict[str, Comparison], list[str]]:
     """Two entries by the seeds that both have, on each task that both ran, and on "all".
 
@@ -231,7 +231,7 @@ def compare(
     return found, skipped
 
 
-def _paired(x: Digest | None, y: Digest | None) -> tuple[Scores, Scores]:
+def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]:
     """The scores of the seeds of both; InputError, why they do not compare."""
     if x is None or y is None:
         raise InputError("only one of them ran it")
@@ -253,7 +253,7 @@ def _paired(x: Digest | None, y: Digest | None) -> tuple[Scores, Scores]:
     return first, second
 
 
-def why_apart(entry: Digest, version: int) -> str | None:
+def why_apart(entry: BoardEntry, version: int) -> str | None:
     """Why an entry is not ranked among those of the task's `version`; None if it is."""
     least = SEEDS_OF.get(entry.task, SEEDS) if entry.device == "cpu" else SEEDS
     if entry.version != version:
@@ -298,7 +298,7 @@ def _find_places(values: Sequence[Scores], estimate: Estimate, count: int) -> li
     return [((first, last), group) for first, last, group in places]
 
 
-def _seconds(entry: Digest, quality: float, horizon: float) -> tuple[Scores, list[bool]]:
+def _seconds(entry: BoardEntry, quality: float, horizon: float) -> tuple[Scores, list[bool]]:
     """Seconds of training until an evaluation of each seed first showed the quality.
 
     A run that ended without it is censored at the horizon, since more seconds were not to be had;

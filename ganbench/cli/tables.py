@@ -17,7 +17,7 @@ from ganbench.scoring import clear_position
 
 if TYPE_CHECKING:
     from ganbench.audit import Finding
-    from ganbench.board.entry import Digest
+    from ganbench.board.entry import BoardEntry
     from ganbench.board.ranking import Board, Row
     from ganbench.harness.bench import Bench
     from ganbench.harness.entries import Finished
@@ -167,7 +167,7 @@ def _metrics_table(board: Board, rows: Sequence[Row]) -> Table:
     return table
 
 
-def _positions(entry: Digest) -> dict[str, str]:
+def _positions(entry: BoardEntry) -> dict[str, str]:
     return {
         name: _position(each["value"], each["floor"], each["ceiling"], each["noise"])
         for name, each in entry.metrics.items()
@@ -221,7 +221,7 @@ def row_cells(board: Board, row: Row) -> dict[str, str]:
     }
 
 
-def _seeds_and_failures(entry: Digest) -> str:
+def _seeds_and_failures(entry: BoardEntry) -> str:
     return f"{len(entry.seeds)}" + (f" ({entry.failed} not ok)" if entry.failed else "")
 
 

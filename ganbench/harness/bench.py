@@ -196,7 +196,7 @@ def _matmul_gflops(device: str) -> float:
 def _flops(spec: Spec, seed: int) -> int:
     """Operations of a training step's matrix products; 0 of what is not torch's."""
     task = registry.load_task(spec.task)
-    gan: GAN = build(registry.load_entry(spec.baseline), spec, task, seed)
+    gan: GAN = build(registry.load_baseline(spec.baseline), spec, task, seed)
     real = task.reference[: task.budget.batch_size].to(spec.device)
     with FlopCounterMode(display=False) as counter:
         gan.train_step(real)

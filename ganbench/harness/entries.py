@@ -33,7 +33,7 @@ class Job:
 
     spec: Spec
     task: Task
-    entry: registry.Entry
+    baseline: registry.Baseline
     name: str
     notes: list[str]
 
@@ -93,23 +93,25 @@ def run(
 
 def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     """Look everything up and check it, before any training."""
-    task, entry = registry.load_task(spec.task), registry.load_entry(spec.baseline)
-    entry.check_hparams(spec.hparams)
+    task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
+    baseline.check_hparams(spec.hparams)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
-    name = entry_name(entry.name, spec, spec.budget_of(task))
+    name = entry_name(baseline.name, spec, spec.budget_of(task))
     files.check_writable(leaderboard / task.name)
     existing = board.path_of(leaderboard, task.name, name)
     if existing.exists():
         schema.load_result(existing)
-    folder, notes = prepare_folder(out / task.name / name, entry, spec)
-    return Job(spec=replace(spec, folder=folder), task=task, entry=entry, name=name, notes=notes)
+    folder, notes = prepare_folder(out / task.name / name, baseline, spec)
+    return Job(
+        spec=replace(spec, folder=folder), task=task, baseline=baseline, name=name, notes=notes
+    )
 
 
 def _add(job: Job, seeds: list[SeedResult], leaderboard: Path) -> board.Added:
     for seed in seeds:
         write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
-    return board.add(compose(job.task, job.entry, job.spec, job.name, seeds), leaderboard)
+    return board.add(compose(job.task, job.baseline, job.spec, job.name, seeds), leaderboard)
 
 
 def _finish(job: Job, added: board.Added, seeds: list[SeedResult]) -> Finished:
@@ -147,17 +149,17 @@ def entry_name(base: str, spec: Spec, budget: Budget) -> str:
     return name
 
 
-def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Path, list[str]]:
+def prepare_folder(folder: Path, baseline: registry.Baseline, spec: Spec) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
     files.check_writable(folder)
-    label = {"task": spec.task, "baseline": spec.baseline, "source": entry.sha256}
+    label = {"task": spec.task, "baseline": spec.baseline, "source": baseline.sha256}
     marker, notes = folder / "run.json", []
     if marker.is_file() and not spec.resume:
         try:
             before = json.loads(marker.read_text()).get("source")
         except ValueError:
             before = None
-        if before != entry.sha256:
+        if before != baseline.sha256:
             aside = board.unused(folder.with_name(f"{folder.name}.old"))
             folder.rename(aside)
             notes.append(f"the former run was of another source: kept in {aside}")
@@ -166,13 +168,13 @@ def prepare_folder(folder: Path, entry: registry.Entry, spec: Spec) -> tuple[Pat
 
 
 def compose(
-    task: Task, entry: registry.Entry, spec: Spec, name: str, seeds: list[SeedResult]
+    task: Task, baseline: registry.Baseline, spec: Spec, name: str, seeds: list[SeedResult]
 ) -> Result:
     """The result file's content for these seeds."""
     budget = spec.budget_of(task)
-    source, commit, dirty = machine.repository_path(entry.path)
-    if entry.bundled:
-        source = f"baselines/{entry.path.name}"
+    source, commit, dirty = machine.repository_path(baseline.path)
+    if baseline.bundled:
+        source = f"baselines/{baseline.path.name}"
     metrics = {
         key: MetricInfo(
             direction=bound.direction,
@@ -183,7 +185,7 @@ def compose(
         for key, bound in in_ranking_order(task).items()
     }
     whole = all(seed.status != "interrupted" for seed in seeds)
-    hparams = {key: _jsonable(value) for key, value in entry.check_hparams(spec.hparams).items()}
+    hparams = {key: _jsonable(value) for key, value in baseline.check_hparams(spec.hparams).items()}
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -191,7 +193,7 @@ def compose(
         entry=EntryInfo(
             name=name,
             source=source,
-            sha256=entry.sha256,
+            sha256=baseline.sha256,
             hparams=hparams,
             git_commit=commit,
             dirty=dirty,

@@ -77,7 +77,7 @@ class Run:
     def __init__(self, spec: Spec, seed: int, report: Report, stop: Stop) -> None:
         self.spec, self.seed, self.report, self.stop = spec, seed, report, stop
         self.task = registry.load_task(spec.task)
-        self.entry = registry.load_entry(spec.baseline)
+        self.baseline = registry.load_baseline(spec.baseline)
         budget = spec.budget_of(self.task)
         self.env = Env(self.task, budget=budget, device=spec.device, thorough=False)
         self.folder = spec.folder / f"seed-{seed}"
@@ -94,7 +94,7 @@ class Run:
     def build(self) -> None:
         """Make the GAN, as its last checkpoint left it if the run goes on."""
         with self.env.clock.during("building"):
-            self.gan = build(self.entry, self.spec, self.task, self.seed)
+            self.gan = build(self.baseline, self.spec, self.task, self.seed)
             self._plan()
             self.first = self._restore() if self.spec.resume else self._start_afresh()
 
@@ -381,8 +381,8 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""
         return {
-            "source": self.entry.sha256,
-            "hparams": dict(self.entry.check_hparams(self.spec.hparams)),
+            "source": self.baseline.sha256,
+            "hparams": dict(self.baseline.check_hparams(self.spec.hparams)),
             "task": [self.task.name, self.task.version],
             "budget": [self.env.budget.steps, self.env.budget.evaluations],
             "seed": self.seed,

@@ -83,25 +83,25 @@ class Stop(Protocol):
         """Whether to stop."""
 
 
-def build(entry: registry.Entry, spec: Spec, task: Task, seed: int) -> GAN:
+def build(baseline: registry.Baseline, spec: Spec, task: Task, seed: int) -> GAN:
     """Seed everything, call the entry's `GAN`, and wrap a Game in its trainer."""
     seed_global(stream(seed, "init"))
-    hparams = entry.check_hparams(spec.hparams)
+    hparams = baseline.check_hparams(spec.hparams)
     try:
-        made = entry.make(task, device=spec.device, **hparams)
+        made = baseline.make(task, device=spec.device, **hparams)
     except Exception as error:
         kind = type(error).__name__
         raise InputError(
-            f"{entry.path.name}: GAN(...) raised {kind}: {first_line(error)}"
+            f"{baseline.path.name}: GAN(...) raised {kind}: {first_line(error)}"
         ) from error
     if isinstance(made, Game):
         made = Trainer(made, seed=seed, device=spec.device, precision=spec.precision)
     elif spec.precision == "bf16":
-        raise InputError(f"{entry.path.name}: precision bf16 is for a ganbench.Game")
+        raise InputError(f"{baseline.path.name}: precision bf16 is for a ganbench.Game")
     if not isinstance(made, GAN):
         kind = type(made).__name__
         raise InputError(
-            f"{entry.path.name}: GAN(...) must return a ganbench.Game or an object with "
+            f"{baseline.path.name}: GAN(...) must return a ganbench.Game or an object with "
             f"train_step(real) and sample(n), got {kind}"
         )
     return made

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganbench.board.entry import Digest
+from ganbench.board.entry import BoardEntry
 from ganbench.board.ranking import Board, Row
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
 from ganbench.plots.points import View
@@ -107,7 +107,7 @@ def _errors(rows: Sequence[Row]) -> dict[str, list[float | None]]:
     }
 
 
-def progress(entries: Sequence[Digest], quality: float) -> Figure:
+def progress(entries: Sequence[BoardEntry], quality: float) -> Figure:
     """The best score so far against seconds of training: the interquartile mean over seeds."""
     shown = [entry for entry in entries if any(entry.bests)][:MOST_LINES]
     starts = [bests[0][0] for entry in shown for bests in entry.bests if bests]

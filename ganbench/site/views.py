@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganbench.board import ranking
-from ganbench.board.entry import Digest
+from ganbench.board.entry import BoardEntry
 from ganbench.board.ranking import Board, Remember, Row, Track, Tuning
 from ganbench.board.text import rank_text
 from ganbench.errors import InputError
@@ -63,7 +63,7 @@ class Rank:
 class Line:
     """An entry in a table of the site."""
 
-    entry: Digest
+    entry: BoardEntry
     ranks: list[Rank]
     leads: bool = False
     apart: str | None = None
@@ -98,7 +98,7 @@ class View:
     comparisons: dict[str, Any]
 
 
-def view(entries: Sequence[Digest], *, quality: float, remember: Remember) -> View:
+def view(entries: Sequence[BoardEntry], *, quality: float, remember: Remember) -> View:
     """Rank the entries on every track, and compare those on most tasks pair by pair."""
     largest = max(Counter(entry.task for entry in entries).values(), default=0)
     facts = Facts(
@@ -130,7 +130,7 @@ def view(entries: Sequence[Digest], *, quality: float, remember: Remember) -> Vi
 
 
 def _boards(
-    entries: Sequence[Digest], facts: Facts, track: TrackView, remember: Remember
+    entries: Sequence[BoardEntry], facts: Facts, track: TrackView, remember: Remember
 ) -> list[Board]:
     return ranking.boards(
         entries,
@@ -154,7 +154,7 @@ def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
     )
 
 
-def most_compared(entries: Sequence[Digest]) -> list[str]:
+def most_compared(entries: Sequence[BoardEntry]) -> list[str]:
     """The names on most tasks, and of these the best first."""
     scores: dict[str, list[float]] = {}
     for entry in entries:
@@ -164,7 +164,7 @@ def most_compared(entries: Sequence[Digest]) -> list[str]:
     return order[:MOST_COMPARED]
 
 
-def comparisons(entries: Sequence[Digest], names: Sequence[str]) -> dict[str, Any]:
+def comparisons(entries: Sequence[BoardEntry], names: Sequence[str]) -> dict[str, Any]:
     """Scores by name, task and seed, and for each ordered pair of names what tells them apart."""
     chosen = [entry for entry in entries if entry.name in set(names)]
     scores: dict[str, dict[str, dict[int, float | None]]] = {name: {} for name in names}

@@ -51,13 +51,15 @@ def ganbench_steps(system: str, seeds: Sequence[int], *, compiled: bool) -> Step
     if task.is_images:
         images = noise_images()
         task = replace(task, training_set=lambda: images, held_out=lambda: images[:16])
-    entry = registry.load_entry("mlp_gan_batchnorm" if system == "mnist_batchnorm" else "mlp_gan")
+    baseline = registry.load_baseline(
+        "mlp_gan_batchnorm" if system == "mnist_batchnorm" else "mlp_gan"
+    )
     envs = []
     for seed in seeds:
         envs.append(Env(task, budget=replace(task.budget, steps=1, evaluations=1)))
         envs[-1].reset(seed=seed)
     stack = Stack(
-        [Trainer(entry.make(task), seed=seed) for seed in seeds],
+        [Trainer(baseline.make(task), seed=seed) for seed in seeds],
         (task.budget.batch_size, *task.shape),
     )
     if compiled:

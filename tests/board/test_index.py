@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ganbench.board import index, ranking
-from ganbench.board.entry import Digest, digest
+from ganbench.board.entry import BoardEntry, board_entry
 from ganbench.cli import main
 from ganbench.results import schema
 
@@ -46,9 +46,9 @@ def entries(root, task=None):
 
 def test_a_kept_digest_is_that_of_the_file(root):
     first, again = entries(root)[0], entries(root)[0]
-    assert first == again == [digest(schema.load_result(p)) for p in sorted(root.glob("*/*"))]
+    assert first == again == [board_entry(schema.load_result(p)) for p in sorted(root.glob("*/*"))]
     document = json.loads(json.dumps(first[0].document(), allow_nan=False))
-    assert Digest(**document) == first[0]
+    assert BoardEntry(**document) == first[0]
 
 
 def test_unchanged_files_are_not_read_again(root, monkeypatch):
@@ -76,7 +76,7 @@ def test_files_come_and_go(root, cache):
     assert [found.name for found in entries(root)[0]] == ["far", "three", "two"]
     assert [found.name for found in entries(root, "arc")[0]] == ["far"]
     (path,) = cache.iterdir()
-    kept = sqlite3.connect(path).execute("select path from digests").fetchall()
+    kept = sqlite3.connect(path).execute("select path from entries").fetchall()
     assert len(kept) == 3
 
 
@@ -157,7 +157,7 @@ def test_other_scores_are_other_places():
         return make()
 
     for value in (0.25, 0.25, 0.26):
-        made = [digest(a_result(*(a_seed(i, value=value) for i in range(10)), budget="full"))]
+        made = [board_entry(a_result(*(a_seed(i, value=value) for i in range(10)), budget="full"))]
         ranking.boards(made, remember=remember)
         ranking.boards(made, remember=remember, track="time")
     assert len(keys) == 6 and len(set(keys)) == 3
@@ -172,7 +172,7 @@ def test_without_an_index_the_files_are_read(root, cache, spoil):
         (path,) = cache.iterdir()
         path.write_bytes(b"garbage" * 1000)
         with pytest.raises(sqlite3.Error):
-            sqlite3.connect(path).execute("select * from digests")
+            sqlite3.connect(path).execute("select * from entries")
     done = CliRunner().invoke(main, ["leaderboard", "show", "--leaderboard", str(root)])
     assert done.exit_code == 0
     assert "one" in done.stdout and "two" in done.stdout

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from ganbench.board import ranking
-from ganbench.board.entry import digest
+from ganbench.board.entry import board_entry
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import schema
@@ -28,7 +28,7 @@ def an_entry(name, mean, *, seeds=10, rng=0, spread=0.02, **options):
 
 
 def boards(made, **options):
-    return ranking.boards([digest(result) for result in made], **options)
+    return ranking.boards([board_entry(result) for result in made], **options)
 
 
 def test_copies_share_a_group_and_the_worse_does_not():
@@ -81,7 +81,7 @@ def test_three_seeds_rank_on_mnist_on_a_cpu_alone():
         task = result.task.model_copy(update={"name": name})
         protocol = result.protocol.model_copy(update={"device": device})
         result = result.model_copy(update={"task": task, "protocol": protocol})
-        reasons.append(ranking.why_apart(digest(result), 1))
+        reasons.append(ranking.why_apart(board_entry(result), 1))
     assert reasons == [None, "3 of 10 seeds", "3 of 10 seeds"]
 
 
@@ -165,7 +165,7 @@ def test_tuned_entries_and_others_can_be_ranked_apart():
 
 
 def compare(made, a, b):
-    return ranking.compare([digest(result) for result in made], a, b)
+    return ranking.compare([board_entry(result) for result in made], a, b)
 
 
 def test_compare():

@@ -27,7 +27,7 @@ from ganbench.harness import train
 from ganbench.harness.spec import Progress, Spec
 from ganbench.harness.train import train_seeds
 from ganbench.randomness import stream
-from ganbench.registry import load_entry, load_task
+from ganbench.registry import load_baseline, load_task
 from ganbench.system.threads import one_thread
 
 CPU = torch.device("cpu")
@@ -97,11 +97,11 @@ PRESETS = [
 @pytest.mark.parametrize(("baseline", "task", "steps"), PRESETS)
 def test_together_as_alone(baseline: str, task: str, steps: int) -> None:
     """The same data, noise and masks: the losses of a seed do not depend on the others."""
-    target, entry = load_task(task), load_entry(baseline)
+    target, baseline = load_task(task), load_baseline(baseline)
     shape = (target.budget.batch_size, *target.shape)
 
     def logs(seeds: list[int]) -> list[dict[str, np.ndarray]]:
-        stack = Stack(trainers(lambda: entry.make(target), seeds), shape)
+        stack = Stack(trainers(lambda: baseline.make(target), seeds), shape)
         return stack.train(data(seeds, steps, *shape).clamp(-1, 1))
 
     together, (alone,) = logs([3, 5, 7]), logs([5])
@@ -360,7 +360,7 @@ def test_a_compiled_baseline_as_not(baseline: str, task: str, steps: int) -> Non
     Which shows where the first weights are moved to the next numbers up: once, while the compiler's
     sums are rounded otherwise in every step.
     """
-    target, entry, seeds = load_task(task), load_entry(baseline), [0, 1]
+    target, baseline, seeds = load_task(task), load_baseline(baseline), [0, 1]
     shape = (target.budget.batch_size, *target.shape)
     batches = [
         target.sample(steps * shape[0], torch.Generator().manual_seed(seed)).view(steps, *shape)
@@ -368,7 +368,7 @@ def test_a_compiled_baseline_as_not(baseline: str, task: str, steps: int) -> Non
     ]
 
     def losses(change: Callable[[Stack], None]) -> np.ndarray:
-        stack = Stack(trainers(lambda: entry.make(target), seeds), shape)
+        stack = Stack(trainers(lambda: baseline.make(target), seeds), shape)
         change(stack)
         logs = stack.train(torch.stack(batches))
         return np.array([[log["d_loss"], log["g_loss"]] for log in logs])

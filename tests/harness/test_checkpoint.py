@@ -21,7 +21,7 @@ from ganbench.errors import InputError
 from ganbench.harness import checkpoint
 from ganbench.harness.checkpoint import UnsaveableError
 from ganbench.randomness import generator
-from ganbench.registry import load_entry, load_task
+from ganbench.registry import load_baseline, load_task
 
 
 def through_a_file(state: Any, folder: Path) -> Any:
@@ -246,7 +246,7 @@ class SpeaksForItself:
 
 def small_game() -> Trainer:
     task = load_task("gaussian")
-    return Trainer(load_entry("mlp_gan").make(task, g_hidden=[4]), seed=0)
+    return Trainer(load_baseline("mlp_gan").make(task, g_hidden=[4]), seed=0)
 
 
 GANS = {
@@ -283,7 +283,7 @@ def test_baselines_can_be_stored(baseline_name: str, tmp_path: Path) -> None:
 
     def build() -> Any:
         torch.manual_seed(0)
-        made = load_entry(baseline_name).make(task)
+        made = load_baseline(baseline_name).make(task)
         return made if hasattr(made, "train_step") else Trainer(made, seed=0)
 
     gan, resumed = build(), build()

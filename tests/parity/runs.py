@@ -21,7 +21,7 @@ from .sources import Source
 STEPS = 20
 NETWORKS = ("generator", "discriminator")
 load_task = functools.cache(registry.load_task)
-load_entry = functools.cache(registry.load_entry)
+load_baseline = functools.cache(registry.load_baseline)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +76,9 @@ def game_of(system: str, dropout: float | None = 0.0) -> Game:
     """The system in ganbench; None is the source's dropout."""
     task = task_of(system)
     if system == "mnist_batchnorm":
-        made = load_entry("mlp_gan_batchnorm").make(task)
+        made = load_baseline("mlp_gan_batchnorm").make(task)
     else:
-        made = load_entry("mlp_gan").make(task, dropout=dropout)
+        made = load_baseline("mlp_gan").make(task, dropout=dropout)
     assert isinstance(made, Game)
     return made
 
