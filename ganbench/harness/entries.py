@@ -99,7 +99,7 @@ def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     check_precision(spec.precision, spec.device)
     name = entry_name(baseline.name, spec, spec.budget_of(task))
     files.check_writable(leaderboard / task.name)
-    existing = board.path_of(leaderboard, task.name, name)
+    existing = board.place(leaderboard, task.name, name)
     if existing.exists():
         schema.load_result(existing)
     folder, notes = prepare_folder(out / task.name / name, baseline, spec)
