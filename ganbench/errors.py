@@ -16,6 +16,12 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else "no message"
 
 
+def one_line(text: str, most: int = 60) -> str:
+    """Somebody's text as it may stand in a line: what cannot be printed replaced, and cut off."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def did_you_mean(name: str, known: Iterable[object]) -> str:
     """`": did you mean 'sine'?"` for a near miss, else the choices."""
     choices = [str(choice) for choice in known]

@@ -6,13 +6,14 @@ from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
 from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status, mean_speed
+from ganbench.scoring import Direction
 
 
 class Measured(TypedDict):
     """A metric's interquartile mean over seeds, and what the task knows of it."""
 
     value: float | None
-    direction: str
+    direction: Direction
     floor: float
     ceiling: float
     noise: float
@@ -60,7 +61,7 @@ class BoardEntry:
         return sum(status != "ok" for status in self.statuses)
 
     @property
-    def bounds(self) -> dict[str, tuple[str, float, float]]:
+    def bounds(self) -> dict[str, tuple[Direction, float, float]]:
         """Direction, floor and ceiling of each metric."""
         return {k: (m["direction"], m["floor"], m["ceiling"]) for k, m in self.metrics.items()}
 

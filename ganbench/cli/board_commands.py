@@ -21,10 +21,14 @@ from ganbench.cli.options import (
     tuning_option,
     workers_option,
 )
+from ganbench.errors import one_line
 from ganbench.system import processes
 
 if TYPE_CHECKING:
-    from ganbench.board.ranking import Track, Tuning
+    from ganbench.board.ranking import TrackName, Tuning
+
+
+MOST = 1_000  # characters of a line about a file
 
 
 @click.command()
@@ -68,7 +72,7 @@ def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) ->
 
     findings = list(submission.verify(result))
     for finding in findings:
-        click.echo(f"{result}: {finding}")
+        click.echo(one_line(f"{result}: {finding}", MOST))
     if rerun and not findings:
         with show_progress(named=False, lines=False, quiet=quiet) as report:
             count = processes.workers(workers, rerun)
@@ -113,7 +117,7 @@ def leaderboard_group() -> None:
 @json_option
 def leaderboard_show(
     task: str | None,
-    track: Track,
+    track: TrackName,
     tuning: Tuning,
     quality: float,
     sort: str,
@@ -128,7 +132,7 @@ def leaderboard_show(
     Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
     """
     from ganbench.board import index, ranking
-    from ganbench.cli import tables
+    from ganbench.cli import board_tables
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task)
@@ -137,10 +141,12 @@ def leaderboard_show(
         )
     if as_json:
         click.echo(json.dumps([board.document(sort) for board in boards], allow_nan=False))
-    elif form:
-        tables.print_boards_as(form, boards, sort, metrics=metrics)
+    elif form == "csv":
+        board_tables.print_csv(boards, sort, metrics=metrics)
+    elif form == "markdown":
+        board_tables.print_markdown(boards, sort, metrics=metrics)
     else:
-        tables.print_boards(boards, sort, top, metrics=metrics)
+        board_tables.print_boards(boards, sort, top, metrics=metrics)
     report_problems(problems, kept.problem)
 
 
@@ -152,17 +158,17 @@ def leaderboard_show(
 @json_option
 def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
     """Compare the entries A and B on every task that both ran, by the seeds that both have."""
-    from ganbench.board import index, ranking
-    from ganbench.cli import tables
+    from ganbench.board import comparison, index
+    from ganbench.cli import board_tables
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task)
-    found, skipped = ranking.compare(entries, a, b)
+    found, skipped = comparison.compare(entries, a, b)
     if as_json:
         document = {name: vars(each) for name, each in found.items()}
         click.echo(json.dumps({"a": a, "b": b, "tasks": document, "skipped": skipped}))
     else:
-        tables.print_comparison((a, b), found, skipped)
+        board_tables.print_comparison((a, b), found, skipped)
     report_problems(problems, kept.problem)
 
 
@@ -171,7 +177,7 @@ def report_problems(problems: Sequence[str], note: str | None = None) -> None:
     if note:
         click.echo(note, err=True)
     for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
+        click.echo(one_line(f"Error: {problem}", MOST), err=True)
     if problems:
         sys.exit(2)
 
@@ -188,7 +194,7 @@ def leaderboard_check(root: Path, as_json: bool) -> None:
         click.echo(json.dumps({"files": count, "findings": findings}))
     else:
         for finding in findings:
-            click.echo(finding)
+            click.echo(one_line(finding, MOST))
         click.echo(f"{count} files checked, {len(findings)} findings")
     if findings:
         sys.exit(1)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ganbench.board.entry import BoardEntry
 from ganbench.board.ranking import Board, Row
+from ganbench.board.text import score
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
 from ganbench.plots.points import View
 from ganbench.results.schema import Result
@@ -48,7 +49,7 @@ def scores(board: Board) -> Figure:
             "annotations": [_word(0, "naive", "x"), _word(1, "real", "x"), *_outside(rows, left)],
         },
         "label": f"Scores on {board.task}, 95 % intervals, and each seed in grey: "
-        + "; ".join(f"{row.entry.name} {row.entry.score:.3f}" for row in rows),
+        + "; ".join(f"{row.entry.name} {score(row.entry.score)}" for row in rows),
     }
 
 
@@ -86,7 +87,7 @@ def _outside(rows: Sequence[Row], left: float) -> list[Figure]:
     """In words, the scores beyond the left end of the chart."""
     return [
         {
-            "text": f"◂ {row.entry.score:.3f}",
+            "text": f"◂ {score(row.entry.score)}",
             "x": left,
             "y": row.entry.name,
             "xanchor": "left",

@@ -32,6 +32,7 @@ def write(renderer: Renderer, path: Path, line: Line) -> None:
         figures=charts.learning(result),
         samples=_samples(result, path),
         metrics=[_metric(result, *each) for each in result.task.metrics.items()],
+        unplaced=text.unplaced({k: info.model_dump() for k, info in result.task.metrics.items()}),
         details=_details(result),
         source=_source(renderer.folder, result, path),
     )
@@ -63,7 +64,7 @@ def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
         "interval": " to ".join(ends) or "-",
         "floor": info.floor,
         "ceiling": info.ceiling,
-        "position": clear_position(summary.iqm, info.floor, info.ceiling, info.noise),
+        "position": clear_position(summary.iqm, **info.model_dump()),
     }
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ganbench.board import checking, index, ranking
+from ganbench.board import checking, comparison, index
 from ganbench.board.entry import board_entry
+from ganbench.board.standard import standard_of, why_apart
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import schema, store
@@ -68,9 +69,10 @@ def test_show_names_it_local_and_does_not_rank_it(world: Path):
 
 def test_a_local_result_is_unranked_for_that_reason_alone():
     result = a_result(*(a_seed(i) for i in range(10)), budget="full")
-    assert ranking.why_apart(board_entry(result), 1) is None
-    entry = board_entry(result, local=True)
-    assert (entry.name, ranking.why_apart(entry, 1)) == ("my_gan.local", "local")
+    plain, local = board_entry(result), board_entry(result, local=True)
+    assert local.name == "my_gan.local"
+    standard = standard_of("toy", [plain, local])
+    assert [why_apart(each, standard) for each in (plain, local)] == [None, "local"]
 
 
 def test_compare_takes_it(world: Path):
@@ -137,9 +139,9 @@ def test_what_is_anothers_is_not_paired(world: Path, name: str, reason: str):
         entries, problems = kept.entries(world / "leaderboard")
     assert problems == []
     assert [entry.unpaired for entry in entries] == [reason, None]
-    assert ranking.why_apart(entries[0], 2) == reason
+    assert why_apart(entries[0], standard_of("ring8", entries)) == reason
     with pytest.raises(InputError, match=f"ring8: {NAME} has {reason} beside it"):
-        ranking.compare(entries, NAME, f"{NAME}.local")
+        comparison.compare(entries, NAME, f"{NAME}.local")
     _, findings = checking.check(world / "leaderboard")
     (finding,) = findings
     assert name in finding and "SHA-256 differs" in finding
