@@ -24,7 +24,7 @@ from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.harness import train
-from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.train import train_seeds
 from ganbench.randomness import stream
 from ganbench.registry import load_baseline, load_task
@@ -461,7 +461,9 @@ def run_small(
     told: list[Progress] = []
     folder = tmp_path / "-".join(map(str, seeds))
     spec = Spec(task="gaussian", baseline=str(path), steps=30, folder=folder, compiled=compiled)
-    results = sorted(train_seeds(spec, seeds, report=told.append), key=lambda each: each.seed)
+    results = sorted(
+        train_seeds(look_up(spec), seeds, report=told.append), key=lambda each: each.seed
+    )
     return results, [each.note for each in told if each.note]
 
 
@@ -489,13 +491,17 @@ def late(law):
 """
 
 
+def unstackable(runs: object) -> None:
+    raise UnstackableError("not here")
+
+
 def test_every_engine_ends_at_the_same_metrics(tmp_path: Path, monkeypatch) -> None:
     """Of a seed, with others or alone, compiled or not; eagerly, with other noise, on average."""
     seeds = [0, 1, 2, 3]
     runs = {"stacked": run_small(tmp_path, seeds)[0]}
     (alone,), _ = run_small(tmp_path, [2])
     runs["compiled"], _ = run_small(tmp_path, seeds, compiled=True)
-    monkeypatch.setattr(train, "_stacks", lambda *arguments: None)
+    monkeypatch.setattr(train, "Stacked", unstackable)
     runs["eager"], _ = run_small(tmp_path, seeds)
     assert [{each.engine for each in results} for results in runs.values()] == [{e} for e in runs]
     for name in ("mmd", "energy", "mean_error", "covariance_error"):
@@ -515,7 +521,7 @@ def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
     path.write_text(source.replace("latent=lambda n, rng: ", "latent=late(lambda n, rng: ", 1))
     path.write_text(path.read_text().replace("generator=rng),", "generator=rng)),", 1))
     spec = Spec(task="gaussian", baseline=str(path), steps=150, folder=tmp_path / "late")
-    results = list(train_seeds(spec, [0, 1]))
+    results = list(train_seeds(look_up(spec), [0, 1]))
     assert [each.status for each in results] == ["failed", "failed"]
     assert results[0].reason == f"step {BLOCK + 1}: RuntimeError: out of noise"
 
