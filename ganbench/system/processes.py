@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -66,7 +67,17 @@ def pool(workers: int, start: Callable[..., None] | None = None, *args: Any) -> 
 
 
 def _begin(environment: Mapping[str, str], start: Callable[..., None] | None, args: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.stdout = sys.stderr  # what a GAN prints must not come between a command's own lines
     os.environ.clear()  # the server's own are from when it started
     os.environ.update(environment)
     if start:
         start(*args)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that it works for has ended, however that was."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
