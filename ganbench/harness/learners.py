@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.graph import MAX_STEPS
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Column, Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches
 from ganbench.errors import InputError
-from ganbench.harness.log import Column, columns, joined
+from ganbench.harness.log import columns, joined
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.schedule import Block
 from ganbench.harness.seed_run import Outcome, SeedRun, failure
@@ -45,7 +45,7 @@ class Eager:
                 return ended
 
     def _gathered(self, run: SeedRun, batches: Batches) -> Iterator[Tensor]:
-        """Each of the batches; the time that gathering them takes is no training."""
+        """The batches one by one; the time that gathering them takes is no training."""
         for first in range(0, len(batches), MAX_STEPS):
             with run.env.clock.during("data"):
                 real = batches[first : first + MAX_STEPS]

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.engine.stack import Column
 from ganbench.errors import InputError
 from ganbench.system.files import write_atomically
-
-Column = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Window:

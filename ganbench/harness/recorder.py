@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from ganbench.core import Recording
+from ganbench.engine.stack import Column
 from ganbench.env import Clock
-from ganbench.harness.log import Column, Log, Window
+from ganbench.harness.log import Log, Window
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Progress, Report
 from ganbench.results.samples import write_arrays, write_npy

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ganbench.core import Recording
+from ganbench.engine.stack import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import InputError, first_line
 from ganbench.harness import checkpoint, machine
-from ganbench.harness.log import Column
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Report, Stop, build

@@ -27,7 +27,7 @@ CONTEXT = multiprocessing.get_context("forkserver" if FORKED else "spawn")
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -19,7 +19,15 @@ from torch.nn.utils import parametrizations
 from ganbench import nn
 from ganbench.core import Game
 from ganbench.engine.graph import MAX_STEPS, _parts
-from ganbench.engine.noise import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
+from ganbench.engine.noise import (
+    CHUNK,
+    LEVELS,
+    Call,
+    SuppliedNoise,
+    device_source,
+    latent_source,
+    number_source,
+)
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
@@ -237,7 +245,7 @@ def test_replaying_changes_no_bit(name: str) -> None:
     real = data(seeds, 70, N, 2)
     plain, replayed = (Stack(trainers(GAMES[name], seeds), (N, 2)) for _ in range(2))
     replayed.loop(compiled=False)
-    assert replayed._graphs[replayed._whole].rounds == MAX_STEPS // len(replayed._whole)
+    assert replayed._graphs[replayed._whole].cycles == MAX_STEPS // len(replayed._whole)
     for mine, theirs in zip(replayed.train(real), plain.train(real), strict=True):
         assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
     for mine, theirs in zip(replayed.trainers, plain.trainers, strict=True):
@@ -302,11 +310,11 @@ def test_alternating_with_the_eager_trainer() -> None:
 
 
 def test_blocks_do_not_matter() -> None:
-    real = data([2], 2 * BLOCK + 3, N, 2)
+    real = data([2], 2 * CHUNK + 3, N, 2)
     make = GAMES["dropout, three updates"]
     whole, parts = (Stack(trainers(make, [2]), (N, 2)) for _ in range(2))
     whole.train(real)
-    for start, end in ((0, 1), (1, BLOCK + 2), (BLOCK + 2, 2 * BLOCK + 3)):
+    for start, end in ((0, 1), (1, CHUNK + 2), (CHUNK + 2, 2 * CHUNK + 3)):
         parts.train(real[:, start:end])
     assert torch.equal(weights(whole.trainers[0]), weights(parts.trainers[0]))
 
@@ -523,7 +531,7 @@ def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
     spec = Spec(task="gaussian", baseline=str(path), steps=150, folder=tmp_path / "late")
     results = list(train_seeds(look_up(spec), [0, 1]))
     assert [each.status for each in results] == ["failed", "failed"]
-    assert results[0].reason == f"step {BLOCK + 1}: RuntimeError: out of noise"
+    assert results[0].reason == f"step {CHUNK + 1}: RuntimeError: out of noise"
 
 
 def test_what_cannot_be_stacked_is_trained_in_turn_and_said_once(tmp_path: Path) -> None:
@@ -546,18 +554,18 @@ def test_clocks_share_the_time_of_a_stack(tmp_path: Path) -> None:
 def test_latents_do_not_depend_on_the_others_or_the_start() -> None:
     def take(seeds: list[int], step: int, count: int) -> Tensor:
         laws = [noise] * len(seeds)
-        drawn = latents(laws, seeds, each=3, per_step=2, device=CPU)
+        drawn = latent_source(laws, seeds, each=3, per_step=2, device=CPU)
         return drawn.take(range(step, step + count))
 
-    whole = take([1, 2], 0, 2 * BLOCK)
-    assert whole.shape == (2, 2 * BLOCK, 2, 3, 2)
-    assert torch.equal(take([2], BLOCK - 2, 5)[0], whole[1, BLOCK - 2 : BLOCK + 3])
+    whole = take([1, 2], 0, 2 * CHUNK)
+    assert whole.shape == (2, 2 * CHUNK, 2, 3, 2)
+    assert torch.equal(take([2], CHUNK - 2, 5)[0], whole[1, CHUNK - 2 : CHUNK + 3])
     assert len(whole.flatten(0, 3).unique(dim=0)) == whole[..., 0].numel()
 
 
 MAKERS = [
-    lambda call, seeds: numbers(call, seeds, CPU),
-    lambda call, seeds: on_device(call, seeds, CPU),
+    lambda call, seeds: number_source(call, seeds, CPU),
+    lambda call, seeds: device_source(call, seeds, CPU),
 ]
 
 
@@ -565,11 +573,11 @@ MAKERS = [
 @pytest.mark.parametrize("law", ["kept", "uniform", "normal"])
 def test_numbers_do_not_depend_on_the_others_or_the_start(law, make) -> None:
     call = Call(0, law, (50,), dropped=LEVELS // 3)
-    whole = make(call, [1, 2]).take(range(2 * BLOCK))
-    assert (whole.shape, whole.dtype) == ((2, 2 * BLOCK, 50), call.dtype)
-    steps = range(BLOCK - 3, BLOCK + 5, 4)
+    whole = make(call, [1, 2]).take(range(2 * CHUNK))
+    assert (whole.shape, whole.dtype) == ((2, 2 * CHUNK, 50), call.dtype)
+    steps = range(CHUNK - 3, CHUNK + 5, 4)
     assert torch.equal(make(call, [2]).take(steps)[0], whole[1, steps])
-    other = make(replace(call, slot=1), [1, 2]).take(range(2 * BLOCK))
+    other = make(replace(call, slot=1), [1, 2]).take(range(2 * CHUNK))
     assert not torch.equal(other, whole)
 
 
@@ -588,7 +596,7 @@ def test_numbers_follow_their_laws(make) -> None:
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 def test_dropout_keeps_its_share(p: float) -> None:
-    with Supplied(lambda call: numbers(call, [0], CPU).take([0])[0, 0]):
+    with SuppliedNoise(lambda call: number_source(call, [0], CPU).take([0])[0, 0]):
         kept = torch_nn.functional.dropout(torch.ones(200, 500), p)
         assert torch.equal(torch_nn.functional.dropout(kept, p, training=False), kept)
     assert float(kept.ne(0).double().mean()) == pytest.approx(1 - p, abs=0.005)
@@ -599,7 +607,7 @@ def test_draws_that_are_not_supplied_are_refused() -> None:
     def ones(call: Call) -> Tensor:
         return torch.ones(call.shape)
 
-    with Supplied(ones):
+    with SuppliedNoise(ones):
         assert torch.equal(torch.rand(2, 3), torch.ones(2, 3))
         assert torch.equal(torch.randn((4,)), torch.ones(4))
         for draw in (
