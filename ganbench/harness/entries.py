@@ -94,10 +94,10 @@ def run(
 def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
     """Look everything up and check it, before any training."""
     task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
-    baseline.check_hparams(spec.hparams)
+    differing = baseline.differing(task, spec.hparams)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
-    name = entry_name(baseline.name, spec, spec.budget_of(task))
+    name = entry_name(baseline.name, replace(spec, hparams=differing), spec.budget_of(task))
     files.check_writable(leaderboard / task.name)
     existing = board.path_of(leaderboard, task.name, name)
     if existing.exists():
@@ -185,7 +185,7 @@ def compose(
         for key, bound in in_ranking_order(task).items()
     }
     whole = all(seed.status != "interrupted" for seed in seeds)
-    hparams = {key: _jsonable(value) for key, value in baseline.check_hparams(spec.hparams).items()}
+    hparams = baseline.stored(baseline.resolve(task, spec.hparams))
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -232,7 +232,3 @@ def write_seed(folder: Path, seed: SeedResult) -> None:
 def _plain(value: Any) -> str:
     """A value as a part of a file's name: `[16, 16]` as 16,16."""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _jsonable(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

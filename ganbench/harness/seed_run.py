@@ -382,7 +382,7 @@ class Run:
         """What a checkpoint must share with the run that goes on from it."""
         return {
             "source": self.baseline.sha256,
-            "hparams": dict(self.baseline.check_hparams(self.spec.hparams)),
+            "hparams": self.baseline.stored(self.baseline.resolve(self.task, self.spec.hparams)),
             "task": [self.task.name, self.task.version],
             "budget": [self.env.budget.steps, self.env.budget.evaluations],
             "seed": self.seed,

@@ -86,7 +86,7 @@ class Stop(Protocol):
 def build(baseline: registry.Baseline, spec: Spec, task: Task, seed: int) -> GAN:
     """Seed everything, call the entry's `GAN`, and wrap a Game in its trainer."""
     seed_global(stream(seed, "init"))
-    hparams = baseline.check_hparams(spec.hparams)
+    hparams = baseline.resolve(task, spec.hparams)
     try:
         made = baseline.make(task, device=spec.device, **hparams)
     except Exception as error:
