@@ -123,7 +123,7 @@ def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Fi
 def entry_name(job: Job) -> str:
     """The entry's name on the board: the file's, with whatever is not the default appended."""
     spec, budget = job.spec, job.budget
-    given = sorted(spec.hparams.items())
+    given = job.baseline.differing(job.task, spec.hparams).items()
     parts = [job.baseline.name, *(f"{key}={_plain(value)}" for key, value in given)]
     if budget.name == "custom":
         parts.append(f"{budget.steps}steps")
@@ -142,15 +142,20 @@ def entry_name(job: Job) -> str:
 def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
     files.check_writable(folder)
-    spec, sha256 = job.spec, job.baseline.sha256
-    label = {"task": spec.task, "baseline": spec.baseline, "source": sha256}
+    spec, baseline = job.spec, job.baseline
+    label = {
+        "task": spec.task,
+        "baseline": spec.baseline,
+        "source": baseline.sha256,
+        "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
+    }
     marker, notes = folder / "run.json", []
     if marker.is_file() and not spec.resume:
         try:
             before = json.loads(marker.read_text()).get("source")
         except ValueError:
             before = None
-        if before != sha256:
+        if before != baseline.sha256:
             aside = board.unused(folder.with_name(f"{folder.name}.old"))
             folder.rename(aside)
             notes.append(f"the former run was of another source: kept in {aside}")
@@ -202,7 +207,7 @@ def _entry_info(job: Job, name: str) -> EntryInfo:
         name=name,
         source=f"baselines/{baseline.path.name}" if baseline.bundled else source,
         sha256=baseline.sha256,
-        hparams={key: _jsonable(value) for key, value in job.hparams.items()},
+        hparams=baseline.stored(job.hparams),
         git_commit=commit,
         dirty=dirty,
         tuning_trials=job.spec.tuning_trials,
@@ -224,7 +229,3 @@ def write_seed(folder: Path, seed: SeedResult) -> None:
 def _plain(value: Any) -> str:
     """A value as a part of a file's name: `[16, 16]` as 16,16."""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _jsonable(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -237,7 +237,7 @@ class SeedRun:
         return {
             "checkpoint": CHECKPOINT,
             "source": job.baseline.sha256,
-            "hparams": dict(job.hparams),
+            "hparams": job.baseline.stored(job.hparams),
             "task": [job.task.name, job.task.version],
             "budget": [job.budget.steps, job.budget.evaluations],
             "seed": self.seed,
