@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from ganbench.results.schema import MetricInfo, Result, SeedResult, Status, mean_speed
+from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status, mean_speed
 
 
 class Measured(TypedDict):
@@ -23,7 +23,8 @@ class BoardEntry:
     """An entry on a task. The lists are by seed; the first of the metrics ranks.
 
     `seconds` are those of training. `bests` are the evaluations that scored higher than all before
-    them, as [seconds, score]. `hardware` is what times compare on.
+    them, as [seconds, score]. `hardware` is what times compare on. `local` is one that lies beside
+    a published entry, and `unpaired` says what lies beside this one and is not its own.
     """
 
     name: str
@@ -45,6 +46,8 @@ class BoardEntry:
     device: str
     hardware: str
     tuning_trials: int
+    local: bool
+    unpaired: str | None
 
     @property
     def ranking(self) -> str:
@@ -66,11 +69,11 @@ class BoardEntry:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def board_entry(result: Result) -> BoardEntry:
-    """What the board needs of a result."""
+def board_entry(result: Result, *, local: bool = False, unpaired: str | None = None) -> BoardEntry:
+    """What the board needs of a result; a local one is named as its file is."""
     summary, protocol, info = result.summary, result.protocol, result.task.metrics
     return BoardEntry(
-        name=result.entry.name,
+        name=result.entry.name + (LOCAL if local else ""),
         task=result.task.name,
         version=result.task.version,
         metrics={
@@ -93,6 +96,8 @@ def board_entry(result: Result) -> BoardEntry:
         hardware=result.machine.accelerator
         or f"{result.machine.cpu}, {result.machine.cores} cores",
         tuning_trials=result.entry.tuning_trials,
+        local=local,
+        unpaired=unpaired,
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
+from ganbench.board import attachments
 from ganbench.board.entry import BoardEntry, board_entry
 from ganbench.board.ranking import Place
 from ganbench.errors import InputError
@@ -155,15 +156,20 @@ def _read(path: Path) -> tuple[str, str]:
         return "", str(error)
     if line := store.misplaced(result, path):
         return "", f"{path} {line}"
+    unpaired = attachments.unpaired(result, path)
+    entry = board_entry(result, local=store.is_local(path), unpaired=unpaired)
     try:
-        return json.dumps(board_entry(result).document(), allow_nan=False), ""
+        return json.dumps(entry.document(), allow_nan=False), ""
     except ValueError:
         return "", f"{path} holds scores that are no numbers: floor and ceiling are too close"
 
 
 def _stamp(path: Path) -> str:
+    """What changes with a result's file, or with what lies beside it."""
     try:
-        found = path.stat()
+        found = [(each.name, each.stat()) for each in (path, *attachments.parts(path))]
     except OSError:
         return ""
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    return " ".join(
+        f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}" for name, stat in found
+    )

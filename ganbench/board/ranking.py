@@ -235,6 +235,9 @@ def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]
     """The scores of the seeds of both; InputError, why they do not compare."""
     if x is None or y is None:
         raise InputError("only one of them ran it")
+    for entry in (x, y):
+        if entry.unpaired:
+            raise InputError(f"{entry.name} has {entry.unpaired} beside it")
     for what, mine, theirs in (
         ("versions of the task", (x.version, x.bounds), (y.version, y.bounds)),
         ("budgets", x.steps, y.steps),
@@ -256,6 +259,10 @@ def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]
 def why_apart(entry: BoardEntry, version: int) -> str | None:
     """Why an entry is not ranked among those of the task's `version`; None if it is."""
     least = SEEDS_OF.get(entry.task, SEEDS) if entry.device == "cpu" else SEEDS
+    if entry.local:
+        return "local"
+    if entry.unpaired:
+        return entry.unpaired
     if entry.version != version:
         return f"version {entry.version} of the task"
     if entry.budget != "full":

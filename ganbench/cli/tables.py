@@ -155,6 +155,10 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
         console.print(
             "rank: 95 % interval; bold: who leads, and who cannot be told from the leader"
         )
+    if any(row.entry.local for board in boards for row in board.apart):
+        console.print(
+            "local: your own run of an entry that is published; `ganbench submit` takes it"
+        )
 
 
 def _metrics_table(board: Board, rows: Sequence[Row]) -> Table:

@@ -19,6 +19,16 @@ MOST_BYTES = 2**23  # of a result file
 LARGEST = 1e100  # metric or score
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,99}$")]
 """Of an entry or a task: what may be a file's name anywhere, and needs no escaping on a page."""
+LOCAL = ".local"  # ends the name of the file of a result that lies beside a published one
+
+
+def _not_local(name: str) -> str:
+    if name.endswith(LOCAL):
+        raise ValueError(f"must not end in {LOCAL!r}, which is of results beside published ones")
+    return name
+
+
+EntryName = Annotated[Name, AfterValidator(_not_local)]
 
 
 def _stays_inside(path: str) -> str:
@@ -27,6 +37,7 @@ def _stays_inside(path: str) -> str:
     return path
 
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-z]{1,64}$")]
 Inside = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_stays_inside)]
 
 
@@ -77,9 +88,9 @@ class EntryInfo(Strict):
     `tuning_trials` are the settings that were tried to find these; 0 if they are the defaults.
     """
 
-    name: Name
+    name: EntryName
     source: Inside
-    sha256: str
+    sha256: Digest
     hparams: dict[str, HParam]
     git_commit: str | None
     dirty: bool | None
@@ -143,7 +154,7 @@ class SeedResult(Strict):
     curve: list[Point]
     timing: Timing
     peak_memory_bytes: int
-    samples_sha256: str | None
+    samples_sha256: Digest | None
 
 
 class Summary(Strict):

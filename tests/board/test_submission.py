@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from ganbench import registry
-from ganbench.board import checking, submission
+from ganbench.board import attachments, checking, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import samples, schema, store
@@ -65,9 +65,10 @@ def test_new_seeds_are_compared_with_the_claimed(given: Path):
 def test_a_bundled_source_need_not_come_with_it(given: Path):
     (given.with_suffix("") / "source.py").unlink()
     bundled = registry.find("baselines", "moment_matching")
-    assert checking.source_of(schema.load_result(given), given) == bundled
+    source = attachments.source_of(schema.load_result(given), given)
+    assert source == {"source.py": bundled}
     edited(given, lambda d: d["entry"].update(sha256="0" * 64))
-    assert checking.source_of(schema.load_result(given), given) is None
+    assert attachments.source_of(schema.load_result(given), given) is None
     with pytest.raises(InputError, match="nothing to run"):
         submission.rerun(given, 1)
 
