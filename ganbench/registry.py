@@ -360,24 +360,11 @@ def directions() -> dict[str, str]:
 
 
 def bundled_task(name: str) -> Task:
-    """A task that ships with ganbench, for names that come from somebody's file; never a path or
-    a file of the working directory."""
+    """A task that ships with ganbench, for names that come from somebody's file.
+
+    Never a path or a file of the working directory; InputError for any other name.
+    """
     if name not in names("tasks"):
         hint = did_you_mean(name, names("tasks"))
         raise InputError(f"{name!r} is no task that ships with ganbench{hint}")
     return load_task(name)
-
-
-def sources_sha256(files: Mapping[str, Path]) -> str:
-    """Hash of a source in hex: of its one file; of several, of their hashes and names.
-
-    The first is the main file, whose name counts as source.py, which it is called in a submission.
-    """
-    first = next(iter(files))
-    if len(files) == 1:
-        return file_sha256(files[first])
-    lines = sorted(
-        f"{file_sha256(file)}  {'source.py' if name == first else name}\n"
-        for name, file in files.items()
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
