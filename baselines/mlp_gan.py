@@ -10,8 +10,8 @@ from its logits, as here (`_get_logits` in Keras's TensorFlow backend). Probabil
 its loss then stays at 16 for good, which the published run's does not.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,8 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
     d_hidden: Sequence[int] | None = None,
     latent_dim: int | None = None,
     activation: str | None = None,
+    g_activation: str | None = None,
+    d_activation: str | None = None,
     norm: str | None = None,
     dropout: float | None = None,
 ) -> Game:
@@ -86,27 +88,48 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
 
     `dropout` is the discriminator's alone.
     """
-    other = (images, IMAGES) if task.is_images else (plain, DEFAULT)
-    build, preset = SYSTEMS.get(task.name, other)
-    changes = {
-        "g_lr": g_lr if g_lr is not None else lr,
-        "d_lr": d_lr if d_lr is not None else lr,
-        "g_hidden": g_hidden,
-        "d_hidden": d_hidden,
-        "latent_dim": latent_dim,
-        "g_activation": activation,
-        "d_activation": activation,
-        "norm": norm,
-        "dropout": dropout,
-    }
-    given = {name: value for name, value in changes.items() if value is not None}
-    for name, value, known in (
-        ("activation", activation, nn.ACTIVATIONS),
-        ("norm", norm, nn.NORMS),
+    used = resolve(
+        task,
+        lr=lr,
+        g_lr=g_lr,
+        d_lr=d_lr,
+        g_hidden=g_hidden,
+        d_hidden=d_hidden,
+        latent_dim=latent_dim,
+        activation=activation,
+        g_activation=g_activation,
+        d_activation=d_activation,
+        norm=norm,
+        dropout=dropout,
+    )
+    build, _ = system_of(task)
+    return build(task, Preset(**used), device)
+
+
+def resolve(task: Task, **hparams: Any) -> dict[str, Any]:
+    """The fields of a Preset: what is given, else by `lr` or `activation`, else the task's."""
+    lr, activation = hparams.pop("lr", None), hparams.pop("activation", None)
+    both = {"g_lr": lr, "d_lr": lr, "g_activation": activation, "d_activation": activation}
+    _, preset = system_of(task)
+    used = vars(preset) | given(both) | given(hparams)
+    for name, known in (
+        ("g_activation", nn.ACTIVATIONS),
+        ("d_activation", nn.ACTIVATIONS),
+        ("norm", (None, *nn.NORMS)),
     ):
-        if value is not None and value not in known:
-            raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
-    return build(task, replace(preset, **given), device)  # type: ignore[arg-type]
+        if used[name] not in known:
+            raise ValueError(f"{name} {used[name]!r} is none of {', '.join(filter(None, known))}")
+    return used
+
+
+def given(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters without those that are None."""
+    return {name: value for name, value in hparams.items() if value is not None}
+
+
+def system_of(task: Task) -> tuple[Callable[[Task, Preset, str], Game], Preset]:
+    """How the networks of a task are built, and its preset."""
+    return SYSTEMS.get(task.name, (images, IMAGES) if task.is_images else (plain, DEFAULT))
 
 
 def sine(task: Task, preset: Preset, device: str) -> Game:

@@ -170,7 +170,7 @@ def train(images: Tensor, labels: Tensor, recipe: Recipe) -> nn.Sequential:
 
 
 def distort(images: Tensor, recipe: Recipe, rng: torch.Generator) -> Tensor:
-    """Each of the images (n, 1, 28, 28) turned, resized, moved and mirrored at random."""
+    """Images (n, 1, 28, 28), each turned, resized, moved and mirrored at random."""
     n = len(images)
     angle, zoom, right, down = 2 * torch.rand(4, n, generator=rng) - 1
     angle = angle * math.radians(recipe.degrees)
@@ -187,7 +187,7 @@ def distort(images: Tensor, recipe: Recipe, rng: torch.Generator) -> Tensor:
 
 
 def fold(layers: nn.Sequential) -> nn.Sequential:
-    """The same function without batch normalisation, which joins the layer before it."""
+    """A network without batch normalisation, which joins the layer before it; same outputs."""
     kept: list[nn.Module] = []
     for layer in layers:
         before = kept[-1] if kept else None

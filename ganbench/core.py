@@ -64,7 +64,7 @@ class Budget:
         raise InputError(f"budget {name!r} is none of full, quick, smoke")
 
     def with_steps(self, steps: int) -> Budget:
-        """The same budget cut or stretched to `steps` training steps."""
+        """This budget cut or stretched to `steps` training steps."""
         if steps < 1:
             raise InputError(f"steps must be at least 1, got {steps}")
         if steps == self.steps:

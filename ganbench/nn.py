@@ -159,7 +159,7 @@ class Adam(torch.optim.Adam):
         group: Group,
         rates: Sequence[Tensor],
     ) -> None:
-        """The same as `step` in operations for a graph, also of many seeds."""
+        """An update as `step` makes it, in operations for a graph, also of many seeds."""
         beta1, beta2 = group["betas"]
         means = [state["exp_avg"] for state in states]
         squares = [state["exp_avg_sq"] for state in states]
@@ -215,7 +215,7 @@ class RMSprop(torch.optim.Optimizer):
         group: Group,
         rates: Sequence[Tensor | float],
     ) -> None:
-        """The same of any parameters: also of those of many seeds, in a graph."""
+        """An update of any parameters: also of those of many seeds, in a graph."""
         squares = [state["mean_square"] for state in states]
         torch._foreach_mul_(squares, group["decay"])
         torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])

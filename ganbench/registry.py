@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
-import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganbench.errors import InputError, did_you_mean
+from ganbench import hparams
+from ganbench.errors import InputError, did_you_mean, first_line
+from ganbench.hparams import HParam
 from ganbench.system.files import file_sha256
+from ganbench.system.modules import execute
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Kind = Literal["tasks", "baselines"]
 DEFINES = {"tasks": "TASK", "baselines": "GAN"}
 SINGULAR = {"tasks": "task", "baselines": "baseline", "metrics": "metric"}
+MAIN = "source.py"  # what a baseline's own file is called beside a result
+ANYTHING = HParam(annotation=hparams.EMPTY, default=hparams.EMPTY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,26 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A baseline file: `make(task, device=..., **hparams)` builds what is trained."""
+    """A baseline file: `make(task, device=..., **hparams)` builds what is trained.
+
+    `sources` are the files of its folder that it consists of, by their names relative to it: its
+    own first, then the modules beside it that it imports. `resolver` is the file's `resolve`, if
+    it defines one: `resolve(task, **hparams)` returns the hyper-parameters that are really used,
+    without shorthands (which are None by default) and with what depends on the task filled in.
+    """
 
     name: str
     path: Path
     make: Callable[..., Any]
-    hparams: Mapping[str, Any]
+    parameters: Mapping[str, HParam]
     accepts_any: bool
+    sources: Mapping[str, Path]
+    resolver: Callable[..., Any] | None = None
+
+    @property
+    def hparams(self) -> dict[str, Any]:
+        """The defaults."""
+        return {k: p.default for k, p in self.parameters.items() if p.default is not hparams.EMPTY}
 
     @property
     def bundled(self) -> bool:
@@ -54,26 +69,76 @@ class Baseline:
 
     @property
     def sha256(self) -> str:
-        """Hash of the source file."""
-        return file_sha256(self.path)
+        """Hash of its sources as they are on the disk."""
+        return sources_sha256(self.sources)
 
     def resolve(self, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The hyper-parameters that `make` is called with on a task, checked; all that is used."""
-        return self.check_hparams(given)
+        """What `make` is called with on a task: the hyper-parameters that are really used.
 
-    def check_hparams(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults overridden by `given`; InputError for a name or type that does not fit."""
-        for name, value in given.items():
-            if name not in self.hparams:
-                if self.accepts_any:
-                    continue
-                hint = did_you_mean(name, self.hparams)
-                raise InputError(f"{self.name} has no hyper-parameter {name!r}{hint}")
-            default = self.hparams[name]
-            if not _fits(value, default):
-                wanted = type(default).__name__
-                raise InputError(f"{self.name}: {name} must be {wanted}, got {value!r}")
-        return {**self.hparams, **given}
+        Raises InputError for a name or a value that does not fit, and for what the file's own
+        `resolve` raises or returns.
+        """
+        used = {**self.hparams, **self.checked(given)}
+        if missing := [name for name in self.parameters if name not in used]:
+            raise InputError(f"{self.name}: {missing[0]} has no default: give it a value (--set)")
+        if self.resolver is None:
+            return used
+        found = self._resolved(task, used)
+        if self.stored(self._resolved(task, {**self.hparams, **found})) != self.stored(found):
+            raise InputError(
+                f"{self.path.name}: resolve(...) of what it returned must return the same again"
+            )
+        return found
+
+    def differing(self, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the given hyper-parameters that change what is used on a task, sorted."""
+        kept = dict(sorted(self.checked(given).items()))
+        used = self.stored(self.resolve(task, kept))
+        for name in list(kept):
+            if self.parameters.get(name, ANYTHING).default is hparams.EMPTY:
+                continue
+            fewer = {each: value for each, value in kept.items() if each != name}
+            if self.stored(self.resolve(task, fewer)) == used:
+                kept = fewer
+        return kept
+
+    def stored(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
+        """Hyper-parameters as a result holds them: JSON, or the name of what is none."""
+        return {name: hparams.stored(value) for name, value in resolved.items()}
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The given hyper-parameters as their types; InputError for what does not fit."""
+        return {name: self._take(name, value, self.name) for name, value in given.items()}
+
+    def _take(self, name: str, value: Any, who: str) -> Any:
+        if name not in self.parameters and not self.accepts_any:
+            hint = did_you_mean(name, self.parameters)
+            raise InputError(f"{who} has no hyper-parameter {name!r}{hint}")
+        try:
+            return self.parameters.get(name, ANYTHING).take(value)
+        except ValueError as error:
+            raise InputError(f"{who}: {name} {error}") from error
+
+    def _resolved(self, task: Task, used: Mapping[str, Any]) -> dict[str, Any]:
+        """What the file's `resolve` makes of hyper-parameters, checked."""
+        assert self.resolver is not None
+        who = f"{self.path.name}: resolve(...)"
+        try:
+            found = self.resolver(task, **used)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{who} raised {type(error).__name__}: {first_line(error)}") from error
+        if not isinstance(found, Mapping):
+            raise InputError(f"{who} must return a mapping, got {type(found).__name__}")
+        for name, default in self.hparams.items():
+            if name not in found and default is not None:
+                raise InputError(
+                    f"{who} leaves out {name}: only a shorthand, of default None, may be left out"
+                )
+        return {name: self._returned(name, value, who) for name, value in found.items()}
+
+    def _returned(self, name: str, value: Any, who: str) -> Any:
+        """A value of the file's `resolve`, which may be no JSON."""
+        return self._take(name, value, who) if hparams.is_json(value) else value
 
 
 def folder(kind: str) -> Path:
@@ -123,7 +188,10 @@ def find(kind: Kind, name: str) -> Path:
 def load(kind: Kind, name: str) -> Any:
     """Execute the file that `name` stands for and return its `TASK` or its `GAN`."""
     path = find(kind, name)
-    module = _execute(path)
+    return _defined(kind, execute(path)[0], path)
+
+
+def _defined(kind: Kind, module: ModuleType, path: Path) -> Any:
     wanted = DEFINES[kind]
     if not hasattr(module, wanted):
         raise InputError(f"{path.name} defines no {wanted}: a {SINGULAR[kind]} file must")
@@ -183,17 +251,44 @@ def is_unchanged(name: str) -> bool:
 
 def load_baseline(name: str) -> Baseline:
     """The baseline that `name` stands for, with the hyper-parameters of its `GAN`."""
-    make, path = load("baselines", name), find("baselines", name)
-    if not callable(make):
-        raise InputError(f"{path.name}: GAN must be callable, got {type(make).__name__}")
-    parameters = inspect.signature(make).parameters.values()
-    hparams = {
-        p.name: p.default
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and p.name != "device" and p.default is not p.empty
-    }
-    accepts_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return Baseline(name=path.stem, path=path, make=make, hparams=hparams, accepts_any=accepts_any)
+    path = find("baselines", name)
+    module, sources = execute(path)
+    make, resolver = _defined("baselines", module, path), getattr(module, "resolve", None)
+    for what, value in (("GAN", make), ("resolve", resolver)):
+        if not callable(value) and value is not None:
+            raise InputError(f"{path.name}: {what} must be callable, got {type(value).__name__}")
+    try:
+        parameters, accepts_any = hparams.of(make)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path.name}: GAN(...) shows no arguments: {error}") from error
+    if len(sources) > 1 and MAIN in sources and path.name != MAIN:
+        raise InputError(
+            f"{path.name} imports {MAIN}: rename that module, which is what its own "
+            "copy is called beside a result"
+        )
+    return Baseline(
+        name=path.stem,
+        path=path,
+        make=make,
+        parameters=parameters,
+        accepts_any=accepts_any,
+        sources=sources,
+        resolver=resolver,
+    )
+
+
+def sources_sha256(sources: Mapping[str, Path]) -> str:
+    """Hash of a baseline's files by name, its own first: of one file, that of its content.
+
+    Of several, SHA-256 of the sorted lines `<SHA-256 of the content>  <name>`, each ending in a
+    newline, in which the first is called `source.py`, as beside a result.
+    """
+    hashes = [file_sha256(file) for file in sources.values()]
+    if len(hashes) == 1:
+        return hashes[0]
+    called = [MAIN, *list(sources)[1:]]
+    lines = sorted(f"{digest}  {name}\n" for digest, name in zip(hashes, called, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def listing(kind: str) -> list[Listing]:
@@ -208,43 +303,21 @@ def listing(kind: str) -> list[Listing]:
     return rows
 
 
-def _execute(path: Path) -> ModuleType:
-    name = f"_ganbench_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their own module up
-    sys.path.insert(0, str(path.parent))  # a file may import its neighbours, as a script may
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        reason = str(error).splitlines()[0] if str(error) else "no message"
-        kind = type(error).__name__
-        raise InputError(f"{path.name} cannot be imported: {kind}: {reason}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
-
-
-def _fits(value: object, default: object) -> bool:
-    if default is None:
-        return True
-    if isinstance(value, bool) or isinstance(default, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, (int, float))
-    if isinstance(default, (list, tuple)):
-        return isinstance(value, (list, tuple))
-    return isinstance(value, type(default))
-
-
 def _summary(tree: ast.Module) -> str:
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def _hparams_in(tree: ast.Module) -> str:
-    """`lr=0.001, dropout=0.4` from the definition of GAN, whether function or class."""
+    """`lr=0.001, width=by task` from the definition of GAN, whether function or class."""
+    resolves = any(isinstance(n, ast.FunctionDef) and n.name == "resolve" for n in tree.body)
+    return ", ".join(
+        f"{name}={'by task' if default == 'None' and resolves else default}"
+        for name, default in _arguments_in(tree).items()
+    )
+
+
+def _arguments_in(tree: ast.Module) -> dict[str, str]:
+    """The keyword-only arguments of GAN but `device`, each with the text of its default."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "GAN":
             inits = [n for n in node.body if isinstance(n, ast.FunctionDef)]
@@ -253,10 +326,8 @@ def _hparams_in(tree: ast.Module) -> str:
             continue
         if isinstance(node, ast.FunctionDef):
             pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            return ", ".join(
-                f"{a.arg}={ast.unparse(d)}" for a, d in pairs if d is not None and a.arg != "device"
-            )
-    return ""
+            return {a.arg: ast.unparse(d) for a, d in pairs if d is not None and a.arg != "device"}
+    return {}
 
 
 def _metric_listing() -> list[Listing]:
@@ -289,24 +360,11 @@ def directions() -> dict[str, str]:
 
 
 def bundled_task(name: str) -> Task:
-    """A task that ships with ganbench, for names that come from somebody's file; never a path or
-    a file of the working directory."""
+    """A task that ships with ganbench, for names that come from somebody's file.
+
+    Never a path or a file of the working directory; InputError for any other name.
+    """
     if name not in names("tasks"):
         hint = did_you_mean(name, names("tasks"))
         raise InputError(f"{name!r} is no task that ships with ganbench{hint}")
     return load_task(name)
-
-
-def sources_sha256(files: Mapping[str, Path]) -> str:
-    """Hash of a source in hex: of its one file; of several, of their hashes and names.
-
-    The first is the main file, whose name counts as source.py, which it is called in a submission.
-    """
-    first = next(iter(files))
-    if len(files) == 1:
-        return file_sha256(files[first])
-    lines = sorted(
-        f"{file_sha256(file)}  {'source.py' if name == first else name}\n"
-        for name, file in files.items()
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -7,7 +7,7 @@ import torch
 
 from ganbench import nn, registry
 from ganbench.core import GAN, Game
-from ganbench.harness.spec import Spec, build
+from ganbench.harness.spec import Spec, build, look_up
 from ganbench.harness.train import train_seeds
 
 SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
@@ -17,7 +17,7 @@ SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
 @pytest.mark.parametrize("name", registry.names("baselines"))
 def test_trains_and_samples(name, target):
     task = registry.load_task(target)
-    gan = build(registry.load_baseline(name), Spec(task=target, baseline=name), task, 0)
+    gan = build(look_up(Spec(task=target, baseline=name)), 0)
     assert isinstance(gan, GAN)
     real = task.sample(16, torch.Generator().manual_seed(0))
     log = gan.train_step(real)
@@ -31,11 +31,11 @@ def test_trains_and_samples(name, target):
 @pytest.mark.parametrize("name", registry.names("baselines"))
 def test_same_seed_same_weights_other_seed_others(name, target):
     task = registry.load_task(target)
-    baseline, spec = registry.load_baseline(name), Spec(task=target, baseline=name)
+    job = look_up(Spec(task=target, baseline=name))
     real = task.sample(64, torch.Generator().manual_seed(0))
 
     def samples(seed: int) -> torch.Tensor:
-        gan = build(baseline, spec, task, seed)
+        gan = build(job, seed)
         gan.train_step(real)
         gan.train_step(real)
         return gan.sample(8)
@@ -112,7 +112,7 @@ def test_presets_have_the_published_noise():
 def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_matching(tmp_path):
     def train(baseline: str):
         spec = Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline)
-        return next(train_seeds(spec, [0]))
+        return next(train_seeds(look_up(spec), [0]))
 
     gan, moments = train("mlp_gan"), train("moment_matching")
     accuracy = [point.losses["d_accuracy"] for point in gan.curve]
@@ -131,7 +131,7 @@ def test_oracle_scores_1_and_noise_about_0(target):
 
     def score(baseline: str, n: int) -> float:
         spec = Spec(task=target, baseline=baseline)
-        gan = build(registry.load_baseline(baseline), spec, task, 3)
+        gan = build(look_up(spec), 3)
         return task.score({task.ranking: ranking_value(task, gan.sample(n))})
 
     noise, n = bound.noise / abs(bound.ceiling - bound.floor), task.budget.evaluation_size

@@ -33,7 +33,7 @@ def shifted(task: Task, fake: Tensor) -> Graded:
 
 
 def noised(task: Task, fake: Tensor) -> Graded:
-    """The same Gaussian noise at growing size, in each coordinate's standard deviation."""
+    """Gaussian noise, alike at growing sizes, in each coordinate's standard deviation."""
     noise = torch.randn(fake.shape, generator=generator(0, "audit-noise"))
     for strength in NOISES:
         yield strength, fake + strength * unit(task) * noise

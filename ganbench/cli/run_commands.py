@@ -188,10 +188,8 @@ def bench(
     workers = processes.workers(workers, seeds)
     from ganbench.cli import tables
     from ganbench.harness import bench as benches
-    from ganbench.harness import entries
     from ganbench.harness.spec import Spec
 
-    device = entries.resolve_device(device)
     found = [
         benches.measure(
             Spec(

@@ -143,7 +143,7 @@ def _reason(error: Exception) -> str:
 
 
 def _verified(name: str, files: Files) -> Files:
-    """The same files; ValueError if any is not, bit for bit, what it must be."""
+    """The files as they are; ValueError if any is not, bit for bit, what it must be."""
     sha256 = SOURCES[name].sha256
     for file, shape in SHAPES.items():
         size = len(routes.header(file)) + int(np.prod(shape))

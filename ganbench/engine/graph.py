@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from ganbench.core import Loss
 from ganbench.engine.loop import Loop, traced
-from ganbench.engine.noise import Call, Handler, Supplied
+from ganbench.engine.noise import Call, Handler, SuppliedNoise
 from ganbench.engine.optimizers import rule_of
 from ganbench.engine.precision import at_least_float32
-from ganbench.engine.trainer import Judge, Player, Trainer, inference
+from ganbench.engine.trainer import ObservedDiscriminator, Player, Trainer, inference
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
@@ -30,11 +30,11 @@ PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay i
 
 
 class Inputs(NamedTuple):
-    """What rounds of as many steps each need beside the memory.
+    """What cycles of as many steps each need beside the memory.
 
-    The learning rates of their updates (rounds, updates); batches (rounds, seeds, steps,
-    batch_size, *shape); latents (rounds, seeds, steps, draws, batch_size, *shape); numbers
-    (rounds, seeds, calls, *shape) of each slot.
+    The learning rates of their updates (cycles, updates); batches (cycles, seeds, steps,
+    batch_size, *shape); latents (cycles, seeds, steps, draws, batch_size, *shape); numbers
+    (cycles, seeds, calls, *shape) of each slot.
     """
 
     rates: Tensor
@@ -43,20 +43,20 @@ class Inputs(NamedTuple):
     numbers: dict[int, Tensor]
 
     def flat(self) -> list[Tensor]:
-        """All of them in order."""
+        """All tensors, in order."""
         return [self.rates, self.real, self.latents, *self.numbers.values()]
 
     def of(self, seeds: slice) -> Inputs:
-        """Those of some seeds."""
+        """The inputs of some seeds."""
         numbers = {slot: each[:, seeds] for slot, each in self.numbers.items()}
         return Inputs(self.rates, self.real[:, seeds], self.latents[:, seeds], numbers)
 
 
 class Graph:
-    """A round of some steps, traced.
+    """A cycle of some steps, traced.
 
-    Called with the inputs of up to `rounds` rounds it changes the memory and returns the logged
-    values (rounds, values, seeds), of which `places` says where each name's are. It is of all seeds
+    Called with the inputs of up to `cycles` cycles it changes the memory and returns the logged
+    values (cycles, values, seeds), of which `places` says where each name's are. It is of all seeds
     at once, or of equal parts of them, whose memory and inputs are at most `part_bytes` unless one
     seed alone has more.
     """
@@ -64,13 +64,13 @@ class Graph:
     def __init__(
         self,
         trainer: Trainer,
-        turns: Sequence[bool],
+        updates_g: Sequence[bool],
         memory: Mapping[Key, Tensor],
         inputs: Inputs,
         *,
         part_bytes: float = math.inf,
     ) -> None:
-        self.rounds = 1
+        self.cycles = 1
         self._parts = _parts([*memory.values(), *inputs.flat()], inputs.real.shape[1], part_bytes)
         self._input_bytes = sum(each.nbytes for each in inputs.flat())
         self._memories = [[each[part] for each in memory.values()] for part in self._parts]
@@ -85,29 +85,29 @@ class Graph:
             player = _Mapped(trainer, tensors, Inputs(rates, real, latents, numbers))
             names.clear()
             values: list[Tensor] = []
-            for i, turn in enumerate(turns):
-                log = player.play(real[:, i], g_turn=turn)
+            for i, which in enumerate(updates_g):
+                log = player.play(real[:, i], updates_g=which)
                 player.end_step()
                 names.extend(log)
                 values += log.values()
             return (torch.stack(values),)
 
-        self._steps, self._round = len(turns), [each[0] for each in inputs.flat()]
-        self._module = traced(steps, [*self._memories[0], *self._round])
+        self._steps, self._cycle = len(updates_g), [each[0] for each in inputs.flat()]
+        self._module = traced(steps, [*self._memories[0], *self._cycle])
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
         self._loop: Loop | None = None
 
     def loop(self, *, compiled: bool) -> None:
-        """Take many rounds at once; compiled, with some sums in another order."""
-        rounds = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // self._input_bytes))
+        """Take many cycles at once; compiled, with some sums in another order."""
+        cycles = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // self._input_bytes))
         with torch.no_grad():
-            self._loop = Loop(self._module, self._memories, self._round, rounds, compiled=compiled)
-        self.rounds = rounds
+            self._loop = Loop(self._module, self._memories, self._cycle, cycles, compiled=compiled)
+        self.cycles = cycles
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        """The values of as many rounds as there are inputs."""
+        """The values of as many cycles as there are inputs."""
         with torch.no_grad():
             if len(self._parts) == 1:
                 return self._play(0, inputs)
@@ -143,7 +143,7 @@ class _Mapped(Player):
         self._rates = iter(inputs.rates.unbind())
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
-        self._supply = Supplied(self._give, HANDLERS)
+        self._supply = SuppliedNoise(self._give, HANDLERS)
         self._given: Mapping[int, Tensor] = {}
         self._leaves: dict[str, Tensor] = {}
 
@@ -180,9 +180,9 @@ class _Mapped(Player):
         decision = self.game.decision
 
         def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
-            judge = Judge(D)
-            value = at_least_float32(loss(judge, real, fake))  # type: ignore[arg-type]
-            return value.reshape(()), judge.right(decision, who, real, fake)
+            observed = ObservedDiscriminator(D)
+            value = at_least_float32(loss(observed, real, fake))  # type: ignore[arg-type]
+            return value.reshape(()), observed.right(decision, who, real, fake)
 
         def one(
             tensors: Mapping[str, Tensor], real: Tensor, fake: Tensor
@@ -247,12 +247,12 @@ class _Within(nn.Module):
         return function(self.module, *args)
 
     def call(self, function: Callable[..., Any], tensors: Mapping[str, Tensor], *args: Any) -> Any:
-        """The same with the module's tensors replaced by name."""
+        """A function of the module with its tensors replaced by name."""
         named = {f"module.{name}": tensor for name, tensor in tensors.items()}
         return functional_call(self, named, (function, *args))
 
 
-def _linear(supply: Supplied, *args: Any, **kwargs: Any) -> Tensor:
+def _linear(supply: SuppliedNoise, *args: Any, **kwargs: Any) -> Tensor:
     """Dense layers of a batch as one operation of all seeds, not a product, a view and a sum."""
     if len(args) == 3 and args[0].ndim == 2 and args[2] is not None:
         dense: Tensor = _Dense.apply(*args)  # type: ignore[no-untyped-call]
@@ -260,15 +260,17 @@ def _linear(supply: Supplied, *args: Any, **kwargs: Any) -> Tensor:
     return functional.linear(*args, **kwargs)
 
 
-def _normalize(supply: Supplied, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
-    """That of spectral normalisation writes to a buffer, which vmap cannot."""
+def _normalize(
+    supply: SuppliedNoise, *args: Any, out: Tensor | None = None, **kwargs: Any
+) -> Tensor:
+    """Norms as vmap can take them: spectral normalisation writes its own to a buffer."""
     normal = functional.normalize(*args, **kwargs)
     return normal if out is None else out.copy_(normal)
 
 
 def _convolution(convolve: Callable[..., Tensor]) -> Handler:
     def lowered(
-        supply: Supplied, input: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any
+        supply: SuppliedNoise, input: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any
     ) -> Tensor:
         kind = input.device.type
         if torch.is_autocast_enabled(kind):  # which vmap keeps from convolutions
@@ -327,7 +329,7 @@ class _Dense(torch.autograd.Function):
 
 
 class _StackedDense(torch.autograd.Function):
-    """The same of all seeds, (s, n, k), (s, m, k) and (s, m) to (s, n, m)."""
+    """x (s, n, k), weight (s, m, k), bias (s, m) of all seeds to (s, n, m)."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,7 +1,28 @@
-"""Takes what no turn changes out of the loops that torch's compiler writes in C++.
+"""Loop-invariant code motion for the loops that torch's compiler writes in C++.
 
 Shapes are static, so that a loop's buffers and its views of them need to be made only once, before
-it. In a turn of small networks, making them costs more than what is computed in them.
+it; the compiler makes them in every cycle, which for small networks costs more than what is
+computed in them. Of a loop such as
+
+    while (1) {
+        AtenTensorHandle buf0_handle;
+        AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(2, ..., &buf0_handle));
+        RAIIAtenTensorHandle buf0(buf0_handle);
+        cpp_fused_mul_0(arg1_1, buf0);
+        buf0.reset();
+    }
+
+it makes
+
+    AtenTensorHandle buf0_handle;
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(2, ..., &buf0_handle));
+    RAIIAtenTensorHandle buf0(buf0_handle);
+    while (1) {
+        cpp_fused_mul_0(arg1_1, buf0);
+    }
+
+It knows the compiler's text, not its grammar, and so it is tried with each version of torch: see
+TRIED. With any other it leaves the code as it is, which is as right and slower.
 """
 
 from __future__ import annotations
@@ -10,9 +31,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-KEY = "ganbench-hoist-1"  # to the compiler's cache: to be changed with the code below
+import torch
+
+from ganbench.system.files import file_sha256
+
+TRIED = ("2.13",)  # versions of torch whose code for loops has been looked at and tested
 
 LOOP = re.compile(r"^(?P<indent> *)while \(1\) \{\n(?P<body>.*?)^(?P=indent)\}$", re.M | re.S)
 VIEW = r"wrap_with_raii_handle_if_needed\(reinterpret_tensor_wrapper\([^()]*\)\)"
@@ -35,7 +61,7 @@ CHANGED = re.compile(r"std::move\((\w+)\)|^(?:[\w:]+&? )?(\w+)(?: = |;|\(\w+\);)
 
 
 def hoisted(code: str) -> str:
-    """The C++ code with what is fixed in its loops in front of them."""
+    """The C++ code with what no cycle of its loops changes in front of them."""
     return LOOP.sub(_hoist, code)
 
 
@@ -66,10 +92,10 @@ def _hoist(loop: re.Match[str]) -> str:
             before.append(text)
         elif kind == "view":
             before.append(text.partition(";")[0] + ";")
-        elif kind == "reuse":  # another name for it, as it is needed again in the next turn
+        elif kind == "reuse":  # another name for it, as it is needed again in the next cycle
             before.append(re.sub(r"auto (\w+) = std::move\((\w+)\);.*", r"auto& \1 = \2;", text))
         else:
-            assert kind == "drop"  # of what the next turn needs again
+            assert kind == "drop"  # of what the next cycle needs again
     views: dict[str, str] = {}
 
     def named(view: re.Match[str]) -> str:
@@ -80,9 +106,17 @@ def _hoist(loop: re.Match[str]) -> str:
     return "\n".join([*before, "while (1) {", *inside, "}"])
 
 
+def is_tried(version: str) -> bool:
+    """Whether the code that this version of torch writes is known: 2.13.1+cpu is of 2.13."""
+    return ".".join(version.split(".")[:2]) in TRIED
+
+
 @contextmanager
 def hoisting() -> Iterator[None]:
-    """Inside, torch's compiler has its C++ code for the CPU hoisted."""
+    """Inside, torch's compiler hoists its C++ code for the CPU, if its version is one TRIED."""
+    if not is_tried(torch.__version__):
+        yield
+        return
     from torch._inductor.codegen import common  # slow to import
     from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
     from torch.compiler import config
@@ -101,7 +135,9 @@ def hoisting() -> Iterator[None]:
     plain = common.device_codegens["cpu"]
     common.device_codegens["cpu"] = replace(plain, cpp_wrapper_codegen=Hoisting)
     try:
-        with config.patch(cache_key_tag=KEY):  # type: ignore[attr-defined]
+        # What the compiler keeps of other code, or of this file as it was, is none of this.
+        key = f"ganbench-hoist-{file_sha256(Path(__file__))}"
+        with config.patch(cache_key_tag=key):  # type: ignore[attr-defined]
             yield
     finally:
         common.device_codegens["cpu"] = plain

@@ -7,6 +7,7 @@ are run; on a GPU a captured step is replayed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,20 +21,65 @@ aten = torch.ops.aten
 FEW = 8  # terms that the compiler unrolls
 WARM_UPS = 3  # calls before a capture, in which libraries choose their kernels and get their memory
 
-Turn = Callable[..., tuple[Tensor, ...]]
-"""Of an index, the inputs of all rounds, the values and the memory; it changes the last two."""
+Step = Callable[..., tuple[Tensor]]
+"""A function of the memory, which it changes in place, and of a cycle's inputs: its value."""
 
-Run = Callable[[int], None]
-"""Takes so many turns, from the first."""
+Cycle = Callable[..., tuple[()]]
+"""A function of an index, the inputs of all cycles, their values, and the memory: it takes the
+cycle at the index, and changes values and memory in place."""
 
-Bind = Callable[[Sequence[Tensor]], Run]
-"""Of what all the turns are given: inputs, values and memory."""
+
+@dataclass(frozen=True)
+class Slots:
+    """Where tensors are among those that a loop is given: its `inputs`, the values, the memory."""
+
+    inputs: int
+
+    @property
+    def values(self) -> int:
+        """The place of the values."""
+        return self.inputs
+
+    def memory(self, place: int = 0) -> int:
+        """The place of what is at a place of the memory."""
+        return self.inputs + 1 + place
+
+    def cycle(self, step: Step) -> Cycle:
+        """A step on the inputs at an index, whose value is put there."""
+
+        def cycle(index: Tensor, *given: Tensor) -> tuple[()]:
+            at = index.reshape(1)
+            inputs = [each.index_select(0, at)[0] for each in given[: self.inputs]]
+            (value,) = step(*given[self.memory() :], *inputs)
+            given[self.values].index_copy_(0, at, value.unsqueeze(0))
+            return ()
+
+        return cycle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """A step as a graph without changes in place.
+
+    It returns the value first, then what the tensors at the places `changed` of the memory become.
+    Called, it changes them in place.
+    """
+
+    graph: fx.GraphModule
+    changed: Sequence[int]
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor]:
+        """Its value."""
+        value, *new = self.graph(*given)
+        for place, tensor in zip(self.changed, new, strict=True):
+            given[place].copy_(tensor)
+        return (value,)
 
 
 class Loop:
-    """Up to `rounds` calls of a traced `step`, one after the other, none waiting for Python.
+    """Up to `cycles` calls of a traced `step`, one after the other, none waiting for Python.
 
-    `step` takes the tensors of a memory, which it changes in place, and the inputs of a round, and
+    `step` takes the tensors of a memory, which it changes in place, and the inputs of a cycle, and
     returns one tensor; all `memories` are alike, and a call is of one of them. Compiled, the CPU
     runs a loop in C++; a GPU replays what was captured once as a CUDA graph, compiled or not.
     """
@@ -43,24 +89,30 @@ class Loop:
         step: fx.GraphModule,
         memories: Sequence[Sequence[Tensor]],
         inputs: Sequence[Tensor],
-        rounds: int,
+        cycles: int,
         *,
         compiled: bool = True,
     ) -> None:
-        self._inputs = [torch.zeros(rounds, *each.shape).to(each) for each in inputs]
+        self._inputs = [torch.zeros(cycles, *each.shape).to(each) for each in inputs]
         value = step.graph.output_node().all_input_nodes[0].meta["val"]
-        self._values = torch.zeros(rounds, *value.shape, dtype=value.dtype, device=value.device)
+        self._values = torch.zeros(cycles, *value.shape, dtype=value.dtype, device=value.device)
         given = [[*self._inputs, self._values, *memory] for memory in memories]
-        bind: Bind = partial(replay, _turn(step, len(inputs)))
-        if compiled:
-            body, changed = functional(step, [*memories[0], *inputs])
-            reshape_products(body)
-            make = _while if value.device.type == "cpu" else _replay_compiled
-            bind = make(body, changed, given[0], len(inputs))
-        self._runs = [bind(each) for each in given]
+        slots = Slots(len(inputs))
+        self._runs: Sequence[Callable[[int], None]]
+        if not compiled:
+            self._runs = [Replay(slots.cycle(step), each) for each in given]
+            return
+        body = functional(step, [*memories[0], *inputs])
+        reshape_products(body.graph)
+        if value.device.type == "cpu":
+            loop = WhileLoop(body, slots, given[0])
+            self._runs = [partial(loop.run, each) for each in given]
+        else:
+            cycle = compiled_cycle(body, slots, given[0])
+            self._runs = [Replay(cycle, each) for each in given]
 
     def __call__(self, inputs: Sequence[Tensor], place: int = 0) -> Tensor:
-        """What each round returns, of the memory at `place`; `inputs` have the rounds in front."""
+        """What each cycle returns, of the memory at `place`; `inputs` have the cycles in front."""
         count = len(inputs[0])
         for mine, new in zip(self._inputs, inputs, strict=True):
             mine[:count] = new
@@ -68,22 +120,65 @@ class Loop:
         return self._values[:count].clone()
 
 
-def replay(turn: Turn, given: Sequence[Tensor]) -> Run:
-    """A function that takes the turns 0, 1, ... of `given`; on a GPU they are captured once."""
-    index = torch.zeros((), dtype=torch.int64, device=given[0].device)
+class WhileLoop:
+    """A while loop in C++ around cycles that torch's compiler has compiled; for the CPU.
 
-    def one() -> None:
-        turn(index, *given)
-        index.add_(1)
+    It is compiled for tensors like the `examples`, and then run with any such.
+    """
 
-    again = _captured(one, given) if index.is_cuda else one
+    def __init__(self, body: Body, slots: Slots, examples: Sequence[Tensor]) -> None:
+        cycle = slots.cycle(body)
 
-    def run(count: int) -> None:
-        index.zero_()
+        def unfinished(index: Tensor, count: Tensor, *given: Tensor) -> Tensor:
+            return index < count
+
+        def one(index: Tensor, count: Tensor, *given: Tensor) -> tuple[Tensor]:
+            cycle(index, *given)
+            return (index + 1,)
+
+        index, count = torch.tensor(0), torch.tensor(0)
+        condition, step = (traced(each, [index, count, *examples]) for each in (unfinished, one))
+        mutated = [slots.values, *map(slots.memory, body.changed)]
+        places = ",".join(str(2 + place) for place in mutated)  # behind the index and the count
+
+        def loop(*counted: Tensor) -> tuple[Tensor]:
+            (index,) = torch.ops.higher_order.while_loop(
+                condition, step, (torch.tensor(0),), counted, mutated_arg_indices=places
+            )
+            return (index,)
+
+        self._loop = _compiled(traced(loop, [count, *examples]), [count, *examples])
+
+    def run(self, given: Sequence[Tensor], count: int) -> None:
+        """Take so many cycles, from the first."""
+        self._loop(torch.tensor(count), *given)
+
+
+def compiled_cycle(body: Body, slots: Slots, examples: Sequence[Tensor]) -> Cycle:
+    """A compiled cycle of tensors like the `examples`, to be replayed; for a GPU."""
+    index = torch.zeros((), dtype=torch.int64, device=examples[0].device)
+    one: Cycle = _compiled(traced(slots.cycle(body), [index, *examples]), [index, *examples])
+    return one
+
+
+class Replay:
+    """Takes cycles of the tensors `given` one by one; a GPU replays what it captured of one."""
+
+    def __init__(self, cycle: Cycle, given: Sequence[Tensor]) -> None:
+        index = torch.zeros((), dtype=torch.int64, device=given[0].device)
+
+        def one() -> None:
+            cycle(index, *given)
+            index.add_(1)
+
+        self._index = index
+        self._one = _captured(one, given) if index.is_cuda else one
+
+    def __call__(self, count: int) -> None:
+        """Take so many cycles, from the first."""
+        self._index.zero_()
         for _ in range(count):
-            again()
-
-    return run
+            self._one()
 
 
 def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[], None]:
@@ -103,69 +198,6 @@ def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callab
     return graph.replay
 
 
-def _replay_compiled(
-    body: fx.GraphModule, changed: Sequence[int], given: Sequence[Tensor], inputs: int
-) -> Bind:
-    """Compiled turns of what is like `given`, replayed."""
-    index = torch.zeros((), dtype=torch.int64, device=given[0].device)
-    turn = _turn(_in_place(body, changed), inputs)
-    return partial(replay, _compiled(traced(turn, [index, *given]), [index, *given]))
-
-
-def _while(
-    body: fx.GraphModule, changed: Sequence[int], given: Sequence[Tensor], inputs: int
-) -> Bind:
-    """A while loop around compiled turns of what is like `given`, in one function."""
-    turn = _turn(_in_place(body, changed), inputs)
-
-    def unfinished(index: Tensor, count: Tensor, *given: Tensor) -> Tensor:
-        return index < count
-
-    def one(index: Tensor, count: Tensor, *given: Tensor) -> tuple[Tensor]:
-        turn(index, *given)
-        return (index + 1,)
-
-    index, count = torch.tensor(0), torch.tensor(0)
-    condition, step = (traced(each, [index, count, *given]) for each in (unfinished, one))
-    before = 2 + inputs  # the index and the count come first
-    mutated = ",".join(str(before + place) for place in (0, *(1 + place for place in changed)))
-
-    def loop(*counted: Tensor) -> tuple[Tensor]:
-        (index,) = torch.ops.higher_order.while_loop(
-            condition, step, (torch.tensor(0),), counted, mutated_arg_indices=mutated
-        )
-        return (index,)
-
-    run = _compiled(traced(loop, [count, *given]), [count, *given])
-    return lambda given: lambda count: run(torch.tensor(count), *given)
-
-
-def _turn(step: Callable[..., tuple[Tensor]], inputs: int) -> Turn:
-    """A call of `step` with the inputs at an index of all rounds', its value put there."""
-
-    def turn(index: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
-        at = index.reshape(1)
-        mine = [each.index_select(0, at)[0] for each in given[:inputs]]
-        values, memory = given[inputs], given[inputs + 1 :]
-        (value,) = step(*memory, *mine)
-        values.index_copy_(0, at, value.unsqueeze(0))
-        return ()
-
-    return turn
-
-
-def _in_place(body: fx.GraphModule, changed: Sequence[int]) -> Callable[..., tuple[Tensor]]:
-    """The step of which `functional` made the body."""
-
-    def step(*given: Tensor) -> tuple[Tensor]:
-        value, *new = body(*given)
-        for place, tensor in zip(changed, new, strict=True):
-            given[place].copy_(tensor)
-        return (value,)
-
-    return step
-
-
 def _compiled(function: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
     from torch._inductor import standalone_compile  # slow to import
 
@@ -177,13 +209,8 @@ def _compiled(function: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[
         return standalone_compile(function, list(examples), options={"config_patches": patches})
 
 
-def functional(
-    step: fx.GraphModule, examples: Sequence[Tensor]
-) -> tuple[fx.GraphModule, list[int]]:
-    """The same without changes in place, and the places of the arguments that it would change.
-
-    It returns the value first, then what these arguments become.
-    """
+def functional(step: fx.GraphModule, examples: Sequence[Tensor]) -> Body:
+    """A traced step without changes in place, of tensors like the `examples`."""
     pure = traced(torch.func.functionalize(step), examples, EACH)
     graph = pure.graph
     places = {node: i for i, node in enumerate(graph.find_nodes(op="placeholder"))}
@@ -195,7 +222,7 @@ def functional(
     (value,) = output.all_input_nodes
     output.args = ((value, *new.values()),)
     _tidy(pure)
-    return pure, list(new)
+    return Body(graph=pure, changed=list(new))
 
 
 def traced(
@@ -261,7 +288,7 @@ def _node(graph: fx.Graph, target: Any, *args: Any) -> fx.Node:
     return node
 
 
-def _each(function: Callable[..., Tensor], *, scale: str = "") -> Callable[..., list[Tensor]]:
+def _one_by_one(function: Callable[..., Tensor], *, scale: str = "") -> Callable[..., list[Tensor]]:
     """A function of lists of tensors as one call for each; `scale` is what the fourth is named."""
 
     def each(*args: Any) -> list[Tensor]:
@@ -277,11 +304,11 @@ def _each(function: Callable[..., Tensor], *, scale: str = "") -> Callable[..., 
 
 # Operations on lists, which are quicker to call, but which a loop cannot have.
 EACH = {
-    aten._foreach_add.Scalar: _each(torch.add),
-    aten._foreach_addcdiv.Scalar: _each(torch.addcdiv, scale="value"),
-    aten._foreach_addcmul.Scalar: _each(torch.addcmul, scale="value"),
-    aten._foreach_div.Tensor: _each(torch.div),
-    aten._foreach_lerp.Scalar: _each(torch.lerp),
-    aten._foreach_mul.Scalar: _each(torch.mul),
-    aten._foreach_sqrt.default: _each(torch.sqrt),
+    aten._foreach_add.Scalar: _one_by_one(torch.add),
+    aten._foreach_addcdiv.Scalar: _one_by_one(torch.addcdiv, scale="value"),
+    aten._foreach_addcmul.Scalar: _one_by_one(torch.addcmul, scale="value"),
+    aten._foreach_div.Tensor: _one_by_one(torch.div),
+    aten._foreach_lerp.Scalar: _one_by_one(torch.lerp),
+    aten._foreach_mul.Scalar: _one_by_one(torch.mul),
+    aten._foreach_sqrt.default: _one_by_one(torch.sqrt),
 }

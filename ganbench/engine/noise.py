@@ -1,7 +1,7 @@
 """Random numbers of a training step, drawn for each seed by itself, many steps at a time.
 
-A step's latents come in blocks of BLOCK steps, and so do the numbers that its networks and losses
-draw: the i-th such call of a step is slot i, with a stream of its own. A block is drawn from the
+A step's latents come in chunks of CHUNK steps, and so do the numbers that its networks and losses
+draw: the i-th such call of a step is slot i, with a stream of its own. A chunk is drawn from the
 seed and its index alone, so nothing need be saved to go on from any step.
 """
 
@@ -22,7 +22,7 @@ from ganbench.core import Sampler
 from ganbench.errors import InputError
 from ganbench.randomness import STACKED_LATENT, generator, stream
 
-BLOCK = 64  # steps
+CHUNK = 64  # steps
 Handler = Callable[..., Tensor]
 LEVELS = 2**16  # of the words that decide what dropout keeps
 
@@ -45,74 +45,76 @@ class Call:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of its numbers."""
+        """The type of its numbers."""
         return torch.uint8 if self.law == "kept" else torch.float32
 
 
-class Steps(Protocol):
+class NoiseSource(Protocol):
     """Random numbers of some seeds, step by step."""
 
     def take(self, steps: Sequence[int]) -> Tensor:
-        """Those of these steps, evenly spaced and in ascending order: (seeds, steps, *shape)."""
+        """Numbers of these steps, which are evenly spaced and ascend: (seeds, steps, *shape)."""
 
 
-class Blocks:
-    """Numbers that `draw`, of a block's index, makes of each seed for BLOCK steps: (BLOCK, *shape).
+class ChunkedNoise:
+    """Numbers that `draw`, of a chunk's index, makes of each seed for CHUNK steps: (CHUNK, *shape).
 
-    Memory: that of a block.
+    Memory: that of a chunk.
     """
 
     def __init__(self, draw: Callable[[int], list[Tensor]]) -> None:
         self._draw, self._index = draw, -1
-        self._block: list[Tensor] = []
+        self._chunk: list[Tensor] = []
 
     def take(self, steps: Sequence[int]) -> Tensor:
-        """Those of these steps: (seeds, steps, *shape)."""
+        """The numbers of these steps: (seeds, steps, *shape)."""
         done, taken = 0, torch.empty(0)
-        for index, mine in groupby(steps, lambda step: step // BLOCK):
+        for index, mine in groupby(steps, lambda step: step // CHUNK):
             if index != self._index:
-                self._index, self._block = index, self._draw(index)
+                self._index, self._chunk = index, self._draw(index)
             if done == 0:
-                shape = (len(self._block), len(steps), *self._block[0].shape[1:])
-                taken = self._block[0].new_empty(shape)
-            at = [step % BLOCK for step in mine]
+                shape = (len(self._chunk), len(steps), *self._chunk[0].shape[1:])
+                taken = self._chunk[0].new_empty(shape)
+            at = [step % CHUNK for step in mine]
             apart = at[1] - at[0] if len(at) > 1 else 1
-            for seed, numbers in enumerate(self._block):
+            for seed, numbers in enumerate(self._chunk):
                 taken[seed, done : done + len(at)] = numbers[at[0] : at[-1] + 1 : apart]
             done += len(at)
         return taken
 
 
-def latents(
+def latent_source(
     laws: Sequence[Sampler],
     seeds: Sequence[int],
     *,
     each: int,
     per_step: int,
     device: torch.device,
-) -> Blocks:
+) -> ChunkedNoise:
     """Latents of a law for each seed: `each` for every one of a step's `per_step` draws."""
 
     def draw(index: int) -> list[Tensor]:
         drawn = []
         for law, seed in zip(laws, seeds, strict=True):
             rng = generator(seed, STACKED_LATENT, index, device=str(device))
-            drawn.append(law(BLOCK * per_step * each, rng).unflatten(0, (BLOCK, per_step, each)))
+            drawn.append(law(CHUNK * per_step * each, rng).unflatten(0, (CHUNK, per_step, each)))
         return drawn
 
-    return Blocks(draw)
+    return ChunkedNoise(draw)
 
 
-def numbers(call: Call, seeds: Sequence[int], device: torch.device) -> Steps:
-    """The numbers of a call, from where they cost least: on a GPU, a block at once."""
-    return Words(call, seeds) if device.type == "cpu" else on_device(call, seeds, device)
+def number_source(call: Call, seeds: Sequence[int], device: torch.device) -> NoiseSource:
+    """The numbers of a call, from where they cost least: on a GPU, a chunk at once."""
+    return (
+        StreamedNoise(call, seeds) if device.type == "cpu" else device_source(call, seeds, device)
+    )
 
 
-def on_device(call: Call, seeds: Sequence[int], device: torch.device) -> Blocks:
+def device_source(call: Call, seeds: Sequence[int], device: torch.device) -> ChunkedNoise:
     """The numbers of a call, drawn by torch on the device."""
 
     def of_seed(rng: torch.Generator) -> Tensor:
-        shape = (BLOCK, *call.shape)
+        shape = (CHUNK, *call.shape)
         if call.law == "kept":
             words = torch.randint(LEVELS, shape, generator=rng, device=device, dtype=torch.int32)
             return (words >= call.dropped).to(call.dtype)
@@ -123,10 +125,10 @@ def on_device(call: Call, seeds: Sequence[int], device: torch.device) -> Blocks:
         name = f"random-{call.slot}"
         return [of_seed(generator(seed, name, index, device=str(device))) for seed in seeds]
 
-    return Blocks(draw)
+    return ChunkedNoise(draw)
 
 
-class Words:
+class StreamedNoise:
     """The numbers of a call, drawn by numpy, faster than by torch; no more than are asked for."""
 
     def __init__(self, call: Call, seeds: Sequence[int]) -> None:
@@ -136,7 +138,7 @@ class Words:
         self._rngs: list[np.random.Generator] = []
 
     def take(self, steps: Sequence[int]) -> Tensor:
-        """Those of these steps: (seeds, steps, *shape)."""
+        """The numbers of these steps: (seeds, steps, *shape)."""
         shape = (len(self._seeds), len(steps), *self._call.shape)
         out: np.ndarray[Any, Any] = np.empty(shape, self._dtype)
         for i, step in enumerate(steps):
@@ -145,7 +147,7 @@ class Words:
         return torch.from_numpy(out)
 
     def _go_to(self, step: int) -> None:
-        index, offset = divmod(step, BLOCK)
+        index, offset = divmod(step, CHUNK)
         if index != self._index or step < self._step:
             name = f"random-{self._call.slot}"
             states = [np.random.SFC64(stream(seed, name, index)) for seed in self._seeds]
@@ -167,7 +169,7 @@ class Words:
                 np.greater_equal(words, self._call.dropped - LEVELS // 2, out=mine)
 
 
-class Supplied(TorchFunctionMode):
+class SuppliedNoise(TorchFunctionMode):
     """Inside, random calls of torch get their numbers from `give`, a function of the Call.
 
     Dropout, rand, randn, rand_like and randn_like are such calls; other draws from torch's global
@@ -207,7 +209,11 @@ class Supplied(TorchFunctionMode):
 
 
 def _dropout(
-    supply: Supplied, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    supply: SuppliedNoise,
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
 ) -> Tensor:
     if not training or p == 0:
         return input
@@ -218,7 +224,7 @@ def _dropout(
 
 
 def _filled(law: str) -> Callable[..., Tensor]:
-    def draw(supply: Supplied, *size: Any, **options: Any) -> Tensor:
+    def draw(supply: SuppliedNoise, *size: Any, **options: Any) -> Tensor:
         if options.pop("generator", None) is not None:
             raise UnsuppliedError("draws from a generator inside of a network or a loss")
         if options.pop("dtype", None) not in (None, torch.float32):
@@ -232,7 +238,7 @@ def _filled(law: str) -> Callable[..., Tensor]:
 
 
 def _filled_like(law: str) -> Callable[..., Tensor]:
-    def draw(supply: Supplied, input: Tensor, **options: Any) -> Tensor:
+    def draw(supply: SuppliedNoise, input: Tensor, **options: Any) -> Tensor:
         if input.dtype != torch.float32 or options.get("dtype") not in (None, torch.float32):
             raise UnsuppliedError("draws numbers other than float32")
         return supply.number(law, input.shape)

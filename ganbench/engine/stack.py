@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sides
-from ganbench.engine.noise import Call, Supplied, latents, numbers
+from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import rule_of, start
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, first_line
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Column = np.ndarray[Any, np.dtype[np.float64]]
+"""What was logged under a name, in the order of the steps."""
 
 
 class UnstackableError(InputError):
@@ -34,7 +35,8 @@ class UnstackableError(InputError):
 class Stack:
     """Trainers of one Game for several seeds, which have all taken as many steps.
 
-    `batch_shape` is (batch_size, *task.shape). `during(part)` is entered for the noise.
+    `batch_shape` is (batch_size, *task.shape). `during(part)` is entered for the noise. A cycle is
+    the steps up to one that updates G, written as a tuple: for each step whether it does.
 
     Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
     games that differ in their parts, optimisers that `optimizers` does not know, draws from torch's
@@ -49,21 +51,21 @@ class Stack:
         self._device = next(first.discriminator.parameters()).device
         tensors = _alike(trainers)
         seeds = [each.seed for each in trainers]
-        self._latents = latents(
+        self._latents = latent_source(
             [each.game.latent for each in trainers],
             seeds,
             each=self._batch_shape[0],
             per_step=1 if self._game.reuse_latent else 2,
             device=self._device,
         )
-        self._calls = {turn: self._probe(turn) for turn in {True, self._game.d_updates == 1}}
+        self._calls = {which: self._probe(which) for which in {True, self._game.d_updates == 1}}
         self._numbers = {
-            call.slot: numbers(call, seeds, self._device) for call in self._calls[True]
+            call.slot: number_source(call, seeds, self._device) for call in self._calls[True]
         }
         with torch.no_grad():
             self._memory = {key: torch.stack(each) for key, each in tensors.items()}
         self._graphs: dict[tuple[bool, ...], Graph] = {
-            (turn,): self._trace((turn,)) for turn in self._calls
+            (which,): self._trace((which,)) for which in self._calls
         }
         self._whole: tuple[bool, ...] = ()
         if self._device.type == "cuda":
@@ -82,7 +84,7 @@ class Stack:
             self.loop(compiled=True)
 
     def loop(self, *, compiled: bool) -> None:
-        """Take the steps up to G's next turn, as often as that fits, in a loop without Python."""
+        """Take cycles, the steps up to G's next update, in a loop without Python."""
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
         if compiled and self._device.type == "cpu":
@@ -95,11 +97,11 @@ class Stack:
     @property
     def steps_at_once(self) -> int:
         """As many steps as a call of `train` should be given: more are more memory, not speed."""
-        return self._graphs[self._whole].rounds * len(self._whole) if self._whole else MAX_STEPS
+        return self._graphs[self._whole].cycles * len(self._whole) if self._whole else MAX_STEPS
 
     def train(
         self, real: Tensor, *, stopped: Callable[[], bool] = lambda: False
-    ) -> list[dict[str, Array]]:
+    ) -> list[dict[str, Column]]:
         """Train on the batches `real` (seeds, steps, batch_size, *shape); each seed's logs.
 
         A log has the values of each name over the steps that have one, fewer once `stopped`.
@@ -107,55 +109,55 @@ class Stack:
         done = 0
         values: dict[str, list[Tensor]] = {}
         while done < real.shape[1] and not stopped():
-            turns = self._next_turns(real.shape[1] - done)
-            graph, of_each = self._graphs[turns], len(turns)
-            count = of_each * min(graph.rounds, (real.shape[1] - done) // of_each)
-            inputs = self._inputs(turns, real[:, done : done + count])
+            cycle = self._next_cycle(real.shape[1] - done)
+            graph, of_each = self._graphs[cycle], len(cycle)
+            count = of_each * min(graph.cycles, (real.shape[1] - done) // of_each)
+            inputs = self._inputs(cycle, real[:, done : done + count])
             found = graph(inputs)
             for name, which in graph.places.items():
                 values.setdefault(name, []).append(found[:, which].flatten(0, 1))
-            self._count(turns, count // of_each)
+            self._count(cycle, count // of_each)
             done += count
         logs = {name: torch.cat(each).double().cpu().numpy() for name, each in values.items()}
         return [
             {name: log[:, seed] for name, log in logs.items()} for seed in range(len(self.trainers))
         ]
 
-    def train_apart(self, real: Tensor) -> list[dict[str, Array]]:
-        """The same for one step of `real` (seeds, 1, ...), seed by seed, so that these may look."""
-        inputs = self._inputs(self._next_turns(1), real)
-        logs: list[dict[str, Array]] = []
+    def train_apart(self, real: Tensor) -> list[dict[str, Column]]:
+        """Train one step of `real` (seeds, 1, ...) seed by seed, so that these may look."""
+        inputs = self._inputs(self._next_cycle(1), real)
+        logs: list[dict[str, Column]] = []
         for place, trainer in enumerate(self.trainers):
             trainer.handed = list(inputs.latents[0, place, 0])
             mine = {slot: drawn[0, place, 0] for slot, drawn in inputs.numbers.items()}
-            with Supplied(lambda call, mine=mine: mine[call.slot]):  # type: ignore[misc]
+            with SuppliedNoise(lambda call, mine=mine: mine[call.slot]):  # type: ignore[misc]
                 log = trainer.train_step(real[place, 0])
             logs.append({name: value.double().cpu().numpy()[None] for name, value in log.items()})
         self.steps += 1
         return logs
 
-    def _next_turns(self, most: int) -> tuple[bool, ...]:
-        """Of the next steps that are a round of a graph, which are G's turn too."""
+    def _next_cycle(self, most: int) -> tuple[bool, ...]:
+        """The steps that a graph takes at once next, a whole cycle or a part: which update G."""
         updates = self._game.d_updates
         if 0 < len(self._whole) <= most and self.steps % updates == 0:
             return self._whole
         return ((self.steps + 1) % updates == 0,)
 
-    def _count(self, turns: Sequence[bool], rounds: int = 1) -> None:
+    def _count(self, cycle: Sequence[bool], cycles: int = 1) -> None:
         """Tell the trainers and their optimisers what steps have been taken."""
-        self.steps += rounds * len(turns)
-        d_count = rounds * len(turns) * len(self._game.d_losses)
+        self.steps += cycles * len(cycle)
+        d_count = cycles * len(cycle) * len(self._game.d_losses)
         for trainer in self.trainers:
             trainer.steps = self.steps
             for optimizer, count in (
                 (trainer.d_optimizer, d_count),
-                (trainer.g_optimizer, rounds * sum(turns)),
+                (trainer.g_optimizer, cycles * sum(cycle)),
             ):
                 for group in optimizer.param_groups:
                     if "steps" in group:
                         group["steps"] += count
 
-    def _probe(self, turn: bool) -> list[Call]:
+    def _probe(self, updates_g: bool) -> list[Call]:
         """The random calls of a step, from a copy of the first seed's that takes one."""
         calls: list[Call] = []
 
@@ -172,21 +174,23 @@ class Stack:
             )
             trainer = Trainer(game, seed=first.seed, device=str(self._device))
             trainer.handed = list(self._latents.take([0])[0, 0])
-            with Supplied(give):
-                trainer.play(torch.zeros(self._batch_shape, device=self._device), g_turn=turn)
+            with SuppliedNoise(give):
+                trainer.play(
+                    torch.zeros(self._batch_shape, device=self._device), updates_g=updates_g
+                )
         return calls
 
-    def _draw(self, turns: Sequence[bool], rounds: int) -> dict[int, Tensor]:
-        """The numbers of these rounds: of each slot (seeds, steps that have it, *shape)."""
-        calls = [(i, turn) for i, turn in enumerate([*turns] * rounds)]
-        steps = {
-            call.slot: [self.steps + i for i, turn in calls if call in self._calls[turn]]
+    def _draw(self, cycle: Sequence[bool], cycles: int) -> dict[int, Tensor]:
+        """The numbers of these cycles: of each slot (seeds, steps that have it, *shape)."""
+        steps = list(enumerate([*cycle] * cycles))
+        drawing = {
+            call.slot: [self.steps + i for i, which in steps if call in self._calls[which]]
             for call in self._calls[True]
         }
-        return {slot: self._numbers[slot].take(those) for slot, those in steps.items() if those}
+        return {slot: self._numbers[slot].take(those) for slot, those in drawing.items() if those}
 
-    def _rates(self, turns: Sequence[bool], rounds: int) -> Tensor:
-        """The learning rates of these rounds' updates, in the order in which they are made.
+    def _rates(self, cycle: Sequence[bool], cycles: int) -> Tensor:
+        """The learning rates of these cycles' updates, in the order in which they are made.
 
         Computed in a graph, they would be computed once for each number that is updated.
         """
@@ -197,37 +201,37 @@ class Stack:
         d_count = self.steps * len(self._game.d_losses)
         g_count = self.steps // self._game.d_updates
         rates: list[float] = []
-        for turn in [*turns] * rounds:
+        for updates_g in [*cycle] * cycles:
             for _ in self._game.d_losses:
                 d_count += 1
                 rates += [x for rule, group in d for x in rule.rates(group, d_count)]
-            if turn:
+            if updates_g:
                 g_count += 1
                 rates += [x for rule, group in g for x in rule.rates(group, g_count)]
-        return torch.tensor(rates, device=self._device).view(rounds, -1)
+        return torch.tensor(rates, device=self._device).view(cycles, -1)
 
-    def _inputs(self, turns: Sequence[bool], real: Tensor) -> Inputs:
-        """Of the next rounds of such turns, on batches (seeds, steps, batch_size, *shape)."""
-        rounds = real.shape[1] // len(turns)
+    def _inputs(self, cycle: Sequence[bool], real: Tensor) -> Inputs:
+        """What the next cycles need on batches (seeds, steps, batch_size, *shape)."""
+        cycles = real.shape[1] // len(cycle)
         with self.during("noise"):
             noise = self._latents.take(range(self.steps, self.steps + real.shape[1]))
-            drawn = self._draw(turns, rounds)
+            drawn = self._draw(cycle, cycles)
 
-        def in_rounds(each: Tensor) -> Tensor:
-            return each.view(len(each), rounds, -1, *each.shape[2:]).movedim(1, 0)
+        def in_cycles(each: Tensor) -> Tensor:
+            return each.view(len(each), cycles, -1, *each.shape[2:]).movedim(1, 0)
 
         return Inputs(
-            self._rates(turns, rounds),
-            in_rounds(real),
-            in_rounds(noise),
-            {slot: in_rounds(each) for slot, each in drawn.items()},
+            self._rates(cycle, cycles),
+            in_cycles(real),
+            in_cycles(noise),
+            {slot: in_cycles(each) for slot, each in drawn.items()},
         )
 
-    def _trace(self, turns: tuple[bool, ...], part_bytes: float = math.inf) -> Graph:
-        shape = (len(self.trainers), len(turns), *self._batch_shape)
+    def _trace(self, cycle: tuple[bool, ...], part_bytes: float = math.inf) -> Graph:
+        shape = (len(self.trainers), len(cycle), *self._batch_shape)
         with _reasons():
-            inputs = self._inputs(turns, torch.zeros(shape, device=self._device))
-            return Graph(self.trainers[0], turns, self._memory, inputs, part_bytes=part_bytes)
+            inputs = self._inputs(cycle, torch.zeros(shape, device=self._device))
+            return Graph(self.trainers[0], cycle, self._memory, inputs, part_bytes=part_bytes)
 
 
 def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:

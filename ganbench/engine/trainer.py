@@ -1,4 +1,4 @@
-"""Plays a Game: whose turn it is, who is updated by what, what is logged; one seed, eagerly."""
+"""Plays a Game: who is updated when and by what, what is logged; one seed, eagerly."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Player:
 
     game: Game
 
-    def play(self, real: Tensor, *, g_turn: bool) -> dict[str, Tensor]:
-        """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
+    def play(self, real: Tensor, *, updates_g: bool) -> dict[str, Tensor]:
+        """One update of D on `real` (batch_size, *shape), and of G if `updates_g`."""
         game = self.game
         latent = self._latent(real)
-        keep = g_turn and game.reuse_latent and not game.inference_fakes
+        keep = updates_g and game.reuse_latent and not game.inference_fakes
         fake = self._fakes(latent, trains=not game.inference_fakes, keep_graph=keep)
         self._look("before_d", real, latent)
         log = self._update_d(real, fake.detach())
-        if not g_turn:
+        if not updates_g:
             return log
         if not game.reuse_latent:
             latent = self._latent(real)
@@ -98,9 +98,9 @@ class Trainer(Player):
         self.autocast = partial(autocast, precision, device)
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
-        """One update of D on `real` (batch_size, *shape), and of G when it is its turn."""
+        """One update of D on `real` (batch_size, *shape), and of G if `updates_g`."""
         self.steps += 1
-        return self.play(real, g_turn=self.steps % self.game.d_updates == 0)
+        return self.play(real, updates_g=self.steps % self.game.d_updates == 0)
 
     def sample(self, n: int) -> Tensor:
         """n samples from the generator in inference mode."""
@@ -123,15 +123,15 @@ class Trainer(Player):
         self, who: str, loss: Loss, real: Tensor, fake: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         optimizer = self.d_optimizer if who == "D" else self.g_optimizer
-        judge = Judge(self.discriminator)
+        observed = ObservedDiscriminator(self.discriminator)
         with self.during(who):
             with self.autocast():
-                value = at_least_float32(loss(judge, real, fake))  # type: ignore[arg-type]
+                value = at_least_float32(loss(observed, real, fake))  # type: ignore[arg-type]
             optimizer.zero_grad()
             value.backward(inputs=None if who == "D" else self.g_params)
         with self.during("optimizers"):
             optimizer.step()
-        return value.detach(), judge.right(self.game.decision, who, real, fake)
+        return value.detach(), observed.right(self.game.decision, who, real, fake)
 
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Add the features of a batch and of the latent's fakes to the snapshot, if one is taken.
@@ -162,7 +162,7 @@ def inference(module: nn.Module) -> Iterator[None]:
         module.train()
 
 
-class Judge:
+class ObservedDiscriminator:
     """A discriminator that remembers what it said, so that losses need not return accuracies."""
 
     def __init__(self, module: nn.Module) -> None:

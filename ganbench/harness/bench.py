@@ -12,12 +12,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganbench import registry
 from ganbench.core import GAN
-from ganbench.engine.precision import check_precision
 from ganbench.errors import InputError
 from ganbench.harness import machine
-from ganbench.harness.spec import Spec, build
+from ganbench.harness.spec import Job, Spec, build, look_up
 from ganbench.harness.train import rehearse, rehearse_apart
 from ganbench.results.schema import Machine, Precision
 from ganbench.system import processes
@@ -79,15 +77,15 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
     that stays. Raises InputError for unknown names, and for a GAN that breaks its contract or
     diverges.
     """
-    check_precision(spec.precision, spec.device)
-    workers = min(workers, seeds)
+    job = look_up(spec)
+    spec, workers = job.spec, min(workers, seeds)
     with tempfile.TemporaryDirectory() as folder:
-        spec = replace(spec, folder=Path(folder))
+        job = job.in_folder(Path(folder))
         shares = [range(seeds)[i::workers] for i in range(workers)]
-        steps = _steps_of(spec, shares[0], seconds)
-        worked = _work_all(spec, shares, steps)
-        eager = rehearse_apart(spec, 0, min(steps, 2 * PROBE))
-        flops = _flops(spec, 0)
+        steps = _steps_of(job, shares[0], seconds)
+        worked = _work_all(job, shares, steps)
+        eager = rehearse_apart(job, 0, min(steps, 2 * PROBE))
+        flops = _flops(job, 0)
     rate = sum(each.steps_per_second for each in worked)
     return Bench(
         baseline=spec.baseline,
@@ -107,13 +105,13 @@ def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.
     )
 
 
-def _steps_of(spec: Spec, seeds: Sequence[int], seconds: float) -> int:
+def _steps_of(job: Job, seeds: Sequence[int], seconds: float) -> int:
     """How many steps fill so many seconds, told by ever more of them until that is long enough."""
     steps, took = PROBE, 0.0
-    while took < ENOUGH * seconds and (took == 0 or steps != spec.steps):
-        tried, took = steps, _counted(rehearse(spec, seeds, steps))
+    while took < ENOUGH * seconds and (took == 0 or steps != job.spec.steps):
+        tried, took = steps, _counted(rehearse(job, seeds, steps))
         steps = max(PROBE, round(seconds * (tried - 1) / took))
-        steps = min(steps, spec.steps or steps)
+        steps = min(steps, job.spec.steps or steps)
     return steps
 
 
@@ -135,13 +133,13 @@ def _shares(seconds: Mapping[str, float], eager: Mapping[str, float]) -> dict[st
     return {part: value / total for part, value in spent.items()}
 
 
-def _work_all(spec: Spec, shares: Sequence[Sequence[int]], steps: int) -> list[_Worked]:
+def _work_all(job: Job, shares: Sequence[Sequence[int]], steps: int) -> list[_Worked]:
     """Each share of the seeds in a process of its own, all at the same time."""
     if len(shares) == 1:
-        return [_work(spec, shares[0], steps, lambda: None)]
+        return [_work(job, shares[0], steps, lambda: None)]
     barrier = processes.CONTEXT.Barrier(len(shares))
     with processes.pool(len(shares), _start, barrier) as pool:
-        futures = [pool.submit(_work_in_process, spec, seeds, steps) for seeds in shares]
+        futures = [pool.submit(_work_in_process, job.spec, seeds, steps) for seeds in shares]
         errors = [error for error in (future.exception() for future in futures) if error]
         if errors:  # rather the cause is raised than that others then waited in vain
             raise min(errors, key=lambda error: not isinstance(error, InputError))
@@ -156,23 +154,22 @@ def _start(barrier: Any) -> None:
 
 
 def _work_in_process(spec: Spec, seeds: Sequence[int], steps: int) -> _Worked:
-    folder = spec.folder / str(seeds[0])
     try:
-        spec = replace(spec, folder=folder)
-        rehearse(spec, seeds, PROBE)  # warms up what this process has not used
-        return _work(spec, seeds, steps, _process["barrier"].wait)
+        job = look_up(replace(spec, folder=spec.folder / str(seeds[0])))
+        rehearse(job, seeds, PROBE)  # warms up what this process has not used
+        return _work(job, seeds, steps, _process["barrier"].wait)
     except BaseException:
         _process["barrier"].abort()
         raise
 
 
-def _work(spec: Spec, seeds: Sequence[int], steps: int, together: Callable[[], Any]) -> _Worked:
+def _work(job: Job, seeds: Sequence[int], steps: int, together: Callable[[], Any]) -> _Worked:
     """The rates of one worker; `together` waits for the others."""
-    seconds = rehearse(spec, seeds, steps, ready=together)
-    memory = machine.peak_memory_bytes(spec.device)
+    seconds = rehearse(job, seeds, steps, ready=together)
+    memory = machine.peak_memory_bytes(job.spec.device)
     together()
     with one_thread():
-        matmul_gflops = _matmul_gflops(spec.device)
+        matmul_gflops = _matmul_gflops(job.spec.device)
     return _Worked(
         seconds=seconds,
         steps_per_second=len(seeds) * (steps - 1) / _counted(seconds),
@@ -193,11 +190,10 @@ def _matmul_gflops(device: str) -> float:
     return count * 2 * SIDE**3 / (time.perf_counter() - start) / 1e9
 
 
-def _flops(spec: Spec, seed: int) -> int:
+def _flops(job: Job, seed: int) -> int:
     """Operations of a training step's matrix products; 0 of what is not torch's."""
-    task = registry.load_task(spec.task)
-    gan: GAN = build(registry.load_baseline(spec.baseline), spec, task, seed)
-    real = task.reference[: task.budget.batch_size].to(spec.device)
+    gan: GAN = build(job, seed)
+    real = job.task.reference[: job.task.budget.batch_size].to(job.spec.device)
     with FlopCounterMode(display=False) as counter:
         gan.train_step(real)
     return int(counter.get_total_flops())

@@ -6,34 +6,37 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, get_args
 
 import ganbench
 from ganbench import registry
-from ganbench.core import Budget, Task
-from ganbench.engine.precision import check_precision
+from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import machine, pictures
-from ganbench.harness.spec import MANY_STEPS, Report, Spec, Stop
+from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, look_up
 from ganbench.harness.workers import train_all
 from ganbench.results import schema, stats
 from ganbench.results import store as board
-from ganbench.results.schema import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
+from ganbench.results.schema import (
+    Engine,
+    EntryInfo,
+    MetricInfo,
+    Protocol,
+    Result,
+    SeedResult,
+    TaskInfo,
+)
 from ganbench.system import files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One entry to be run: what was asked for, its name on the board, notes for the user."""
+class Planned:
+    """An entry to be trained: its job, its name on the board, notes for the user."""
 
-    spec: Spec
-    task: Task
-    baseline: registry.Baseline
+    job: Job
     name: str
     notes: list[str]
 
@@ -66,8 +69,8 @@ def run(
     folders that cannot be written, a damaged file where a result would go.
     """
     board_folder = Path(leaderboard)
-    jobs = [prepare(spec, Path(out), board_folder) for spec in specs]
-    names = [job.name for job in jobs]
+    planned = [prepare(spec, Path(out), board_folder) for spec in specs]
+    names = [each.name for each in planned]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
     collected: dict[int, list[SeedResult]] = {}
@@ -75,11 +78,11 @@ def run(
 
     def add(index: int) -> None:
         done = sorted(collected.pop(index), key=lambda seed: seed.seed)
-        added[index] = (_add(jobs[index], done, board_folder), done)
+        added[index] = (_add(planned[index], done, board_folder), done)
 
     try:
-        specs = [job.spec for job in jobs]
-        for index, seed in train_all(specs, seeds, workers, report, stop):
+        jobs = [each.job for each in planned]
+        for index, seed in train_all(jobs, seeds, workers, report, stop):
             collected.setdefault(index, []).append(seed)
             if len(collected[index]) == len(seeds):
                 add(index)
@@ -88,53 +91,42 @@ def run(
             add(index)
     if not added:
         raise InputError("stopped before anything was done")
-    return [_finish(jobs[index], *added[index]) for index in sorted(added)]
+    return [_finish(planned[index], *added[index]) for index in sorted(added)]
 
 
-def prepare(spec: Spec, out: Path, leaderboard: Path) -> Job:
+def prepare(spec: Spec, out: Path, leaderboard: Path) -> Planned:
     """Look everything up and check it, before any training."""
-    task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
-    baseline.check_hparams(spec.hparams)
-    spec = replace(spec, device=resolve_device(spec.device))
-    check_precision(spec.precision, spec.device)
-    name = entry_name(baseline.name, spec, spec.budget_of(task))
-    files.check_writable(leaderboard / task.name)
-    existing = board.place(leaderboard, task.name, name)
+    job = look_up(spec)
+    name = entry_name(job)
+    files.check_writable(leaderboard / job.task.name)
+    existing = board.place(leaderboard, job.task.name, name)
     if existing.exists():
         schema.load_result(existing)
-    folder, notes = prepare_folder(out / task.name / name, baseline, spec)
-    return Job(
-        spec=replace(spec, folder=folder), task=task, baseline=baseline, name=name, notes=notes
-    )
+    folder, notes = prepare_folder(out / job.task.name / name, job)
+    return Planned(job=job.in_folder(folder), name=name, notes=notes)
 
 
-def _add(job: Job, seeds: list[SeedResult], leaderboard: Path) -> board.Added:
+def _add(planned: Planned, seeds: list[SeedResult], leaderboard: Path) -> board.Added:
     for seed in seeds:
-        write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
-    return board.add(compose(job.task, job.baseline, job.spec, job.name, seeds), leaderboard)
+        write_seed(planned.job.spec.folder / f"seed-{seed.seed}", seed)
+    return board.add(compose(planned.job, planned.name, seeds), leaderboard)
 
 
-def _finish(job: Job, added: board.Added, seeds: list[SeedResult]) -> Finished:
-    notes = list(job.notes)
+def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Finished:
+    notes = list(planned.notes)
     if added.set_aside:
         notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
-    drawn = pictures.draw(job.task, job.spec.folder, seeds)
+    if added.beside:
+        notes.append(f"{added.beside} is published and stays as it is: this is a local result")
+    drawn = pictures.draw(planned.job.task, planned.job.spec.folder, seeds)
     return Finished(seeds=seeds, result=added.result, path=added.path, pictures=drawn, notes=notes)
 
 
-def resolve_device(device: str) -> str:
-    """The device that "auto" stands for; InputError for a GPU that is not there."""
-    present = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if present else "cpu"
-    if device == "cuda" and not present:
-        raise InputError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu")
-    return device
-
-
-def entry_name(base: str, spec: Spec, budget: Budget) -> str:
+def entry_name(job: Job) -> str:
     """The entry's name on the board: the file's, with whatever is not the default appended."""
-    parts = [base, *(f"{key}={_plain(value)}" for key, value in sorted(spec.hparams.items()))]
+    spec, budget = job.spec, job.budget
+    given = job.baseline.differing(job.task, spec.hparams).items()
+    parts = [job.baseline.name, *(f"{key}={_plain(value)}" for key, value in given)]
     if budget.name == "custom":
         parts.append(f"{budget.steps}steps")
     elif budget.name != "full":
@@ -149,10 +141,16 @@ def entry_name(base: str, spec: Spec, budget: Budget) -> str:
     return name
 
 
-def prepare_folder(folder: Path, baseline: registry.Baseline, spec: Spec) -> tuple[Path, list[str]]:
+def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
     files.check_writable(folder)
-    label = {"task": spec.task, "baseline": spec.baseline, "source": baseline.sha256}
+    spec, baseline = job.spec, job.baseline
+    label = {
+        "task": spec.task,
+        "baseline": spec.baseline,
+        "source": baseline.sha256,
+        "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
+    }
     marker, notes = folder / "run.json", []
     if marker.is_file() and not spec.resume:
         try:
@@ -167,14 +165,9 @@ def prepare_folder(folder: Path, baseline: registry.Baseline, spec: Spec) -> tup
     return folder, notes
 
 
-def compose(
-    task: Task, baseline: registry.Baseline, spec: Spec, name: str, seeds: list[SeedResult]
-) -> Result:
+def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     """The result file's content for these seeds."""
-    budget = spec.budget_of(task)
-    source, commit, dirty = machine.repository_path(baseline.path)
-    if baseline.bundled:
-        source = f"baselines/{baseline.path.name}"
+    spec, task, budget = job.spec, job.task, job.budget
     metrics = {
         key: MetricInfo(
             direction=bound.direction,
@@ -185,27 +178,18 @@ def compose(
         for key, bound in in_ranking_order(task).items()
     }
     whole = all(seed.status != "interrupted" for seed in seeds)
-    hparams = {key: _jsonable(value) for key, value in baseline.check_hparams(spec.hparams).items()}
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         task=TaskInfo(name=task.name, version=task.version, metrics=metrics),
-        entry=EntryInfo(
-            name=name,
-            source=source,
-            sha256=baseline.sha256,
-            hparams=hparams,
-            git_commit=commit,
-            dirty=dirty,
-            tuning_trials=spec.tuning_trials,
-        ),
+        entry=_entry_info(job, name),
         protocol=Protocol(
             steps=budget.steps,
             batch_size=budget.batch_size,
             evaluations=budget.rounds,
             evaluation_size=budget.evaluation_size,
             budget=budget.name,  # type: ignore[arg-type]
-            engine=seeds[0].engine if len({seed.engine for seed in seeds}) == 1 else "eager",
+            engine=min((seed.engine for seed in seeds), key=get_args(Engine).index),
             precision=spec.precision,
             device=spec.device,
             threads=1,
@@ -214,6 +198,21 @@ def compose(
         seeds=seeds,
         summary=stats.summarise(seeds, list(metrics)),
         machine=machine.describe(spec.device),
+    )
+
+
+def _entry_info(job: Job, name: str) -> EntryInfo:
+    """What ran, without a path of anybody's machine."""
+    baseline = job.baseline
+    source, commit, dirty = machine.repository_path(baseline.path)
+    return EntryInfo(
+        name=name,
+        source=f"baselines/{baseline.path.name}" if baseline.bundled else source,
+        sha256=baseline.sha256,
+        hparams=baseline.stored(job.hparams),
+        git_commit=commit,
+        dirty=dirty,
+        tuning_trials=job.spec.tuning_trials,
     )
 
 
@@ -232,7 +231,3 @@ def write_seed(folder: Path, seed: SeedResult) -> None:
 def _plain(value: Any) -> str:
     """A value as a part of a file's name: `[16, 16]` as 16,16."""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _jsonable(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

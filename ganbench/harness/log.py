@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.engine.stack import Column
 from ganbench.errors import InputError
 from ganbench.system.files import write_atomically
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Window:
@@ -24,7 +23,7 @@ class Window:
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, values: Mapping[str, Array]) -> None:
+    def add(self, values: Mapping[str, Column]) -> None:
         """Add some steps' values."""
         for name, array in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(array.sum())
@@ -37,7 +36,7 @@ class Window:
         return means
 
 
-def joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+def joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
     """Values of some steps by name, one after the other."""
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
@@ -69,7 +68,7 @@ class Log:
         self._file.close()
 
 
-def read_log(path: Path) -> dict[str, Array]:
+def read_log(path: Path) -> dict[str, Column]:
     """The columns of a log, all of one length, NaN where a row lacks a value; {} without a file."""
     rows = [json.loads(line) for line in _lines(path)]
     names = dict.fromkeys(name for row in rows for name in row)
@@ -84,21 +83,21 @@ def _lines(path: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines(keepends=True)
 
 
-def stacked(logs: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
+def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     """Each name's values over the steps that reported it; InputError for what is no scalar."""
-    columns: dict[str, list[Any]] = {}
+    found: dict[str, list[Any]] = {}
     for log in logs:
         for name, value in log.items():
-            columns.setdefault(name, []).append(value)
-    if not columns:
+            found.setdefault(name, []).append(value)
+    if not found:
         return {}
-    flat = [value for column in columns.values() for value in column]
+    flat = [value for column in found.values() for value in column]
     if not all(isinstance(value, Tensor) and value.ndim == 0 for value in flat):
-        flat = [_scalar(name, value) for name, column in columns.items() for value in column]
+        flat = [_scalar(name, value) for name, column in found.items() for value in column]
     # One stack and one transfer: rows of ten steps must not cost more than the steps.
     values = torch.stack(flat).detach().double().cpu().numpy()
-    ends = np.cumsum([len(column) for column in columns.values()])
-    return dict(zip(columns, np.split(values, ends[:-1]), strict=True))
+    ends = np.cumsum([len(column) for column in found.values()])
+    return dict(zip(found, np.split(values, ends[:-1]), strict=True))
 
 
 def _scalar(name: str, value: Any) -> Tensor:

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ganbench.core import Budget, Recording
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Steps of a round that are trained before anything is noted: from `first` to `last`.
+
+    Steps are counted as those done: the round begins when `start` are and ends when `end` are.
+    A `watched` block is one step into whose features the trainer looks.
+    """
+
+    round: int
+    start: int
+    end: int
+    first: int
+    last: int
+    watched: bool
+
+    @property
+    def begins_round(self) -> bool:
+        """Whether it is its round's first."""
+        return self.first == self.start
+
+    @property
+    def ends_round(self) -> bool:
+        """Whether it is its round's last."""
+        return self.last == self.end
+
+    @property
+    def label(self) -> str:
+        """What the clock charges: the first step of all warms caches up."""
+        return "warmup" if self.first == 0 else "training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +83,19 @@ class Schedule:
             watches=watches,
             tells_rows=log_every is not None or row_every >= budget.log_every,
         )
+
+    def blocks(self, budget: Budget, first_round: int = 0) -> Iterator[Block]:
+        """All blocks of a run that begins, or goes on, with that round."""
+        for round in range(first_round, budget.rounds):
+            start = round * budget.steps_per_round
+            step, end = start, start + budget.steps_in(round)
+            while step < end:
+                last = self.next_stop(step, start, end)
+                watched = self.watches and last == step + 1 and self.has_samples(last)
+                yield Block(
+                    round=round, start=start, end=end, first=step, last=last, watched=watched
+                )
+                step = last
 
     def next_stop(self, step: int, start: int, end: int) -> int:
         """Where to pause next when `step` steps are done, in the round from `start` to `end`."""

@@ -1,14 +1,17 @@
-"""What is asked of a run and what it reports; building the GAN that is asked for."""
+"""What is asked of a run, the job that follows from it, and what a run reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task
+from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, first_line
 from ganbench.randomness import seed_global, stream
@@ -39,16 +42,74 @@ class Spec:
     tuning_trials: int = 0
     folder: Path = Path("runs")
 
-    def budget_of(self, task: Task) -> Budget:
-        """The task's budget as asked for."""
-        budget = task.budget.reduced(self.budget)
-        return budget if self.steps is None else budget.with_steps(self.steps)
 
-    def compiles(self, task: Task) -> bool:
-        """Whether a Game's steps are compiled, not only traced."""
-        if self.compiled is None:
-            return self.budget_of(task).steps >= MANY_STEPS
-        return self.compiled
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A spec whose names have been looked up and whose values have been checked.
+
+    A process looks them up once, however many seeds it trains. `hparams` are all that the baseline
+    is made with, `compiles` says whether a Game's steps are compiled, not only traced.
+    """
+
+    spec: Spec
+    task: Task
+    baseline: registry.Baseline
+    hparams: Mapping[str, Any]
+    budget: Budget
+    compiles: bool
+
+    def in_folder(self, folder: Path) -> Job:
+        """This job with another folder for what it leaves."""
+        return replace(self, spec=replace(self.spec, folder=folder))
+
+
+def look_up(spec: Spec) -> Job:
+    """The job that a spec stands for; InputError for whatever cannot be meant."""
+    task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
+    budget = task.budget.reduced(spec.budget)
+    if spec.steps is not None:
+        budget = budget.with_steps(spec.steps)
+    spec = replace(spec, device=resolve_device(spec.device))
+    check_precision(spec.precision, spec.device)
+    return Job(
+        spec=spec,
+        task=task,
+        baseline=baseline,
+        hparams=baseline.resolve(task, spec.hparams),
+        budget=budget,
+        compiles=budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
+    )
+
+
+def resolve_device(device: str) -> str:
+    """The device that "auto" stands for; InputError for a GPU that is not there."""
+    present = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if present else "cpu"
+    if device == "cuda" and not present:
+        raise InputError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu")
+    return device
+
+
+def build(job: Job, seed: int) -> GAN:
+    """Seed everything, call the baseline's `GAN`, and wrap a Game in its trainer."""
+    file, precision, device = job.baseline.path.name, job.spec.precision, job.spec.device
+    seed_global(stream(seed, "init"))
+    try:
+        made = job.baseline.make(job.task, device=device, **job.hparams)
+    except Exception as error:
+        kind = type(error).__name__
+        raise InputError(f"{file}: GAN(...) raised {kind}: {first_line(error)}") from error
+    if isinstance(made, Game):
+        made = Trainer(made, seed=seed, device=device, precision=precision)
+    elif precision == "bf16":
+        raise InputError(f"{file}: precision bf16 is for a ganbench.Game")
+    if not isinstance(made, GAN):
+        raise InputError(
+            f"{file}: GAN(...) must return a ganbench.Game or an object with "
+            f"train_step(real) and sample(n), got {type(made).__name__}"
+        )
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,27 +142,3 @@ class Stop(Protocol):
 
     def is_set(self) -> bool:
         """Whether to stop."""
-
-
-def build(baseline: registry.Baseline, spec: Spec, task: Task, seed: int) -> GAN:
-    """Seed everything, call the entry's `GAN`, and wrap a Game in its trainer."""
-    seed_global(stream(seed, "init"))
-    hparams = baseline.check_hparams(spec.hparams)
-    try:
-        made = baseline.make(task, device=spec.device, **hparams)
-    except Exception as error:
-        kind = type(error).__name__
-        raise InputError(
-            f"{baseline.path.name}: GAN(...) raised {kind}: {first_line(error)}"
-        ) from error
-    if isinstance(made, Game):
-        made = Trainer(made, seed=seed, device=spec.device, precision=spec.precision)
-    elif spec.precision == "bf16":
-        raise InputError(f"{baseline.path.name}: precision bf16 is for a ganbench.Game")
-    if not isinstance(made, GAN):
-        kind = type(made).__name__
-        raise InputError(
-            f"{baseline.path.name}: GAN(...) must return a ganbench.Game or an object with "
-            f"train_step(real) and sample(n), got {kind}"
-        )
-    return made

@@ -1,35 +1,34 @@
-"""`train_seeds`, the only training loop: some seeds of one entry on one task.
+"""`train_seeds`: some seeds of a job, by the only training loop.
 
-They run on one thread: a seed's bits then do not depend on how many seeds or workers run beside
-it, and for small networks a second thread gains nothing.
+They run on one thread: a seed's bits then do not depend on how many workers run beside it, and for
+small networks a second thread gains nothing.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
-import torch
-
 from ganbench.engine.precision import products
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
-from ganbench.env import Batches
-from ganbench.harness.log import Array, joined
-from ganbench.harness.seed_run import WAITING, Block, EndedError, Rounds, Run, T, failure
-from ganbench.harness.spec import Report, Spec, Stop
-from ganbench.results.schema import Engine, SeedResult
+from ganbench.errors import InputError
+from ganbench.harness.learners import Eager, Learner, Stacked
+from ganbench.harness.recorder import WAITING
+from ganbench.harness.seed_run import SeedRun
+from ganbench.harness.spec import Job, Report, Stop
+from ganbench.results.schema import SeedResult
 from ganbench.system.threads import one_thread
 
-Groups = list[tuple[list[Run], Stack | None]]  # runs that have come equally far, and their stack
+Group = tuple[Sequence[SeedRun], Learner]  # runs that have come equally far, and what trains them
+MakeRun = Callable[[int], SeedRun]
 
 
 def train_seeds(
-    spec: Spec, seeds: Sequence[int], *, report: Report = lambda _: None, stop: Stop | None = None
+    job: Job, seeds: Sequence[int], *, report: Report = lambda _: None, stop: Stop | None = None
 ) -> Iterator[SeedResult]:
     """Train these seeds to the end of their budget, or of its resumed rest, and score them.
 
@@ -38,51 +37,78 @@ def train_seeds(
     until then is in its result. A seed that a stop finds not begun has none. Raises InputError
     for what breaks the GAN's contract.
     """
-    yield from _train(spec, seeds, report, stop or threading.Event(), Run.rounds)
+    stop = stop or threading.Event()
+
+    def make(seed: int) -> SeedRun:
+        return SeedRun(job, seed, report, stop)
+
+    with one_thread(), products(job.spec.precision):
+        for runs, learner in _groups(make, seeds, stop):
+            yield from (run.result() for run in _train(runs, learner))
 
 
-def _train(
-    spec: Spec,
-    seeds: Sequence[int],
-    report: Report,
-    stop: Stop,
-    plan: Callable[[Run], Rounds[T]],
-    ready: Callable[[Groups], Any] = lambda groups: None,
-) -> Iterator[T]:
-    """What the `plan` of each seed's run returns; `ready` is called before the first step."""
-    with one_thread(), products(spec.precision):
-        groups = _stacks(spec, seeds, report, stop)
-        ready(groups or [])
-        if groups is None:
-            for seed in seeds:
-                if not stop.is_set():
-                    run = Run(spec, seed, report, stop)
-                    run.build()
-                    yield run.train_alone(plan(run))
+def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
+    """The loop: while there is a next block, train it and note it. Yields runs as they end."""
+    live = list(runs)
+    try:
+        for block in runs[0].blocks():
+            for run in live:
+                run.begin(block)
+            for run, outcome in zip(live, learner.train(live, block), strict=True):
+                run.note(block, outcome)
+            yield from (run for run in live if run.ended)
+            live = [run for run in live if not run.ended]
+            if not live:
+                return
+        yield from live
+    finally:
+        for run in runs:
+            run.close()
+
+
+def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
+    """All seeds of a Game at once, in groups that have come equally far; else one by one."""
+    first = make(seeds[0])
+    if isinstance(first.gan, Trainer):
+        runs = sorted((first, *map(make, seeds[1:])), key=lambda run: run.first_round)
+        equal = [list(group) for _, group in groupby(runs, key=lambda run: run.first_round)]
+        try:
+            groups = [(group, _learner(group)) for group in equal]
+        except UnstackableError as error:
+            first.recorder.tell(0, {}, note=f"one seed after the other: {error}")
+            first = make(seeds[0])  # once more: making the others has moved the global streams
         else:
-            for runs, stack in groups:
-                yield from _train_stack(runs, [plan(run) for run in runs], stack)
+            yield from groups
+            return
+    yield [first], Eager()
+    for seed in seeds[1:]:
+        if not stop.is_set():
+            yield [make(seed)], Eager()
+
+
+def _learner(runs: Sequence[SeedRun]) -> Learner:
+    """What trains runs of a Game; those that are at their end are left as they are."""
+    done = runs[0].first_round >= runs[0].job.budget.rounds
+    return Eager() if done else Stacked(runs)
 
 
 def rehearse(
-    spec: Spec, seeds: Sequence[int], steps: int, *, ready: Callable[[], Any] = lambda: None
+    job: Job, seeds: Sequence[int], steps: int, *, ready: Callable[[], Any] = lambda: None
 ) -> dict[str, float]:
     """Train that many steps of a first round, unscored; the seconds of each part, of all seeds.
 
     `warmup` is up to the first step; `ready` is called before it. Raises InputError for what
     diverges or fails.
     """
-
-    def begin(groups: Groups) -> None:
-        for runs, stack in groups:
-            if stack is not None:
-                stack.during = partial(shared, runs)
-        ready()
-
-    def plan(run: Run) -> Rounds[dict[str, float]]:
-        return run.rehearsal(steps)
-
-    clocks = list(_train(spec, seeds, lambda _: None, threading.Event(), plan, begin))
+    stop, make = threading.Event(), _rehearsal(job, steps)
+    clocks: list[dict[str, float]] = []
+    with one_thread(), products(job.spec.precision):
+        for number, (runs, learner) in enumerate(_groups(make, seeds, stop)):
+            if isinstance(learner, Stacked):
+                learner.tell_noise_apart()
+            if number == 0:
+                ready()
+            clocks += _rehearse(runs, learner)
     names = dict.fromkeys(name for clock in clocks for name in clock if name != WAITING)
     seconds = {name: sum(clock.get(name, 0.0) for clock in clocks) for name in names}
     if "noise" in seconds:  # which the stack has told apart, but not taken off
@@ -90,115 +116,29 @@ def rehearse(
     return seconds
 
 
-def rehearse_apart(spec: Spec, seed: int, steps: int) -> dict[str, float]:
-    """The same of one seed, eagerly; those of a Game's trainer are told apart."""
-    with one_thread(), products(spec.precision):
-        run = Run(spec, seed, lambda _: None, threading.Event())
-        run.build()
+def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
+    """Seconds of each part of one seed's first steps, eagerly; of a Game noise, D, G too."""
+    with one_thread(), products(job.spec.precision):
+        run = _rehearsal(job, steps)(seed)
         if isinstance(run.gan, Trainer):
             run.gan.during = run.env.clock.during
-        return run.train_alone(run.rehearsal(steps))
+        (clock,) = _rehearse([run], Eager())
+    return clock
 
 
-def _stacks(spec: Spec, seeds: Sequence[int], report: Report, stop: Stop) -> Groups | None:
-    """The seeds' runs in groups that have come equally far; None if they cannot be stacked.
+def _rehearsal(job: Job, steps: int) -> MakeRun:
+    """Makes the runs of a job that is one round of so many steps, unscored."""
+    short = replace(job, budget=replace(job.budget, steps=steps, evaluations=1))
+    return lambda seed: SeedRun(short, seed, lambda _: None, threading.Event(), scored=False)
 
-    A run without a stack has nothing left to do.
-    """
-    runs: list[Run] = []
-    for seed in seeds:
-        run = Run(spec, seed, report, stop)
-        run.build()
-        if not isinstance(run.gan, Trainer):
-            return None
-        run.env.clock.switch(WAITING)
-        runs.append(run)
-    groups: dict[int, list[Run]] = {}
+
+def _rehearse(runs: Sequence[SeedRun], learner: Learner) -> list[dict[str, float]]:
+    """The seconds of each run once it is trained, without making what is there before."""
     for run in runs:
-        groups.setdefault(run.first, []).append(run)
-    try:
-        return [(group, _stack(group)) for _, group in sorted(groups.items())]
-    except UnstackableError as error:
-        runs[0].tell(0, {}, note=f"one seed after the other: {error}")
-        return None
-
-
-def _stack(runs: Sequence[Run]) -> Stack | None:
-    """Of runs that have come equally far; None if they are at the end."""
-    first = runs[0]
-    if first.first >= first.env.budget.rounds:
-        return None
-    trainers = [run.gan for run in runs if isinstance(run.gan, Trainer)]
-    shape = (first.env.budget.batch_size, *first.task.shape)
-    with shared(runs, "warmup"):
-        stack = Stack(trainers, shape)
-        engine: Engine = "stacked"
-        if first.spec.compiles(first.task):
-            try:
-                stack.compile()
-                engine = "compiled"
-            except UnstackableError as error:
-                first.tell(0, {}, note=f"not compiled: {error}")
-    for run in runs:
-        run.engine = engine
-    return stack
-
-
-def _train_stack(
-    runs: Sequence[Run], rounds: Sequence[Rounds[T]], stack: Stack | None
-) -> Iterator[T]:
-    """What the `rounds` of the runs return; these pause at the same steps, to be trained."""
-    answers: list[Any] = [None] * len(runs)
-    reals: dict[int, Batches] = {}
-    active = list(range(len(runs)))
-    while active:
-        for place in list(active):
-            with runs[place].awake():
-                try:
-                    block = rounds[place].send(answers[place])
-                    reals[place] = block.real
-                except StopIteration as end:
-                    active.remove(place)
-                    result: T = end.value
-                    yield result
-        if active:
-            assert stack is not None
-            # A run that has ended keeps its place in the stack, and what is learnt there is lost.
-            given = [reals[place if place in active else active[0]] for place in range(len(runs))]
-            try:
-                answers = _train_batches([runs[place] for place in active], given, stack, block)
-            except Exception as error:
-                answers = [failure(f"step {stack.steps + 1}", error) for _ in runs]
-                continue
-            if stack.steps < block.step + len(block.real):
-                reason = f"stopped before step {stack.steps + 1}"
-                answers = [EndedError("interrupted", reason) for _ in runs]
-
-
-def _train_batches(
-    runs: Sequence[Run], batches: Sequence[Batches], stack: Stack, block: Block
-) -> list[dict[str, Array]]:
-    """The logs of a block in each place of the stack; `runs` are those that are charged for it."""
-    stopped, size = runs[0].stop.is_set, stack.steps_at_once
-    logs = []
-    for first in range(0, len(block.real), size):
-        with shared(runs, "data"):
-            real = torch.stack([each[first : first + size] for each in batches])
-        with shared(runs, block.label):
-            if block.watched:
-                logs.append(stack.train_apart(real))
-            else:
-                logs.append(stack.train(real, stopped=stopped))
-        if stopped():
-            break
-    return [joined(parts) for parts in zip(*logs, strict=True)]
-
-
-@contextmanager
-def shared(runs: Sequence[Run], label: str) -> Iterator[None]:
-    """Charge each of the waiting runs its share of the time inside."""
-    start = time.perf_counter()
-    yield
-    share = (time.perf_counter() - start) / len(runs)
-    for run in runs:
-        run.env.clock.seconds[label] += share
+        run.start()
+        run.env.clock.seconds.clear()
+    for run in _train(runs, learner):
+        if run.ended:
+            reason = f"{run.ended.status}: {run.ended.reason}"
+            raise InputError(f"seed {run.seed} {reason}") from run.ended
+    return [dict(run.env.clock.seconds) for run in runs]

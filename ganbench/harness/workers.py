@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ganbench.errors import InputError
-from ganbench.harness.spec import Progress, Report, Spec, Stop
+from ganbench.harness.spec import Job, Progress, Report, Spec, Stop, look_up
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult
 from ganbench.system import processes
@@ -23,25 +23,25 @@ Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what en
 
 
 def train_all(
-    specs: Sequence[Spec], seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
+    jobs: Sequence[Job], seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
 ) -> Iterator[tuple[int, SeedResult]]:
-    """(place in `specs`, result) of each seed as it ends; what a stop finds not begun is left out.
+    """(place in `jobs`, result) of each seed as it ends; what a stop finds not begun is left out.
 
-    A worker trains as many seeds of a spec at once as fall to its share. An InputError, of what
+    A worker trains as many seeds of a job at once as fall to its share. An InputError, of what
     breaks the GAN's contract, is raised at once by a single worker, else when all the others are
     done.
     """
     stop = stop or threading.Event()
-    work = list(_shared_out(len(specs), seeds, workers))
+    work = list(_shared_out(len(jobs), seeds, workers))
     if min(workers, len(work)) <= 1:
         for place, share in work:
-            for result in train_seeds(specs[place], share, report=report, stop=stop):
+            for result in train_seeds(jobs[place], share, report=report, stop=stop):
                 yield place, result
         return
     messages, event = processes.CONTEXT.Queue(), processes.CONTEXT.Event()
     with processes.pool(min(workers, len(work)), _start_worker, messages, event) as pool:
         futures = {
-            pool.submit(_train_in_worker, specs[place], share): place for place, share in work
+            pool.submit(_train_in_worker, jobs[place].spec, share): place for place, share in work
         }
         errors = []
         try:
@@ -63,11 +63,11 @@ def train_all(
 
 
 def _shared_out(
-    specs: int, seeds: Sequence[int], workers: int
+    jobs: int, seeds: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Sequence[int]]]:
-    """(place of a spec, some of its seeds): as few shares as keep all the workers busy."""
-    shares = min(len(seeds), -(-workers // specs))
-    for place in range(specs):
+    """(place of a job, some of its seeds): as few shares as keep all the workers busy."""
+    shares = min(len(seeds), -(-workers // jobs))
+    for place in range(jobs):
         yield from ((place, seeds[first::shares]) for first in range(shares))
 
 
@@ -104,7 +104,8 @@ def _train_in_worker(spec: Spec, seeds: Sequence[int]) -> Trained:
 
     results = []
     try:
-        for result in train_seeds(spec, seeds, report=report, stop=_worker["event"]):
+        job = look_up(spec)
+        for result in train_seeds(job, seeds, report=report, stop=_worker["event"]):
             results.append(result)
     except InputError as error:
         return results, error

@@ -75,7 +75,7 @@ class _Look(Protocol):
         """Step and picture of each frame."""
 
     def pages(self, task: Task, seed: int, frames: Frames) -> Iterator[Array]:
-        """The same under a title, all of one size."""
+        """The pages under a title, all of one size."""
 
 
 def _evenly(frames: Frames) -> Frames:

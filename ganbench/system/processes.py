@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ CONTEXT = multiprocessing.get_context("forkserver" if FORKED else "spawn")
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -66,7 +67,17 @@ def pool(workers: int, start: Callable[..., None] | None = None, *args: Any) -> 
 
 
 def _begin(environment: Mapping[str, str], start: Callable[..., None] | None, args: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.stdout = sys.stderr  # what a GAN prints must not come between a command's own lines
     os.environ.clear()  # the server's own are from when it started
     os.environ.update(environment)
     if start:
         start(*args)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that it works for has ended, however that was."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

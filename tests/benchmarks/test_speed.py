@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ganbench import registry
-from ganbench.harness.spec import Spec, build
+from ganbench.harness.spec import Spec, build, look_up
 
 METRICS = [("ring8", name) for name in registry.load_task("ring8").metrics]
 METRICS += [("quadratic", "curve_residual"), ("sine", "sine_fit"), ("sine", "mmd")]
@@ -17,7 +17,7 @@ METRICS += [("quadratic", "curve_residual"), ("sine", "sine_fit"), ("sine", "mmd
 @pytest.mark.parametrize("target", ["gaussian", "quadratic", "sine", "ring8"])
 def test_step(benchmark, target):
     task = registry.load_task(target)
-    gan = build(registry.load_baseline("mlp_gan"), Spec(task=target, baseline="mlp_gan"), task, 0)
+    gan = build(look_up(Spec(task=target, baseline="mlp_gan")), 0)
     real = task.sample(task.budget.batch_size, torch.Generator().manual_seed(0))
     assert "d_loss" in benchmark(gan.train_step, real)
 

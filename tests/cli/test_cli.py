@@ -398,7 +398,7 @@ def test_bad_baseline_file_gives_one_line_and_exit_code_2(body, words):
 
 def test_value_that_the_gan_refuses_gives_one_line_and_exit_code_2():
     run = ("run", "mlp_gan", "--task", "sine", "--quiet", "--set", "activation=x")
-    assert_usage_error(invoke(*run), "GAN(...) raised ValueError: activation 'x' is none of")
+    assert_usage_error(invoke(*run), "resolve(...) raised ValueError: g_activation 'x' is none of")
 
 
 def test_unwritable_folder_is_found_before_training():

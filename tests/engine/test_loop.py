@@ -34,14 +34,24 @@ def traced(function, *examples):
 
 def test_functional():
     examples = [torch.ones(2, 3), torch.zeros(2, 1), torch.rand(2, 3)]
-    pure, changed = functional(traced(step, *examples), examples)
+    body = functional(traced(step, *examples), examples)
     before = [each.clone() for each in examples]
-    value, *new = pure(*examples)
-    assert changed == [0, 1]
+    value, *new = body.graph(*examples)
+    assert body.changed == [0, 1]
     assert all(map(torch.equal, examples, before))
     (expected,) = step(*examples)
     assert torch.equal(value, expected)
     assert all(map(torch.equal, new, examples[:2]))
+
+
+class ReplayedLoop:
+    """In the place of the CPU's own loop, what a GPU has."""
+
+    def __init__(self, *made_with):
+        self.cycle = loops.compiled_cycle(*made_with)
+
+    def run(self, given, count):
+        loops.Replay(self.cycle, given)(count)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch's compiler imports
@@ -49,12 +59,12 @@ def test_functional():
 @pytest.mark.parametrize("device", DEVICES)
 def test_loop(device, how, monkeypatch):
     if how == "compiled and replayed":  # as a GPU does anyway
-        monkeypatch.setattr(loops, "_while", loops._replay_compiled)
+        monkeypatch.setattr(loops, "WhileLoop", ReplayedLoop)
     memory = [torch.ones(2, 3, device=device), torch.zeros(2, 1, device=device)]
     by_hand = [each.clone() for each in memory]
     x = torch.rand(7, 2, 3, device=device)
     module = traced(step, *memory, x[0])
-    loop = Loop(module, [memory], [x[0]], rounds=4, compiled=how != "replayed")
+    loop = Loop(module, [memory], [x[0]], cycles=4, compiled=how != "replayed")
     values = torch.cat([loop([x[:4]]), loop([x[4:]])])
     expected = torch.stack([step(*by_hand, each)[0] for each in x])
     assert torch.allclose(values, expected, rtol=1e-6)
@@ -80,7 +90,7 @@ def test_hoisting_changes_no_bit(monkeypatch):
         torch.manual_seed(0)
         memory = [torch.rand(2, 16, 16), torch.rand(16, 16, 3)]
         x = torch.rand(5, 2, 16, 16)
-        loop = Loop(traced(filtering, *memory, x[0]), [memory], [x[0]], rounds=5)
+        loop = Loop(traced(filtering, *memory, x[0]), [memory], [x[0]], cycles=5)
         found.append([loop([x]), loop([x[:3]]), *memory])
     assert all(map(torch.equal, *found))
     assert all(bool(each.isfinite().all()) for each in found[0])
@@ -163,3 +173,24 @@ def test_thin_products(rows, terms, columns, how, bias):
             "as it is": [(rows, columns)],
         }[how]
     )
+
+
+def test_hoisting_is_off_where_it_was_not_tried(monkeypatch):
+    """The code of another torch may be written otherwise: none is touched, nor kept apart."""
+    from torch._inductor.codegen import common
+
+    common.init_backend_registration()
+    plain = common.device_codegens["cpu"]
+    with hoist.hoisting():
+        assert common.device_codegens["cpu"] is not plain
+    monkeypatch.setattr(torch, "__version__", "2.99.0+cpu")
+    with hoist.hoisting():
+        assert common.device_codegens["cpu"] is plain
+
+
+@pytest.mark.parametrize(
+    ("version", "tried"),
+    [("2.13.0", True), ("2.13.1+cpu", True), ("2.1", False), ("2.130.0", False), ("3.13", False)],
+)
+def test_versions(version, tried):
+    assert hoist.is_tried(version) is tried

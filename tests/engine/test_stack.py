@@ -19,12 +19,20 @@ from torch.nn.utils import parametrizations
 from ganbench import nn
 from ganbench.core import Game
 from ganbench.engine.graph import MAX_STEPS, _parts
-from ganbench.engine.noise import BLOCK, LEVELS, Call, Supplied, latents, numbers, on_device
+from ganbench.engine.noise import (
+    CHUNK,
+    LEVELS,
+    Call,
+    SuppliedNoise,
+    device_source,
+    latent_source,
+    number_source,
+)
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.harness import train
-from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.train import train_seeds
 from ganbench.randomness import stream
 from ganbench.registry import load_baseline, load_task
@@ -237,7 +245,7 @@ def test_replaying_changes_no_bit(name: str) -> None:
     real = data(seeds, 70, N, 2)
     plain, replayed = (Stack(trainers(GAMES[name], seeds), (N, 2)) for _ in range(2))
     replayed.loop(compiled=False)
-    assert replayed._graphs[replayed._whole].rounds == MAX_STEPS // len(replayed._whole)
+    assert replayed._graphs[replayed._whole].cycles == MAX_STEPS // len(replayed._whole)
     for mine, theirs in zip(replayed.train(real), plain.train(real), strict=True):
         assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
     for mine, theirs in zip(replayed.trainers, plain.trainers, strict=True):
@@ -302,11 +310,11 @@ def test_alternating_with_the_eager_trainer() -> None:
 
 
 def test_blocks_do_not_matter() -> None:
-    real = data([2], 2 * BLOCK + 3, N, 2)
+    real = data([2], 2 * CHUNK + 3, N, 2)
     make = GAMES["dropout, three updates"]
     whole, parts = (Stack(trainers(make, [2]), (N, 2)) for _ in range(2))
     whole.train(real)
-    for start, end in ((0, 1), (1, BLOCK + 2), (BLOCK + 2, 2 * BLOCK + 3)):
+    for start, end in ((0, 1), (1, CHUNK + 2), (CHUNK + 2, 2 * CHUNK + 3)):
         parts.train(real[:, start:end])
     assert torch.equal(weights(whole.trainers[0]), weights(parts.trainers[0]))
 
@@ -461,7 +469,9 @@ def run_small(
     told: list[Progress] = []
     folder = tmp_path / "-".join(map(str, seeds))
     spec = Spec(task="gaussian", baseline=str(path), steps=30, folder=folder, compiled=compiled)
-    results = sorted(train_seeds(spec, seeds, report=told.append), key=lambda each: each.seed)
+    results = sorted(
+        train_seeds(look_up(spec), seeds, report=told.append), key=lambda each: each.seed
+    )
     return results, [each.note for each in told if each.note]
 
 
@@ -489,13 +499,17 @@ def late(law):
 """
 
 
+def unstackable(runs: object) -> None:
+    raise UnstackableError("not here")
+
+
 def test_every_engine_ends_at_the_same_metrics(tmp_path: Path, monkeypatch) -> None:
     """Of a seed, with others or alone, compiled or not; eagerly, with other noise, on average."""
     seeds = [0, 1, 2, 3]
     runs = {"stacked": run_small(tmp_path, seeds)[0]}
     (alone,), _ = run_small(tmp_path, [2])
     runs["compiled"], _ = run_small(tmp_path, seeds, compiled=True)
-    monkeypatch.setattr(train, "_stacks", lambda *arguments: None)
+    monkeypatch.setattr(train, "Stacked", unstackable)
     runs["eager"], _ = run_small(tmp_path, seeds)
     assert [{each.engine for each in results} for results in runs.values()] == [{e} for e in runs]
     for name in ("mmd", "energy", "mean_error", "covariance_error"):
@@ -515,9 +529,9 @@ def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
     path.write_text(source.replace("latent=lambda n, rng: ", "latent=late(lambda n, rng: ", 1))
     path.write_text(path.read_text().replace("generator=rng),", "generator=rng)),", 1))
     spec = Spec(task="gaussian", baseline=str(path), steps=150, folder=tmp_path / "late")
-    results = list(train_seeds(spec, [0, 1]))
+    results = list(train_seeds(look_up(spec), [0, 1]))
     assert [each.status for each in results] == ["failed", "failed"]
-    assert results[0].reason == f"step {BLOCK + 1}: RuntimeError: out of noise"
+    assert results[0].reason == f"step {CHUNK + 1}: RuntimeError: out of noise"
 
 
 def test_what_cannot_be_stacked_is_trained_in_turn_and_said_once(tmp_path: Path) -> None:
@@ -540,18 +554,18 @@ def test_clocks_share_the_time_of_a_stack(tmp_path: Path) -> None:
 def test_latents_do_not_depend_on_the_others_or_the_start() -> None:
     def take(seeds: list[int], step: int, count: int) -> Tensor:
         laws = [noise] * len(seeds)
-        drawn = latents(laws, seeds, each=3, per_step=2, device=CPU)
+        drawn = latent_source(laws, seeds, each=3, per_step=2, device=CPU)
         return drawn.take(range(step, step + count))
 
-    whole = take([1, 2], 0, 2 * BLOCK)
-    assert whole.shape == (2, 2 * BLOCK, 2, 3, 2)
-    assert torch.equal(take([2], BLOCK - 2, 5)[0], whole[1, BLOCK - 2 : BLOCK + 3])
+    whole = take([1, 2], 0, 2 * CHUNK)
+    assert whole.shape == (2, 2 * CHUNK, 2, 3, 2)
+    assert torch.equal(take([2], CHUNK - 2, 5)[0], whole[1, CHUNK - 2 : CHUNK + 3])
     assert len(whole.flatten(0, 3).unique(dim=0)) == whole[..., 0].numel()
 
 
 MAKERS = [
-    lambda call, seeds: numbers(call, seeds, CPU),
-    lambda call, seeds: on_device(call, seeds, CPU),
+    lambda call, seeds: number_source(call, seeds, CPU),
+    lambda call, seeds: device_source(call, seeds, CPU),
 ]
 
 
@@ -559,11 +573,11 @@ MAKERS = [
 @pytest.mark.parametrize("law", ["kept", "uniform", "normal"])
 def test_numbers_do_not_depend_on_the_others_or_the_start(law, make) -> None:
     call = Call(0, law, (50,), dropped=LEVELS // 3)
-    whole = make(call, [1, 2]).take(range(2 * BLOCK))
-    assert (whole.shape, whole.dtype) == ((2, 2 * BLOCK, 50), call.dtype)
-    steps = range(BLOCK - 3, BLOCK + 5, 4)
+    whole = make(call, [1, 2]).take(range(2 * CHUNK))
+    assert (whole.shape, whole.dtype) == ((2, 2 * CHUNK, 50), call.dtype)
+    steps = range(CHUNK - 3, CHUNK + 5, 4)
     assert torch.equal(make(call, [2]).take(steps)[0], whole[1, steps])
-    other = make(replace(call, slot=1), [1, 2]).take(range(2 * BLOCK))
+    other = make(replace(call, slot=1), [1, 2]).take(range(2 * CHUNK))
     assert not torch.equal(other, whole)
 
 
@@ -582,7 +596,7 @@ def test_numbers_follow_their_laws(make) -> None:
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 def test_dropout_keeps_its_share(p: float) -> None:
-    with Supplied(lambda call: numbers(call, [0], CPU).take([0])[0, 0]):
+    with SuppliedNoise(lambda call: number_source(call, [0], CPU).take([0])[0, 0]):
         kept = torch_nn.functional.dropout(torch.ones(200, 500), p)
         assert torch.equal(torch_nn.functional.dropout(kept, p, training=False), kept)
     assert float(kept.ne(0).double().mean()) == pytest.approx(1 - p, abs=0.005)
@@ -593,7 +607,7 @@ def test_draws_that_are_not_supplied_are_refused() -> None:
     def ones(call: Call) -> Tensor:
         return torch.ones(call.shape)
 
-    with Supplied(ones):
+    with SuppliedNoise(ones):
         assert torch.equal(torch.rand(2, 3), torch.ones(2, 3))
         assert torch.equal(torch.randn((4,)), torch.ones(4))
         for draw in (

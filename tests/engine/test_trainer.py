@@ -60,10 +60,10 @@ def test_generator_is_updated_on_its_turns_only(reuse_latent: bool) -> None:
     for step, real in enumerate(batches(6), start=1):
         g, d = weights(game.generator), weights(game.discriminator)
         log = trainer.train_step(real)
-        g_turn = step % 2 == 0
-        assert same(g, weights(game.generator)) is not g_turn
+        updates_g = step % 2 == 0
+        assert same(g, weights(game.generator)) is not updates_g
         assert not same(d, weights(game.discriminator))
-        names = {"d_loss", "d_accuracy"} | ({"g_loss", "g_accuracy"} if g_turn else set())
+        names = {"d_loss", "d_accuracy"} | ({"g_loss", "g_accuracy"} if updates_g else set())
         assert log.keys() == names
         assert all(value.shape == () and not value.requires_grad for value in log.values())
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.harness import bench
-from ganbench.harness.spec import Spec
+from ganbench.harness.spec import Spec, look_up
 
 DIVERGES = '''"""Diverges on every seed but the first."""
 import torch
@@ -51,7 +51,8 @@ def test_operations_of_a_step() -> None:
     layers = [2 * 5, 5 * 3, 3 * 2]
     d_update = 8 * (3 * sum(layers) - layers[0])
     g_update = 4 * (2 * 2 * 2 + 2 * sum(layers))
-    assert bench._flops(Spec(task="gaussian", baseline="mlp_gan"), 0) == 2 * (d_update + g_update)
+    job = look_up(Spec(task="gaussian", baseline="mlp_gan"))
+    assert bench._flops(job, 0) == 2 * (d_update + g_update)
 
 
 def test_any_other_gan_is_not_told_apart() -> None:

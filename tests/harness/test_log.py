@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ganbench.errors import InputError
-from ganbench.harness.log import Log, Window, read_log, stacked
+from ganbench.harness.log import Log, Window, columns, read_log
 
 
 def test_a_window_averages_over_the_steps_that_reported() -> None:
@@ -21,19 +21,19 @@ def test_a_window_averages_over_the_steps_that_reported() -> None:
 
 
 def test_stacked_takes_tensors_and_numbers() -> None:
-    values = stacked([{"a": 1.0, "b": torch.tensor([2.0])}, {"a": torch.tensor(3)}])
+    values = columns([{"a": 1.0, "b": torch.tensor([2.0])}, {"a": torch.tensor(3)}])
     assert values["a"].tolist() == [1, 3]
     assert values["b"].tolist() == [2]
     only_tensors = [{"a": torch.tensor(1.0), "b": torch.tensor(2)}, {"b": torch.tensor(3)}]
-    values = stacked(only_tensors)
+    values = columns(only_tensors)
     assert (values["a"].tolist(), values["b"].tolist()) == ([1], [2, 3])
-    assert stacked([{}, {}]) == {}
+    assert columns([{}, {}]) == {}
 
 
 @pytest.mark.parametrize("value", [torch.zeros(2), "low", None])
 def test_what_is_no_scalar_is_refused(value: object) -> None:
     with pytest.raises(InputError, match="must return named scalars, got d_loss="):
-        stacked([{"d_loss": value}])
+        columns([{"d_loss": value}])
 
 
 def test_rows_come_back_as_columns(tmp_path: Path) -> None:

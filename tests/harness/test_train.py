@@ -9,7 +9,7 @@ import torch
 
 from ganbench import registry
 from ganbench.harness.log import read_log
-from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.train import train_seeds
 from ganbench.randomness import own_randomness, seed_global
 
@@ -17,7 +17,7 @@ from ganbench.randomness import own_randomness, seed_global
 def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> None:
     """Rounds of 5 steps with a point due every 4: the odd step joins the others."""
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=45, folder=tmp_path)
-    (result,) = train_seeds(spec, [0])
+    (result,) = train_seeds(look_up(spec), [0])
     assert [point.step for point in result.curve] == list(range(5, 46, 5))
     assert all(point.metrics and point.losses for point in result.curve)
 
@@ -25,7 +25,7 @@ def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> No
 def test_a_published_system_records_at_its_own_steps(tmp_path: Path) -> None:
     """mlp_gan on quadratic: losses every 10 steps, samples and features every 1,000."""
     spec = Spec(task="quadratic", baseline="mlp_gan", steps=1100, folder=tmp_path)
-    (result,) = train_seeds(spec, [0])
+    (result,) = train_seeds(look_up(spec), [0])
     log = read_log(tmp_path / "seed-0/log.jsonl")
     assert log["step"].tolist() == list(range(10, 1101, 10))
     whole = [point.losses["d_loss"] for point in result.curve]
@@ -40,7 +40,7 @@ def test_a_published_system_records_at_its_own_steps(tmp_path: Path) -> None:
 def test_recording_more_often_does_not_change_training(tmp_path: Path) -> None:
     few = Spec(task="sine", baseline="mlp_gan", steps=40, folder=tmp_path / "few")
     many = replace(few, log_every=1, sample_every=3, folder=tmp_path / "many")
-    (first,), (second,) = train_seeds(few, [0]), train_seeds(many, [0])
+    (first,), (second,) = train_seeds(look_up(few), [0]), train_seeds(look_up(many), [0])
     assert first.samples_sha256 == second.samples_sha256
     assert read_log(tmp_path / "many/seed-0/log.jsonl")["step"].tolist() == list(range(1, 41))
     kept = sorted((tmp_path / "many/seed-0/samples").iterdir())
@@ -51,7 +51,7 @@ def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
     """mlp_gan on gaussian prints a line an epoch of 250 steps."""
     told: list[Progress] = []
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=750, folder=tmp_path)
-    list(train_seeds(spec, [0], report=told.append))
+    list(train_seeds(look_up(spec), [0], report=told.append))
     lines = [one for one in told if one.line and one.score is None]
     assert [(one.step, one.epochs) for one in lines] == [
         (250, (1, 3)),
@@ -64,7 +64,7 @@ def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
 
 def test_clocks_add_up(tmp_path: Path) -> None:
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=20, folder=tmp_path)
-    (result,) = train_seeds(spec, [0])
+    (result,) = train_seeds(look_up(spec), [0])
     timing = result.timing.model_dump()
     wall = timing.pop("wall_seconds")
     parts = [value for name, value in timing.items() if name.endswith("_seconds")]
@@ -105,7 +105,7 @@ def test_a_gan_that_cannot_be_stored_trains_on_and_is_told_once(tmp_path: Path) 
     path.write_text(source.replace("self.task, ", "self.odd = object()\n        self.task, "))
     notes: list[Progress] = []
     spec = Spec(task="gaussian", baseline=str(path), steps=20, folder=tmp_path / "run")
-    (result,) = train_seeds(spec, [0], report=notes.append)
+    (result,) = train_seeds(look_up(spec), [0], report=notes.append)
     assert result.status == "ok"
     told = [progress.note for progress in notes if progress.note]
     assert len(told) == 1

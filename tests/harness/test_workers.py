@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganbench.harness.log import read_log
-from ganbench.harness.spec import Progress, Spec
+from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.workers import train_all
 
 
@@ -19,7 +19,7 @@ def test_workers_end_with_what_watches_them(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(train_all([spec], [0, 1], 2, interrupted, None))
+        list(train_all([look_up(spec)], [0, 1], 2, interrupted, None))
     for seed in (0, 1):
         steps = read_log(tmp_path / f"seed-{seed}" / "log.jsonl").get("step", [])
         assert all(step < 5_000 for step in steps)

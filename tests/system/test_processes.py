@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
 
 from ganbench.system import processes
 
@@ -17,6 +23,46 @@ def test_workers_begin_with_the_environment_of_now(monkeypatch, tmp_path):
         with processes.pool(1, os.chdir, str(tmp_path)) as pool:
             assert pool.submit(os.getenv, "GANBENCH_TEST").result() == value
             assert pool.submit(os.getcwd).result() == str(tmp_path)
+
+
+PARENT = """
+import os, time
+from ganbench.system import processes
+if __name__ == "__main__":
+    with processes.pool(2) as pool:
+        busy = [pool.submit(time.sleep, 600) for _ in range(2)]
+        while len(pool._processes) < 2:
+            time.sleep(0.01)
+        print(*pool._processes, flush=True)
+        time.sleep(600)
+"""
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_process_that_they_work_for(number, tmp_path):
+    """They would go on training for nobody, and two runs would share the cores."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        workers = [int(word) for word in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    assert all(map(running, workers))
+    parent.send_signal(number)
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while any(map(running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(running, workers))
 
 
 def test_cores():

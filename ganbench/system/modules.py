@@ -1,0 +1,156 @@
+"""Executing a Python file by its path, and telling which files of its folder came with it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ganbench.errors import InputError, first_line
+
+PREFIX = "_ganbench_"  # of the names of executed files, which nobody imports by name
+INSTALLED = {"site-packages", "dist-packages"}  # whose modules are nobody's neighbours
+MARK = "__ganbench_neighbour__"  # in a module that an executed file has brought in
+OWN = "ganbench"  # a checkout's folder holds the package too
+
+
+def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
+    """Execute a file as a script would be, its folder first on the path; InputError if it fails.
+
+    Returns the module, and the files that were loaded from its folder by their names relative to
+    it: its own first, then its neighbours (modules and packages), each as it is on the disk now.
+    Those that a function of these files imports when it is called count too.
+    """
+    name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their own module up
+    with _neighbourhood(path.parent) as neighbours:
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            kind = type(error).__name__
+            reason = f"{kind}: {first_line(error)}"
+            raise InputError(f"{path.name} cannot be imported: {reason}") from error
+    return module, _with_later_imports({path.name: path, **neighbours}, path.parent)
+
+
+@contextmanager
+def _neighbourhood(folder: Path) -> Iterator[dict[str, Path]]:
+    """Import from `folder` first inside; afterwards the dictionary holds what was, by its place.
+
+    No module of that folder, or of another executed file's, is taken over from before: the one
+    may be older than its file, the other is another's. What the host program has imported from the
+    folder by itself is put back.
+    """
+    found: dict[str, Path] = {}
+    for module_name, module in list(sys.modules.items()):
+        if MARK in _names_in(module):
+            del sys.modules[module_name]
+    hosts = {each: sys.modules.pop(each) for each in _loaded_from(folder)}
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield found
+    except BaseException:
+        for module_name in _loaded_from(folder):
+            del sys.modules[module_name]
+        raise
+    finally:
+        sys.path.remove(str(folder))
+        for module_name, file in _loaded_from(folder).items():
+            setattr(sys.modules[module_name], MARK, True)
+            if file is not None:
+                found[file.relative_to(folder).as_posix()] = file
+        sys.modules.update(hosts)
+
+
+def _loaded_from(folder: Path) -> dict[str, Path | None]:
+    """The modules that lie in a folder, at the place of their name; None for one without a file."""
+    if folder.name in INSTALLED:
+        return {}
+    tops = {each.name.partition(".")[0] for each in folder.iterdir()} - {OWN}
+    loaded: dict[str, Path | None] = {}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in tops:
+            continue
+        inside, names = folder.joinpath(*name.split(".")), _names_in(module)
+        file = names.get("__file__")
+        if file is None:
+            if any(_same(inside, Path(part)) for part in names.get("__path__", ())):
+                loaded[name] = None
+        elif (place := _place(inside, Path(file))) is not None:
+            loaded[name] = place
+    return loaded
+
+
+def _place(inside: Path, file: Path) -> Path | None:
+    """Where a module's file lies if it is folder/a/b.py or folder/a/b/__init__.py of module a.b."""
+    is_package = file.name.partition(".")[0] == "__init__"
+    place = inside / file.name if is_package else inside.with_name(file.name)
+    named = is_package or file.name.partition(".")[0] == inside.name
+    return place if named and _same(place, file) else None
+
+
+def _same(a: Path, b: Path) -> bool:
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def _names_in(module: object) -> Mapping[str, Any]:
+    """A module's own names; some put other objects in `sys.modules`, or make names when asked."""
+    return getattr(module, "__dict__", {})
+
+
+def _with_later_imports(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """Add the files of the folder that functions in these files import when they are called."""
+    own = _loaded_from(folder)
+    unread = [] if folder.name in INSTALLED else list(sources)
+    while unread:
+        place = unread.pop()
+        if not place.endswith(".py"):
+            continue
+        for name in _imported_in_functions(sources[place], place):
+            top = name.partition(".")[0]
+            if top == OWN or (top in sys.modules and top not in own):
+                continue  # another module is known by that name
+            for file in _files_of(name, folder):
+                key = file.relative_to(folder).as_posix()
+                if key not in sources:
+                    sources[key] = file
+                    unread.append(key)
+    return sources
+
+
+def _imported_in_functions(file: Path, place: str) -> Iterator[str]:
+    """The dotted names of what is imported inside functions of a file, relative ones made whole."""
+    package = place.split("/")[:-1]
+    for outer in ast.walk(ast.parse(file.read_bytes())):
+        if not isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for node in ast.walk(outer):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else []
+                base = [*base, *((node.module or "").split(".") if node.module else [])]
+                yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def _files_of(name: str, folder: Path) -> Iterator[Path]:
+    """The files of a folder that importing a dotted name executes."""
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        inside = folder.joinpath(*parts[:count])
+        for file in (inside / "__init__.py", inside.parent / f"{inside.name}.py"):
+            if file.is_file():
+                yield file
+                break
