@@ -23,9 +23,10 @@ def one_line(text: str, most: int = 60) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[object]) -> str:
-    """`": did you mean 'sine'?"` for a near miss, else the choices."""
+    """`": did you mean 'sine'?"` for what begins so or is a near miss, else the choices."""
     choices = [str(choice) for choice in known]
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    longer = sorted((c for c in choices if name and c.startswith(name)), key=len)
+    near = longer or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if near:
         return f": did you mean {near[0]!r}?"
     return f"; known: {', '.join(choices)}" if choices else ""

@@ -54,12 +54,25 @@ def wrong_source(result: Result, path: Path) -> list[str]:
     names = ", ".join(given)
     if SOURCE not in given:
         return [f"{names}: came without {SOURCE}"]
-    size = sum(file.stat().st_size for file in given.values())
-    if size > MOST_SOURCE:
-        return [f"{names}: {size:,} bytes, more than {MOST_SOURCE:,}"]
+    if lines := unfit(given):
+        return lines
     if registry.sources_sha256(given) != result.entry.sha256:
         return [f"{names}: not the source of the entry, the SHA-256 differs"]
     return []
+
+
+def unfit(given: Mapping[str, Path]) -> list[str]:
+    """What no source may be, given by names: not of Python modules, or too large."""
+    lines = [
+        f"{name!r} is no name of a Python module"
+        for name in given
+        if not all(part.isidentifier() for part in name.removesuffix(".py").split("/"))
+        or not name.endswith(".py")
+    ]
+    size = sum(file.stat().st_size for file in given.values())
+    if size > MOST_SOURCE:
+        lines.append(f"{', '.join(given)}: {size:,} bytes, more than {MOST_SOURCE:,}")
+    return lines
 
 
 def wrong_samples(result: Result, path: Path) -> list[str]:

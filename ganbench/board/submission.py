@@ -17,6 +17,8 @@ from ganbench import errors, registry
 from ganbench.board import attachments, checking
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
+from ganbench.board.entry import board_entry
+from ganbench.board.standard import standard_of, why_apart
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
@@ -58,14 +60,21 @@ def submit(
     if target.exists():
         raise InputError(f"{target} exists already: remove it, or give another folder with --to")
     run = runs / task / result.entry.name
-    source = _source(run, result)
+    source = _sources(run, result)
     kept, notes = _samples(run, result, most)
     folder = store.attached(target)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / SOURCE)
+    made = _copied(source, folder)
     samples.write_seeds(folder / SAMPLES, kept)
     files.write_atomically(target, path.read_bytes())
-    return Submission(files=[target, folder / SOURCE, folder / SAMPLES], notes=[*chosen, *notes])
+    notes = [*chosen, *notes, *_unranked(result)]
+    return Submission(files=[target, *made, folder / SAMPLES], notes=notes)
+
+
+def _unranked(result: Result) -> list[str]:
+    """A note if the entry will be shown on the board, but not ranked."""
+    entry = board_entry(result)
+    reason = why_apart(entry, standard_of(entry.task, [entry]))
+    return [f"{entry.name} will be shown, but not ranked: {reason}"] if reason else []
 
 
 def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:
@@ -82,17 +91,27 @@ def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:
     raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
 
 
-def _source(run: Path, result: Result) -> Path:
+def _sources(run: Path, result: Result) -> dict[str, Path]:
+    """The files that the run trained by their names in a submission, the main one first."""
     try:
-        baseline = json.loads((run / "run.json").read_text())["baseline"]
-    except (OSError, ValueError, KeyError) as error:
+        label = json.loads((run / "run.json").read_text())
+        given = {name: Path(file) for name, file in label.get("sources", {}).items()}
+        baseline = label["baseline"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"no run of the entry in {str(run)!r}: give its folder with --out"
         ) from error
-    source = registry.find("baselines", baseline)
-    if files.file_sha256(source) != result.entry.sha256:
-        raise InputError(f"{source} has changed since the run: run it again")
-    return source
+    first, *others = given or [""]
+    own = given[first] if given else registry.find("baselines", baseline)
+    found = {SOURCE: own, **{name: given[name] for name in others}}
+    if missing := [file for file in found.values() if not file.is_file()]:
+        raise InputError(f"{missing[0]} is gone since the run: run it again")
+    if registry.sources_sha256(found) != result.entry.sha256:
+        names = ", ".join(str(file) for file in found.values())
+        raise InputError(f"{names}: changed since the run: run it again")
+    if lines := attachments.unfit(found):
+        raise InputError(f"{own} cannot be submitted: {lines[0]}")
+    return found
 
 
 def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Tensor], list[str]]:
@@ -160,11 +179,15 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     source = attachments.source_of(result, path)
     if source is None:
         raise InputError(f"no {SOURCE} came with {path}: nothing to run")
+    main, *others = source
+    own = Path(result.entry.source).name  # as its neighbours may know it
+    named = {own if own.endswith(".py") and own not in others else main: source[main]}
+    named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
     with tempfile.TemporaryDirectory() as folder:
         spec = Spec(
             task=result.task.name,
-            baseline=str(_copied(source, Path(folder) / "source")),
+            baseline=str(_copied(named, Path(folder) / "source")[0]),
             hparams=result.entry.hparams,
             steps=None if result.protocol.budget == "full" else result.protocol.steps,
         )
@@ -183,9 +206,9 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     return float(stats.mannwhitneyu(claimed, new).pvalue)
 
 
-def _copied(source: Mapping[str, Path], folder: Path) -> Path:
-    """Copies of a source's files, so that nothing is written beside them; returns the main one."""
+def _copied(source: Mapping[str, Path], folder: Path) -> list[Path]:
+    """Copy the files of a source into a folder under their names; returns the copies."""
     for name, file in source.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / name)
-    return folder / next(iter(source))
+    return [folder / name for name in source]
