@@ -7,25 +7,36 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganbench import registry
 from ganbench.board import attachments
+from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import Result, SeedResult, Summary
 
+if TYPE_CHECKING:
+    from ganbench.core import Task
+
 IGNORED = {"README.md", "old"}
 
-bundled_task = functools.cache(registry.bundled_task)
-"""The tasks that results of others may name, each executed once; they are many on a board."""
+
+@functools.cache
+def bundled_task(name: str) -> Task:
+    """A task that results of others may name; executed once, as a board has many of each."""
+    from ganbench.system.threads import one_thread  # imports torch
+
+    with one_thread():  # its small tensors take longer on several, above all on a busy machine
+        return registry.bundled_task(name)
 
 
-def check(root: Path) -> tuple[int, list[str]]:
+def check(root: Path, *, watch: Watch = unwatched) -> tuple[int, list[str]]:
     """How many results there are, and one line for everything that is wrong with the files."""
     findings = []
     paths = store.result_files(root)
     whole: dict[Path, Result] = {}
-    for path in paths:
+    for path in watch("checking results", paths):
         if path.is_symlink():
             findings.append(f"{path}: is a link")
             continue

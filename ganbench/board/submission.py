@@ -19,6 +19,7 @@ from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
+from ganbench.board.watch import Watch, unwatched
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
@@ -115,7 +116,7 @@ def _sources(run: Path, result: Result) -> dict[str, Path]:
 
 
 def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Tensor], list[str]]:
-    """Those of the first seeds, as many as are asked for and there is room for."""
+    """Samples of the first seeds, as many as are asked for and there is room for."""
     kept: dict[int, Tensor] = {}
     room = MOST_SAMPLES - 2**16  # of the header
     with_samples = [seed for seed in result.seeds if seed.samples_sha256 is not None]
@@ -132,7 +133,7 @@ def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Ten
     return kept, []
 
 
-def verify(path: Path) -> Iterator[str]:
+def verify(path: Path, *, watch: Watch = unwatched) -> Iterator[str]:
     """A line for each thing that is wrong with a submitted entry; runs nothing that came with it.
 
     Its files are checked, and the metrics of the samples that came with it are computed anew.
@@ -149,7 +150,8 @@ def verify(path: Path) -> Iterator[str]:
         yield f"no {SAMPLES} came with it: nothing to compute the metrics from"
     elif not found:
         claimed = {seed.seed: seed for seed in result.seeds}
-        for seed, made in samples.read_seeds(file).items():
+        given = list(samples.read_seeds(file).items())
+        for seed, made in watch("computing metrics of seeds", given):
             yield from _wrong_metrics(task, result, claimed[seed], made)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from functools import partial
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,7 +28,28 @@ if TYPE_CHECKING:
     from ganbench.board.ranking import TrackName, Tuning
 
 
+SILENCE, PAUSE = 2.0, 10.0  # seconds without a word, at first and later
 MOST = 1_000  # characters of a line about a file
+
+
+def watch(what: str, things: Sequence[Any]) -> Iterator[Any]:
+    """Things passed on one by one, and on standard error how far that is: a bar on a terminal.
+
+    Elsewhere a line, after two seconds and then every `PAUSE`.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(things, description=what, console=console, transient=True)
+        return
+    due = time.monotonic() + SILENCE
+    for place, thing in enumerate(things):
+        if time.monotonic() >= due:
+            click.echo(f"{what}: {place} of {len(things)}", err=True)
+            due = time.monotonic() + PAUSE
+        yield thing
 
 
 @click.command()
@@ -68,9 +89,10 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
 def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
     from ganbench.board import submission
+    from ganbench.board.watch import unwatched
     from ganbench.cli.progress import show_progress
 
-    findings = list(submission.verify(result))
+    findings = list(submission.verify(result, watch=unwatched if quiet else watch))
     for finding in findings:
         click.echo(one_line(f"{result}: {finding}", MOST))
     if rerun and not findings:
@@ -135,7 +157,7 @@ def leaderboard_show(
     from ganbench.cli import board_tables
 
     with index.opened() as kept:
-        entries, problems = kept.entries(root, task)
+        entries, problems = kept.entries(root, task, watch=watch)
         boards = ranking.boards(
             entries, quality=quality, track=track, tuning=tuning, remember=kept.remember
         )
@@ -162,7 +184,7 @@ def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: b
     from ganbench.cli import board_tables
 
     with index.opened() as kept:
-        entries, problems = kept.entries(root, task)
+        entries, problems = kept.entries(root, task, watch=watch)
     found, skipped = comparison.compare(entries, a, b)
     if as_json:
         document = {name: vars(each) for name, each in found.items()}
@@ -189,7 +211,7 @@ def leaderboard_check(root: Path, as_json: bool) -> None:
     """Check every file: schema, sizes, hashes, duplicates; that scores follow from the metrics."""
     from ganbench.board import checking
 
-    count, findings = checking.check(root)
+    count, findings = checking.check(root, watch=watch)
     if as_json:
         click.echo(json.dumps({"files": count, "findings": findings}))
     else:
@@ -210,15 +232,10 @@ def leaderboard_site(
     out: Path, quality: float, root: Path, workers: int | None, quiet: bool
 ) -> None:
     """Write the board as web pages, which work from a file and offline."""
-    from rich.console import Console
-    from rich.progress import track
-
     from ganbench import site
     from ganbench.board import index
+    from ganbench.board.watch import unwatched
 
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal
-    progress = partial(track, description="pages", console=console, transient=True, disable=hidden)
     with index.opened() as kept:
         built = site.build(
             root,
@@ -226,7 +243,7 @@ def leaderboard_site(
             kept,
             quality=quality,
             workers=workers,
-            progress=progress,
+            watch=unwatched if quiet else watch,
         )
     click.echo(f"{built.pages} pages: {out / 'index.html'}")
     report_problems(built.problems, kept.problem)

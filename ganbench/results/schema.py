@@ -18,7 +18,7 @@ Status = Literal["ok", "diverged", "failed", "interrupted"]
 MOST_BYTES = 2**23  # of a result file
 LARGEST = 1e100  # metric or score
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,99}$")]
-"""Of an entry or a task: what may be a file's name anywhere, and needs no escaping on a page."""
+"""A name of an entry or a task: may be a file's name anywhere, and needs no escaping on a page."""
 LOCAL = ".local"  # ends the name of the file of a result that lies beside a published one
 
 
@@ -48,7 +48,7 @@ def _moderate(value: float) -> float:
 
 
 Number = Annotated[float, AfterValidator(_moderate)]
-"""Of a metric or a score: its square is still a float."""
+"""A value of a metric or a score: its square is still a float."""
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Rate = Annotated[float, Field(ge=0, le=1e12)]

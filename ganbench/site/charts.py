@@ -20,7 +20,7 @@ from ganbench.plots.points import View
 from ganbench.results.schema import Result
 from ganbench.results.stats import iqm
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Figure = dict[str, Any]
 Columns = dict[str, dict[int, list[float]]]  # values over seeds, by name and step
 
@@ -146,7 +146,7 @@ def progress(entries: Sequence[BoardEntry], quality: float) -> Figure:
 
 
 def _best(bests: Sequence[Sequence[float]], moment: float) -> float:
-    """Of a seed at that moment; a seed without any yet is as bad as a naive sampler."""
+    """A seed's best score at a moment; without any yet it is as bad as a naive sampler."""
     reached = [score for at, score in bests if at <= moment]
     return reached[-1] if reached else 0.0
 
@@ -208,7 +208,7 @@ def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
     return {"data": traces, "layout": layout, "label": label}
 
 
-def _quantiles(rows: Sequence[Sequence[float]]) -> Array:
+def _quantiles(rows: Sequence[Sequence[float]]) -> Floats:
     """The lower end of the band, the median and the upper end of each row, shape (3, rows)."""
     found = np.empty((3, len(rows)))
     sizes = np.array([len(row) for row in rows])
@@ -219,7 +219,7 @@ def _quantiles(rows: Sequence[Sequence[float]]) -> Array:
     return found
 
 
-def samples(view: View, made: Array) -> Figure:
+def samples(view: View, made: Floats) -> Figure:
     """Real samples, and those of a seed beside them, on the same axes."""
     curves = view.grid is not None
     traces = []
@@ -285,7 +285,7 @@ def _word(at: float, text: str, axis: str) -> Figure:
 
 
 def _short(values: ArrayLike) -> list[float | None]:
-    """With enough digits for a picture; None where there is nothing to draw."""
+    """Values with enough digits for a picture; None where there is nothing to draw."""
     values = np.asarray(values, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = 10.0 ** (4 - np.floor(np.log10(np.abs(values))))

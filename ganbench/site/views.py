@@ -31,7 +31,7 @@ class TrackView:
 
 
 def tracks(quality: float) -> list[TrackView]:
-    """All of them; the first is shown at first."""
+    """The tracks of the site; the first is shown at first."""
     named: list[tuple[str, TrackName, Tuning]] = [
         ("Quality", "quality", "any"),
         ("Quality, default hyper-parameters", "quality", "default"),
@@ -143,7 +143,7 @@ def _boards(
 
 
 def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
-    """As the first track has it, with no rank yet."""
+    """A line of a row of the first track, with no rank yet."""
     return Line(
         entry=row.entry,
         ranks=[Rank(label=track.label) for track in facts.tracks],
