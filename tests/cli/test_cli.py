@@ -17,7 +17,7 @@ from ganbench.cli import main
 from ganbench.cli.options import parse_settings
 from ganbench.results import schema
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 PLAIN_GAN = """
 import torch
@@ -246,15 +246,57 @@ def test_hyper_parameters_name_their_own_entry():
     path = "leaderboard/gaussian/mlp_gan-d_hidden=_8_8_-lr=0.0001-10steps.json"
     path_found = next(Path("leaderboard/gaussian").glob("mlp_gan-*.json"))
     hparams = json.loads(path_found.read_text())["entry"]["hparams"]
-    assert (hparams["lr"], hparams["d_hidden"]) == (1e-4, [8, 8]), path
+    assert (hparams["g_lr"], hparams["d_lr"], hparams["d_hidden"]) == (1e-4, 1e-4, [8, 8]), path
+    assert (hparams["latent_dim"], hparams["d_activation"]) == (2, "tanh")  # really used
+    assert "lr" not in hparams
+
+
+@pytest.mark.parametrize("setting", ["lr=5e-4", "g_lr=0.0005", "latent_dim=8"])
+def test_a_setting_that_is_the_default_makes_no_second_entry(setting):
+    run = ("run", "mlp_gan", "--task", "ring8", "--steps", "5", "--quiet", "--workers", "1")
+    assert invoke(*run).exit_code == 0
+    assert invoke(*run, "--set", setting, "--first-seed", "1").exit_code == 0
+    (path,) = Path("leaderboard/ring8").glob("*.json")
+    document = json.loads(path.read_text())
+    assert document["entry"]["name"] == "mlp_gan-5steps"
+    assert [seed["seed"] for seed in document["seeds"]] == [0, 1]
+    hparams = document["entry"]["hparams"]
+    assert (hparams["g_lr"], hparams["d_lr"], hparams["latent_dim"]) == (5e-4, 5e-4, 8)
+    assert [name for name, value in hparams.items() if value is None] == ["norm"]
+
+
+def test_defaults_that_are_no_json_are_stored_by_name():
+    body = PLAIN_GAN.replace("hidden=32", "hidden=32, layer=nn.Linear, more={}, top=float('inf')")
+    run = ("run", gan_file(body), "--task", "gaussian", "--steps", "5", "--json")
+    document = json.loads(invoke(*run).stdout)
+    hparams = document["entry"]["hparams"]
+    assert hparams["layer"] == "torch.nn.modules.linear.Linear"
+    assert (hparams["more"], hparams["top"]) == ("{}", "inf")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "setting", "line"),
+    [
+        ("mlp_gan", "lr=abc", "Error: mlp_gan: lr must be a float, got 'abc'"),
+        ("my_gan.py", "lr=abc", "Error: my_gan: lr must be a float, got 'abc'"),
+        ("my_gan.py", "lr={'a': 1}", "Error: my_gan: lr must be a number, a text, "),
+        ("my_gan.py", "lr=1e999", "Error: my_gan: lr must be a number, a text, "),
+        ("my_gan.py", "hidden=1.5", "Error: my_gan: hidden must be an int, got 1.5"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_before_training(baseline, setting, line):
+    gan_file(PLAIN_GAN)
+    run = ("run", baseline, "--task", "gaussian", "--steps", "5", "--quiet", "--set", setting)
+    assert_usage_error(invoke(*run), line)
+    assert not list(Path().rglob("*.json"))
 
 
 def test_a_list_of_values_is_a_sweep():
     arguments = ("run", gan_file(PLAIN_GAN), "--task", "gaussian", "--steps", "10", "--quiet")
-    swept = invoke(*arguments, "--set", "lr=1e-3,3e-3", "--set", "hidden=8,16", "--workers", "1")
+    swept = invoke(*arguments, "--set", "lr=1e-2,3e-3", "--set", "hidden=8,16", "--workers", "1")
     assert swept.exit_code == 0, swept.output
     names = [
-        f"my_gan-hidden={hidden}-lr={lr}-10steps" for lr in (0.001, 0.003) for hidden in (8, 16)
+        f"my_gan-hidden={hidden}-lr={lr}-10steps" for lr in (0.01, 0.003) for hidden in (8, 16)
     ]
     assert sorted(path.stem for path in Path("leaderboard/gaussian").glob("*.json")) == sorted(
         names
@@ -307,8 +349,9 @@ def test_a_setting_without_a_value_is_refused(setting):
 def test_the_same_setting_twice_is_refused():
     arguments = ("run", "oracle", "--task", "gaussian", "--steps", "10")
     file = gan_file(PLAIN_GAN)
-    result = invoke("run", file, *arguments[2:], "--set", "lr=1e-3,0.001")
-    assert_usage_error(result, "twice", "lr=0.001")
+    for values, name in (("1e-2,0.01", "lr=0.01"), ("1,1.0", "lr=1.0"), ("1e-3,0.001", "my_gan")):
+        result = invoke("run", file, *arguments[2:], "--set", f"lr={values}")
+        assert_usage_error(result, "twice", name)
     assert not list(Path("leaderboard").rglob("*.json"))
 
 
@@ -319,9 +362,9 @@ def test_a_seed_that_breaks_the_contract_loses_no_other():
     body = body.replace('return {"d_loss"', 'return 3 if self.bad else {"d_loss"')
     arguments = ("run", gan_file(body), "--task", "gaussian", "--steps", "10", "--quiet")
     for workers in ("1", "2"):
-        result = invoke(*arguments, "--set", "lr=1e-3,3.0", "--workers", workers)
+        result = invoke(*arguments, "--set", "lr=1e-2,3.0", "--workers", workers)
         assert_usage_error(result, "train_step must return a mapping")
-        path = Path("leaderboard/gaussian/my_gan-lr=0.001-10steps.json")
+        path = Path("leaderboard/gaussian/my_gan-lr=0.01-10steps.json")
         assert json.loads(path.read_text())["seeds"][0]["status"] == "ok"
         path.unlink()
 
