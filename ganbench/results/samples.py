@@ -1,24 +1,32 @@
-"""Files of samples: writing those of a run, reading those from anywhere."""
+"""Files of samples: writing those of a run, reading those from anywhere.
+
+Torch is imported where a tensor is made: the board hashes samples without it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.system.files import write_atomically
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def read(path: Path) -> Tensor:
-    """The samples of a .npy, .npz or .safetensors file; nothing in it is executed."""
+    """The samples of a .npy, .npz or .safetensors file, nothing of which is executed.
+
+    They are float32, or int64 where the file holds integers.
+    """
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a .npy, .npz or .safetensors file")
@@ -32,22 +40,38 @@ def read(path: Path) -> Tensor:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    import torch
+
+    kind = np.int64 if np.can_cast(array.dtype, np.int64) else np.float32
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
 
 
 def read_seeds(path: Path) -> dict[int, Tensor]:
     """Samples by seed, of a .safetensors file with tensors `seed-0`, ... of finite float32."""
-    return {_seed(path, name): _finite(path, name, each) for name, each in _tensors(path).items()}
+    import torch
+
+    return {seed: torch.from_numpy(each) for seed, each in _seeds(path)}
+
+
+def hashes(path: Path) -> dict[int, str]:
+    """The hash by seed, as `sha256_of` has it, of the samples that `read_seeds` reads."""
+    return {seed: hashlib.sha256(each.tobytes()).hexdigest() for seed, each in _seeds(path)}
+
+
+def _seeds(path: Path) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+    for name, array in _tensors(path).items():
+        yield _seed(path, name), _finite(path, name, array)
 
 
 def read_first_seed(path: Path) -> tuple[int, Tensor]:
     """The lowest seed of such a file, and its samples; the others are not read."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             seed, name = min((_seed(path, name), name) for name in file.keys())  # noqa: SIM118
-            return seed, _finite(path, name, file.get_tensor(name))
+            return seed, torch.from_numpy(_finite(path, name, file.get_tensor(name)))
     except InputError:
         raise
     except (SafetensorError, ValueError) as error:  # or a file without any
@@ -55,16 +79,15 @@ def read_first_seed(path: Path) -> tuple[int, Tensor]:
 
 
 def _seed(path: Path, name: str) -> int:
-    seed = name.removeprefix("seed-")
-    if not (name.startswith("seed-") and seed.isdecimal()):
-        raise InputError(f"{path} must hold tensors seed-0, seed-1, ..., got {name!r}")
-    return int(seed)
+    if not re.fullmatch(r"seed-(0|[1-9][0-9]{0,17})", name):
+        raise InputError(f"{path} must hold tensors seed-0, seed-1, ..., got {name[:50]!r}")
+    return int(name.removeprefix("seed-"))
 
 
-def _finite(path: Path, name: str, array: np.ndarray[Any, Any]) -> Tensor:
+def _finite(path: Path, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype != np.float32 or not np.isfinite(array).all():
         raise InputError(f"{path} must hold finite float32 numbers, and {name} does not")
-    return torch.from_numpy(array)
+    return array
 
 
 def write_seeds(path: Path, samples: Mapping[int, Tensor]) -> None:
