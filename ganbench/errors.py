@@ -16,10 +16,17 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else "no message"
 
 
+def one_line(text: str, most: int = 60) -> str:
+    """Somebody's text as it may stand in a line: what cannot be printed replaced, and cut off."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def did_you_mean(name: str, known: Iterable[object]) -> str:
-    """`": did you mean 'sine'?"` for a near miss, else the choices."""
+    """`": did you mean 'sine'?"` for what begins so or is a near miss, else the choices."""
     choices = [str(choice) for choice in known]
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    longer = sorted((c for c in choices if name and c.startswith(name)), key=len)
+    near = longer or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if near:
         return f": did you mean {near[0]!r}?"
     return f"; known: {', '.join(choices)}" if choices else ""

@@ -383,3 +383,14 @@ def promises() -> dict[str, tuple[str, ...]]:
 def directions() -> dict[str, str]:
     """Which way each quantity of the bundled metrics is better."""
     return {row.name: row.details["better"] for row in _metric_listing()}
+
+
+def bundled_task(name: str) -> Task:
+    """A task that ships with ganbench, for names that come from somebody's file.
+
+    Never a path or a file of the working directory; InputError for any other name.
+    """
+    if name not in names("tasks"):
+        hint = did_you_mean(name, names("tasks"))
+        raise InputError(f"{name!r} is no task that ships with ganbench{hint}")
+    return load_task(name)

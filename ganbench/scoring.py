@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
+
+ALIKE = 3.0  # standard deviations of the floor, within which floor and ceiling are one
+
+Direction = Literal["lower", "higher"]
 
 
 def position(value: float, floor: float, ceiling: float) -> float:
@@ -11,8 +16,29 @@ def position(value: float, floor: float, ceiling: float) -> float:
     return (ceiling - value) / span if span else math.nan
 
 
-def clear_position(value: float | None, floor: float, ceiling: float, noise: float) -> float | None:
-    """The same; None without a value, and where floor and ceiling differ by hardly the noise."""
-    if value is None or abs(floor - ceiling) < 3 * noise:
+def why_unplaced(floor: float, ceiling: float, noise: float, direction: Direction) -> str | None:
+    """Why no value has a position between these bounds; None if every value has one."""
+    if abs(floor - ceiling) < ALIKE * noise or floor == ceiling:
+        return "real data and a naive sampler score alike"
+    if (ceiling < floor) == (direction == "lower"):
+        return "a naive sampler scores better than real data"
+    return None
+
+
+def placed(
+    value: float | None, floor: float, ceiling: float, noise: float, direction: Direction
+) -> dict[str, float | str | None]:
+    """The clear `position` of a value, and why it is `unplaced`, for JSON."""
+    return {
+        "position": clear_position(value, floor, ceiling, noise, direction),
+        "unplaced": why_unplaced(floor, ceiling, noise, direction),
+    }
+
+
+def clear_position(
+    value: float | None, floor: float, ceiling: float, noise: float, direction: Direction
+) -> float | None:
+    """The position of a value; None without one, and where `why_unplaced` has a reason."""
+    if value is None or why_unplaced(floor, ceiling, noise, direction):
         return None
     return position(value, floor, ceiling)

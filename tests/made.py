@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ganbench.results import schema, stats
 
 TIMING = {
@@ -67,3 +69,9 @@ def a_result(
             numpy="2",
         ),
     )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder but the locks."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -57,6 +57,9 @@ def an_entry(name, mean, *, task="ring8", seeds=10, budget="full", trials=0, rng
 def write(root: Path, result: schema.Result, made: dict[int, torch.Tensor] | None = None) -> Path:
     path = root / result.task.name / f"{result.entry.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    for seed in result.seeds:
+        if made and seed.seed in made:
+            seed.samples_sha256 = samples.sha256_of(made[seed.seed])
     path.write_text(schema.dumps(result))
     if made:
         path.with_suffix("").mkdir()
@@ -205,6 +208,18 @@ def test_images_are_shown_as_walls(tmp_path):
     build(tmp_path / "board", tmp_path / "site")
     page = (tmp_path / "site" / "entry/mnist/digits.html").read_text()
     assert page.count('<img src="data:image/png;base64,') == 2
+
+
+def test_a_dash_and_the_reason_where_a_metric_gives_no_position(tmp_path):
+    committed = Path(__file__).parents[1] / "leaderboard" / "ring8" / "mlp_gan.json"
+    write(tmp_path / "board", schema.load_result(committed))
+    build(tmp_path / "board", tmp_path / "site")
+    for page in ("entry/ring8/mlp_gan.html", "task/ring8.html"):
+        text = text_of(tmp_path / "site" / page)
+        assert "No position: recall (a naive sampler scores better than real data)" in text
+    entry = (tmp_path / "site" / "entry/ring8/mlp_gan.html").read_text()
+    row = re.search(r'<tr><th scope="row">recall .*?</tr>', entry, re.DOTALL)
+    assert row and row[0].split("<td>")[-1].startswith("-")
 
 
 def test_an_empty_board(tmp_path):

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganbench import registry
+from ganbench.board import attachments
+from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import Result, SeedResult, Summary
-from ganbench.system import files
 
-SOURCE, SAMPLES = "source.py", "samples.safetensors"
-MOST_BYTES = {SOURCE: 2**20, SAMPLES: 2**24}
+if TYPE_CHECKING:
+    from ganbench.core import Task
+
 IGNORED = {"README.md", "old"}
 
 
-def check(root: Path) -> tuple[int, list[str]]:
+@functools.cache
+def bundled_task(name: str) -> Task:
+    """A task that results of others may name; executed once, as a board has many of each."""
+    from ganbench.system.threads import one_thread  # imports torch
+
+    with one_thread():  # its small tensors take longer on several, above all on a busy machine
+        return registry.bundled_task(name)
+
+
+def check(root: Path, *, watch: Watch = unwatched) -> tuple[int, list[str]]:
     """How many results there are, and one line for everything that is wrong with the files."""
     findings = []
     paths = store.result_files(root)
     whole: dict[Path, Result] = {}
-    for path in paths:
+    for path in watch("checking results", paths):
         if path.is_symlink():
             findings.append(f"{path}: is a link")
             continue
@@ -32,16 +45,16 @@ def check(root: Path) -> tuple[int, list[str]]:
         except InputError as error:
             findings.append(str(error))
             continue
-        lines = [*inconsistencies(whole[path], path), *attachments(whole[path], path)]
+        lines = [*inconsistencies(whole[path], path), *attachments.findings(whole[path], path)]
         findings += [f"{path}: {line}" for line in lines]
     findings += [f"{path}: is no part of a result" for path in strangers(root, paths)]
-    return len(paths), [*findings, *duplicates(whole), *undeclared(whole)]
+    published = {path: result for path, result in whole.items() if not store.is_local(path)}
+    return len(paths), [*findings, *duplicates(published), *undeclared(published)]
 
 
 def strangers(root: Path, known: Sequence[Path]) -> Iterator[Path]:
     """Files, links among them, that belong to no result."""
-    attached = {store.attached(path) / name for path in known for name in MOST_BYTES}
-    expected = {*known, *attached}
+    expected = {*known, *(part for path in known for part in attachments.parts(path))}
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root).parts
         hidden = any(part.startswith(".") for part in inside)
@@ -74,52 +87,6 @@ def undeclared(whole: dict[Path, Result]) -> Iterator[str]:
         before = first.setdefault((result.task.name, result.entry.sha256), path)
         if whole[before].entry.hparams != result.entry.hparams:
             yield f"{path}: declares no tuning trials, and is {before} with other hyper-parameters"
-
-
-def attachments(result: Result, path: Path) -> list[str]:
-    """What is wrong with the source and the samples that came with a result, if they did."""
-    folder = store.attached(path)
-    lines = []
-    for name, most in MOST_BYTES.items():
-        file = folder / name
-        if file.is_symlink():
-            lines.append(f"{name} is a link")
-        elif file.is_file() and file.stat().st_size > most:
-            lines.append(f"{name} has {file.stat().st_size:,} bytes, more than {most:,}")
-        elif file.is_file() and name == SOURCE:
-            if files.file_sha256(file) != result.entry.sha256:
-                lines.append(f"{name} is not the source of the entry: its SHA-256 differs")
-        elif file.is_file():
-            lines += _wrong_samples(result, file)
-    return lines
-
-
-def source_of(result: Result, path: Path) -> Path | None:
-    """The file that the result is of: what came with it, or a bundled one; None without either."""
-    bundled = Path(result.entry.source).stem
-    candidates = [store.attached(path) / SOURCE]
-    if bundled in registry.names("baselines"):
-        candidates.append(registry.find("baselines", bundled))
-    for file in candidates:
-        whole = file.is_file() and file.stat().st_size <= MOST_BYTES[SOURCE]
-        if whole and files.file_sha256(file) == result.entry.sha256:
-            return file
-    return None
-
-
-def _wrong_samples(result: Result, file: Path) -> list[str]:
-    from ganbench.results import samples  # which imports torch
-
-    try:
-        tensors = samples.read_seeds(file)
-    except InputError as error:
-        return [str(error)]
-    claimed = {seed.seed: seed.samples_sha256 for seed in result.seeds}
-    return [
-        f"{SAMPLES}: those of seed {seed} are not the result's: their SHA-256 differs"
-        for seed, tensor in tensors.items()
-        if claimed.get(seed) != samples.sha256_of(tensor)
-    ]
 
 
 def inconsistencies(result: Result, path: Path) -> list[str]:
@@ -172,7 +139,7 @@ def _not_official(result: Result) -> list[str]:
     """An official result is of a bundled task, at its version, budget and bounds."""
     if result.task.name not in registry.names("tasks"):
         return [f"official, but {result.task.name!r} is no bundled task"]
-    task = registry.load_task(result.task.name)
+    task = bundled_task(result.task.name)
     lines = []
     if task.version != result.task.version:
         lines.append(f"official, but of version {result.task.version}, not {task.version}")

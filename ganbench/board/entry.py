@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from ganbench.results.schema import MetricInfo, Result, SeedResult, Status, mean_speed
+from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status, mean_speed
+from ganbench.scoring import Direction
 
 
 class Measured(TypedDict):
     """A metric's interquartile mean over seeds, and what the task knows of it."""
 
     value: float | None
-    direction: str
+    direction: Direction
     floor: float
     ceiling: float
     noise: float
@@ -23,7 +24,8 @@ class BoardEntry:
     """An entry on a task. The lists are by seed; the first of the metrics ranks.
 
     `seconds` are those of training. `bests` are the evaluations that scored higher than all before
-    them, as [seconds, score]. `hardware` is what times compare on.
+    them, as [seconds, score]. `hardware` is what times compare on. `local` is one that lies beside
+    a published entry, and `unpaired` says what lies beside this one and is not its own.
     """
 
     name: str
@@ -45,6 +47,8 @@ class BoardEntry:
     device: str
     hardware: str
     tuning_trials: int
+    local: bool
+    unpaired: str | None
 
     @property
     def ranking(self) -> str:
@@ -57,7 +61,7 @@ class BoardEntry:
         return sum(status != "ok" for status in self.statuses)
 
     @property
-    def bounds(self) -> dict[str, tuple[str, float, float]]:
+    def bounds(self) -> dict[str, tuple[Direction, float, float]]:
         """Direction, floor and ceiling of each metric."""
         return {k: (m["direction"], m["floor"], m["ceiling"]) for k, m in self.metrics.items()}
 
@@ -66,11 +70,11 @@ class BoardEntry:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def board_entry(result: Result) -> BoardEntry:
-    """What the board needs of a result."""
+def board_entry(result: Result, *, local: bool = False, unpaired: str | None = None) -> BoardEntry:
+    """What the board needs of a result; a local one is named as its file is."""
     summary, protocol, info = result.summary, result.protocol, result.task.metrics
     return BoardEntry(
-        name=result.entry.name,
+        name=result.entry.name + (LOCAL if local else ""),
         task=result.task.name,
         version=result.task.version,
         metrics={
@@ -93,6 +97,8 @@ def board_entry(result: Result) -> BoardEntry:
         hardware=result.machine.accelerator
         or f"{result.machine.cpu}, {result.machine.cores} cores",
         tuning_trials=result.entry.tuning_trials,
+        local=local,
+        unpaired=unpaired,
     )
 
 

@@ -7,8 +7,10 @@ A file is read again when its size or its times have changed. The index lies in 
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +18,24 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
+from ganbench.board import attachments
 from ganbench.board.entry import BoardEntry, board_entry
 from ganbench.board.ranking import Place
+from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.system import processes
 from ganbench.system.files import cache_folder
 
-FORMAT = 2  # of what is kept; to be raised with every change of an entry or of the statistics
+MADE_BY = (
+    *("errors", "hparams", "registry", "scoring", "__init__"),
+    *(f"board/{name}" for name in ("attachments", "entry", "index", "ranking", "standard")),
+    *(f"board/{name}" for name in ("watch", "__init__")),
+    *(f"results/{name}" for name in ("samples", "schema", "stats", "store", "__init__")),
+    *(f"system/{name}" for name in ("files", "modules", "processes", "__init__")),
+)  # the modules that what is kept follows from
+PACKAGE = Path(ganbench.__file__).parent
+STALE = 30 * 24 * 3600  # seconds
 MOST_PLACES = 1_000  # boards
 SHARE = 100  # files at once, of a worker process
 FEW_SHARES = 10  # that are read before workers have started
@@ -41,7 +53,9 @@ class Index:
         self._connection = connection
         self.problem: str | None = None
 
-    def entries(self, root: Path, task: str | None = None) -> tuple[list[BoardEntry], list[str]]:
+    def entries(
+        self, root: Path, task: str | None = None, *, watch: Watch = unwatched
+    ) -> tuple[list[BoardEntry], list[str]]:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
         base = root.resolve()
         known = self._known(base / task if task else base)
@@ -53,7 +67,7 @@ class Index:
             if (before := known.pop(key, None)) and before[0] == stamp
         }
         unread = [path for path in paths if path not in kept]
-        read, problems = _read_all(unread)
+        read, problems = _read_all(unread, watch)
         self._keep(
             "insert or replace into entries values (?, ?, ?)",
             [(*stamps[path], text) for path, text in read.items()],
@@ -96,9 +110,10 @@ class Index:
 @contextmanager
 def opened() -> Iterator[Index]:
     """The index in the cache folder; where it cannot be used, an empty one in memory."""
-    path = cache_folder() / f"leaderboard-{ganbench.__version__}-{FORMAT}.sqlite"
+    path = cache_folder() / f"leaderboard-{stamp_of_code(PACKAGE)}.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _forget_stale(path)
         index = _connected(str(path))
     except (OSError, sqlite3.Error) as error:
         index = _connected(":memory:")
@@ -107,6 +122,21 @@ def opened() -> Iterator[Index]:
         yield index
     finally:
         index.close()
+
+
+def stamp_of_code(package: Path) -> str:
+    """What changes with the code that makes what is kept, so that nothing is taken for its like."""
+    digest = hashlib.sha256()
+    for name in MADE_BY:
+        digest.update((package / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _forget_stale(path: Path) -> None:
+    """Remove indices of other code that nobody has used for a while."""
+    for other in path.parent.glob("leaderboard-*.sqlite"):
+        if other != path and time.time() - other.stat().st_mtime > STALE:
+            other.unlink(missing_ok=True)
 
 
 def _connected(path: str) -> Index:
@@ -131,14 +161,16 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _read_all(paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+def _read_all(paths: Sequence[Path], watch: Watch) -> tuple[dict[Path, str], list[str]]:
     """The entries of files as JSON, and a line for each file that is no result."""
     shares = processes.shares(paths, SHARE)
     if len(shares) < FEW_SHARES:
-        found = [_read(path) for path in paths]
+        found = [_read(path) for path in watch("reading results", paths)]
     else:
         with processes.pool(processes.workers(None, len(shares))) as pool:
-            found = [each for share in pool.map(_read_share, shares) for each in share]
+            futures = [pool.submit(_read_share, share) for share in shares]
+            done = watch(f"reading results, {SHARE} at once", futures)
+            found = [each for future in done for each in future.result()]
     read = {path: text for path, (text, _) in zip(paths, found, strict=True) if text}
     return read, [problem for _, problem in found if problem]
 
@@ -155,15 +187,20 @@ def _read(path: Path) -> tuple[str, str]:
         return "", str(error)
     if line := store.misplaced(result, path):
         return "", f"{path} {line}"
+    unpaired = attachments.unpaired(result, path)
+    entry = board_entry(result, local=store.is_local(path), unpaired=unpaired)
     try:
-        return json.dumps(board_entry(result).document(), allow_nan=False), ""
+        return json.dumps(entry.document(), allow_nan=False), ""
     except ValueError:
         return "", f"{path} holds scores that are no numbers: floor and ceiling are too close"
 
 
 def _stamp(path: Path) -> str:
+    """What changes with a result's file, or with what lies beside it."""
     try:
-        found = path.stat()
+        found = [(each.name, each.stat()) for each in (path, *attachments.parts(path))]
     except OSError:
         return ""
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    return " ".join(
+        f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}" for name, stat in found
+    )

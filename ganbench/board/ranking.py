@@ -12,21 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ganbench.board.entry import BoardEntry
-from ganbench.errors import InputError, did_you_mean
+from ganbench.board.standard import Standard, standard_of, why_apart
 from ganbench.results import stats
-from ganbench.results.stats import Comparison, TimeToQuality
+from ganbench.results.stats import TimeToQuality
+from ganbench.scoring import placed
 
 Scores = NDArray[np.float64]
 Place = tuple[tuple[int, int], int]  # rank interval, which holds all places of the tie group; group
 Estimate = Callable[[ArrayLike, NDArray[np.int16]], NDArray[np.float64]]
 Remember = Callable[[str, Callable[[], list[Place]]], list[Place]]
-Track = Literal["quality", "time"]
+TrackName = Literal["quality", "time"]
 Tuning = Literal["any", "default", "tuned"]
 
-TRACKS: tuple[Track, ...] = get_args(Track)
 TUNINGS: tuple[Tuning, ...] = get_args(Tuning)
-SEEDS = 10  # that a ranked entry has at least
-SEEDS_OF = {"mnist": 3}  # on a CPU, where a seed takes an hour
 QUALITY = 0.5  # the score to which time is taken, unless another is asked for
 
 
@@ -57,7 +55,7 @@ class Row:
             "interval": entry.interval,
             "seeds": len(entry.seeds),
             "not_ok": entry.failed,
-            "metrics": entry.metrics,
+            "metrics": {name: {**each, **placed(**each)} for name, each in entry.metrics.items()},
             "steps_per_second": entry.steps_per_second,
             "device": entry.device,
             "hardware": entry.hardware,
@@ -85,6 +83,70 @@ SORTS: Mapping[str, Callable[[Row], Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Times:
+    """Seconds of training until an evaluation of each seed first showed the quality.
+
+    A run that ended without it is censored at the horizon, since more seconds were not to be had;
+    only one that was interrupted, where it stopped.
+    """
+
+    seconds: Scores
+    reached: list[bool]
+    horizon: float
+
+    @staticmethod
+    def of(entry: BoardEntry, quality: float, horizon: float) -> Times:
+        """The times of an entry's seeds."""
+        found = [
+            next((at for at, score in bests if score >= quality), None) for bests in entry.bests
+        ]
+        ends = [
+            end if status == "interrupted" else horizon
+            for end, status in zip(entry.seconds, entry.statuses, strict=True)
+        ]
+        seconds = [end if at is None else at for at, end in zip(found, ends, strict=True)]
+        return Times(
+            seconds=np.minimum(seconds, horizon),
+            reached=[at is not None for at in found],
+            horizon=horizon,
+        )
+
+    def summary(self) -> TimeToQuality:
+        """The time to the quality over seeds."""
+        return stats.time_to_quality(self.seconds, self.reached, horizon=self.horizon)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A way to rank: by what value of its seeds, higher being better, and by which mean of them.
+
+    `order` is that of rows in a tie group and of those that are not ranked. With `by_hardware`
+    only entries of one hardware compete.
+    """
+
+    value: Callable[[BoardEntry, Times], Scores]
+    mean: Estimate
+    order: Callable[[Row], Any]
+    by_hardware: bool
+
+
+TRACKS: Mapping[TrackName, Track] = {
+    "quality": Track(
+        value=lambda entry, times: np.array(entry.scores, float),
+        mean=stats.resampled_iqms,
+        order=_by_score,
+        by_hardware=False,
+    ),
+    "time": Track(
+        value=lambda entry, times: -times.seconds,
+        mean=stats.resampled_means,
+        order=_by_time,
+        by_hardware=True,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """A task's entries: `ranked` by group, then by score or time, and then those `apart`.
 
@@ -92,8 +154,8 @@ class Board:
     """
 
     task: str
-    version: int
-    track: Track
+    standard: Standard
+    track: TrackName
     hardware: str | None
     quality: float
     ranked: list[Row]
@@ -101,11 +163,11 @@ class Board:
 
     @property
     def rows(self) -> list[Row]:
-        """All of them."""
+        """The ranked rows, then the others."""
         return self.ranked + self.apart
 
     def sorted(self, by: str) -> list[Row]:
-        """All of them by "rank" or one of the orders of `SORTS`, those apart last."""
+        """The rows by "rank" or one of the orders of `SORTS`, those apart last."""
         if by == "rank":
             return self.rows
         return [row for rows in (self.ranked, self.apart) for row in sorted(rows, key=SORTS[by])]
@@ -114,7 +176,7 @@ class Board:
         """What `--json` prints."""
         return {
             "task": self.task,
-            "version": self.version,
+            "version": self.standard.version,
             "track": self.track,
             "hardware": self.hardware,
             "quality": self.quality,
@@ -122,18 +184,68 @@ class Board:
         }
 
 
-def _made(key: str, make: Callable[[], list[Place]]) -> list[Place]:
+def make_anew(key: str, make: Callable[[], list[Place]]) -> list[Place]:
+    """What `remember` is where nothing is remembered."""
     return make()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """How boards are ranked: on which track, to what quality, with how many replicates."""
+
+    track: TrackName
+    quality: float
+    replicates: int
+    remember: Remember
+
+    def board(self, task: str, standard: Standard, entries: Sequence[BoardEntry]) -> Board:
+        """The board of entries that ran a task."""
+        track = TRACKS[self.track]
+        reasons = [why_apart(entry, standard) for entry in entries]
+        competing = [i for i, reason in enumerate(reasons) if reason is None]
+        timed = [entries[i] for i in competing] or entries
+        horizon = max((s for entry in timed for s in entry.seconds), default=0.0)
+        times = [Times.of(entry, self.quality, horizon) for entry in entries]
+        values = [track.value(entries[i], times[i]) for i in competing]
+        places = dict(zip(competing, self._places(values, track.mean), strict=True))
+        rows = [
+            Row(
+                entry=entry,
+                rank=places[i][0] if i in places else None,
+                group=places[i][1] if i in places else None,
+                apart=reasons[i],
+                time=times[i].summary(),
+            )
+            for i, entry in enumerate(entries)
+        ]
+        return Board(
+            task=task,
+            standard=standard,
+            track=self.track,
+            hardware=entries[0].hardware if track.by_hardware else None,
+            quality=self.quality,
+            ranked=sorted((r for r in rows if r.group), key=lambda r: (r.group, *track.order(r))),
+            apart=sorted((row for row in rows if not row.group), key=track.order),
+        )
+
+    def _places(self, values: Sequence[Scores], mean: Estimate) -> list[Place]:
+        """The place of each entry, of whose seeds' values the higher are better."""
+        if not values:
+            return []
+        content = b"".join(np.int64(len(each)).tobytes() + each.tobytes() for each in values)
+        name = getattr(mean, "__name__", "")
+        key = f"{name}-{self.replicates}-{hashlib.sha256(content).hexdigest()}"
+        return self.remember(key, lambda: _find_places(values, mean, self.replicates))
 
 
 def boards(
     entries: Sequence[BoardEntry],
     *,
     quality: float = QUALITY,
-    track: Track = "quality",
+    track: TrackName = "quality",
     tuning: Tuning = "any",
     replicates: int = stats.REPLICATES,
-    remember: Remember = _made,
+    remember: Remember = make_anew,
 ) -> list[Board]:
     """The board of each task that has entries, and on the track "time" of each hardware.
 
@@ -142,143 +254,30 @@ def boards(
     those of the bootstrap. `remember` is called with a key that says what the places of entries
     follow from, and a function that finds them.
     """
-    chosen = [e for e in entries if tuning == "any" or (tuning == "tuned") == (e.tuning_trials > 0)]
-
-    def places(values: Sequence[Scores], estimate: Estimate) -> list[Place]:
-        return _places(values, estimate, replicates, remember)
-
-    def board_of(entry: BoardEntry) -> tuple[str, str]:
-        return entry.task, entry.hardware if track == "time" else ""
-
-    return [
-        _board(task, list(group), quality, track, hardware or None, places)
-        for (task, hardware), group in groupby(sorted(chosen, key=board_of), key=board_of)
-    ]
-
-
-def _board(
-    task: str,
-    entries: Sequence[BoardEntry],
-    quality: float,
-    track: Track,
-    hardware: str | None,
-    find: Callable[[Sequence[Scores], Estimate], list[Place]],
-) -> Board:
-    version = max(e.version for e in [e for e in entries if e.official] or entries)
-    reasons = [why_apart(entry, version) for entry in entries]
-    chosen = [i for i, reason in enumerate(reasons) if reason is None]
-    competing = [entries[i] for i in chosen]
-    horizon = max((s for entry in competing or entries for s in entry.seconds), default=0.0)
-    seconds = [_seconds(entry, quality, horizon) for entry in entries]
-    order: Callable[[Row], Any] = _by_score
-    estimate: Estimate = stats.resampled_iqms
-    values = [np.array(entry.scores, float) for entry in competing]
-    if track == "time":
-        order, estimate = _by_time, stats.resampled_means
-        values = [-seconds[i][0] for i in chosen]
-    found = dict(zip(chosen, find(values, estimate), strict=True))
-    rows = [
-        Row(
-            entry=entry,
-            rank=found[i][0] if i in found else None,
-            group=found[i][1] if i in found else None,
-            apart=reasons[i],
-            time=stats.time_to_quality(*seconds[i], horizon=horizon),
-        )
-        for i, entry in enumerate(entries)
-    ]
-    return Board(
-        task=task,
-        version=version,
-        track=track,
-        hardware=hardware,
-        quality=quality,
-        ranked=sorted((r for r in rows if r.group), key=lambda row: (row.group, *order(row))),
-        apart=sorted((row for row in rows if not row.group), key=order),
-    )
+    how = Ranking(track=track, quality=quality, replicates=replicates, remember=remember)
+    by_task: dict[str, list[BoardEntry]] = {}
+    for entry in entries:
+        by_task.setdefault(entry.task, []).append(entry)
+    found = []
+    for task, own in sorted(by_task.items()):
+        standard = standard_of(task, own)
+        competing = [
+            e for e in own if tuning == "any" or (tuning == "tuned") == bool(e.tuning_trials)
+        ]
+        for group in _groups(competing, TRACKS[track].by_hardware):
+            found.append(how.board(task, standard, group))
+    return found
 
 
-def compare(
-    entries: Sequence[BoardEntry], first: str, second: str
-) -> tuple[dict[str, Comparison], list[str]]:
-    """Two entries by the seeds that both have, on each task that both ran, and on "all".
-
-    The second half says of other tasks why they do not count. Raises InputError for a name that the
-    board has not, and if no task counts.
-    """
-    sides = {
-        name: {entry.task: entry for entry in entries if entry.name == name}
-        for name in (first, second)
-    }
-    for name, mine in sides.items():
-        if not mine:
-            known = sorted({entry.name for entry in entries})
-            raise InputError(f"no entry {name!r} on the board{did_you_mean(name, known)}")
-    pairs: dict[str, tuple[Scores, Scores]] = {}
-    skipped = []
-    for task in sorted(sides[first].keys() | sides[second].keys()):
-        try:
-            pairs[task] = _paired(sides[first].get(task), sides[second].get(task))
-        except InputError as error:
-            skipped.append(f"{task}: {error}")
-    if not pairs:
-        raise InputError(f"no task to compare {first!r} and {second!r} on: {'; '.join(skipped)}")
-    rng = np.random.default_rng(0)
-    found = {task: stats.compare([x], [y], rng=rng) for task, (x, y) in pairs.items()}
-    if len(pairs) > 1:
-        x, y = ([pair[side] for pair in pairs.values()] for side in (0, 1))
-        found["all"] = stats.compare(x, y, rng=rng)
-    return found, skipped
+def _groups(entries: Sequence[BoardEntry], by_hardware: bool) -> list[list[BoardEntry]]:
+    """Entries that may be compared: of one hardware, or all of them, if there are any."""
+    if not by_hardware:
+        return [list(entries)] if entries else []
+    ordered = sorted(entries, key=lambda entry: entry.hardware)
+    return [list(group) for _, group in groupby(ordered, key=lambda entry: entry.hardware)]
 
 
-def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]:
-    """The scores of the seeds of both; InputError, why they do not compare."""
-    if x is None or y is None:
-        raise InputError("only one of them ran it")
-    for what, mine, theirs in (
-        ("versions of the task", (x.version, x.bounds), (y.version, y.bounds)),
-        ("budgets", x.steps, y.steps),
-        ("batch sizes", x.batch_size, y.batch_size),
-    ):
-        if mine != theirs:
-            raise InputError(f"of different {what}")
-    scores = [
-        {seed: score for seed, score in zip(e.seeds, e.scores, strict=True) if score is not None}
-        for e in (x, y)
-    ]
-    shared = sorted(scores[0].keys() & scores[1].keys())
-    if len(shared) < 2:
-        raise InputError(f"{len(shared)} seeds in common, and two are needed")
-    first, second = (np.array([each[seed] for seed in shared]) for each in scores)
-    return first, second
-
-
-def why_apart(entry: BoardEntry, version: int) -> str | None:
-    """Why an entry is not ranked among those of the task's `version`; None if it is."""
-    least = SEEDS_OF.get(entry.task, SEEDS) if entry.device == "cpu" else SEEDS
-    if entry.version != version:
-        return f"version {entry.version} of the task"
-    if entry.budget != "full":
-        return f"{entry.steps} steps" if entry.budget == "custom" else entry.budget
-    if "interrupted" in entry.statuses:
-        return "interrupted"
-    if not entry.official:
-        return "another task"
-    return f"{len(entry.seeds)} of {least} seeds" if len(entry.seeds) < least else None
-
-
-def _places(
-    values: Sequence[Scores], estimate: Estimate, replicates: int, remember: Remember
-) -> list[Place]:
-    """The place of each entry, of whose seeds' values the higher are better."""
-    if not values:
-        return []
-    content = b"".join(np.int64(len(each)).tobytes() + each.tobytes() for each in values)
-    key = f"{estimate.__name__}-{replicates}-{hashlib.sha256(content).hexdigest()}"
-    return remember(key, lambda: _find_places(values, estimate, replicates))
-
-
-def _find_places(values: Sequence[Scores], estimate: Estimate, count: int) -> list[Place]:
+def _find_places(values: Sequence[Scores], mean: Estimate, count: int) -> list[Place]:
     tables = {
         n: stats.resampled([n], rng=np.random.default_rng(0), replicates=count)
         for n in {len(each) for each in values}
@@ -287,8 +286,8 @@ def _find_places(values: Sequence[Scores], estimate: Estimate, count: int) -> li
     for n, table in tables.items():
         mine = [i for i, each in enumerate(values) if len(each) == n]
         stacked = np.stack([values[i] for i in mine])
-        points[mine] = estimate(stacked, np.ones((1, n), np.int16))[:, 0]
-        replicates[mine] = estimate(stacked, table)
+        points[mine] = mean(stacked, np.ones((1, n), np.int16))[:, 0]
+        replicates[mine] = mean(stacked, table)
     groups = stats.tie_groups(points, replicates, seeds=min(tables))
     ranks = stats.rank_intervals(replicates)
     sizes = np.bincount(groups)
@@ -296,18 +295,3 @@ def _find_places(values: Sequence[Scores], estimate: Estimate, count: int) -> li
     low, high = np.minimum(ranks[:, 0], last - sizes[groups] + 1), np.maximum(ranks[:, 1], last)
     places = zip(low.tolist(), high.tolist(), groups.tolist(), strict=True)
     return [((first, last), group) for first, last, group in places]
-
-
-def _seconds(entry: BoardEntry, quality: float, horizon: float) -> tuple[Scores, list[bool]]:
-    """Seconds of training until an evaluation of each seed first showed the quality.
-
-    A run that ended without it is censored at the horizon, since more seconds were not to be had;
-    only one that was interrupted, where it stopped.
-    """
-    found = [next((at for at, score in bests if score >= quality), None) for bests in entry.bests]
-    ends = [
-        end if status == "interrupted" else horizon
-        for end, status in zip(entry.seconds, entry.statuses, strict=True)
-    ]
-    seconds = [end if at is None else at for at, end in zip(found, ends, strict=True)]
-    return np.minimum(seconds, horizon), [at is not None for at in found]

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,19 @@ from scipy import stats
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import checking
-from ganbench.board.checking import MOST_BYTES, SAMPLES, SOURCE
+from ganbench.board import attachments, checking
+from ganbench.board.attachments import MOST_SAMPLES
+from ganbench.board.checking import bundled_task
+from ganbench.board.entry import board_entry
+from ganbench.board.standard import standard_of, why_apart
+from ganbench.board.watch import Watch, unwatched
+from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
 from ganbench.harness.spec import Report, Spec
 from ganbench.results import samples, schema, store
-from ganbench.results.schema import Result, SeedResult
+from ganbench.results.schema import LOCAL, Result, SeedResult
+from ganbench.results.store import SAMPLES, SOURCE
 from ganbench.system import files
 from ganbench.system.threads import one_thread
 
@@ -47,45 +53,72 @@ def submit(
     leaderboard check` would find, and if the source or the samples are not those of the result any
     more.
     """
-    path = store.path_of(root, task, entry)
-    if not path.is_file():
-        known = [each.stem for each in store.result_files(root, task)]
-        hint = errors.did_you_mean(entry, known)
-        raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
+    path, chosen = _find(root, task, entry)
     result = schema.load_result(path)
     if lines := checking.inconsistencies(result, path):
         raise InputError(f"{path}: {lines[0]}")
-    target = to / task / path.name
+    target = store.path_of(to, task, result.entry.name)
     if target.exists():
         raise InputError(f"{target} exists already: remove it, or give another folder with --to")
-    run = runs / task / entry
-    source = _source(run, result)
+    run = runs / task / result.entry.name
+    source = _sources(run, result)
     kept, notes = _samples(run, result, most)
     folder = store.attached(target)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / SOURCE)
+    made = _copied(source, folder)
     samples.write_seeds(folder / SAMPLES, kept)
     files.write_atomically(target, path.read_bytes())
-    return Submission(files=[target, folder / SOURCE, folder / SAMPLES], notes=notes)
+    notes = [*chosen, *notes, *_unranked(result)]
+    return Submission(files=[target, *made, folder / SAMPLES], notes=notes)
 
 
-def _source(run: Path, result: Result) -> Path:
+def _unranked(result: Result) -> list[str]:
+    """A note if the entry will be shown on the board, but not ranked."""
+    entry = board_entry(result)
+    reason = why_apart(entry, standard_of(entry.task, [entry]))
+    return [f"{entry.name} will be shown, but not ranked: {reason}"] if reason else []
+
+
+def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:
+    """The file of an entry, and a note if that is the local one beside the published one."""
+    plain = store.path_of(root, task, entry)
+    local = plain if store.is_local(plain) else store.path_of(root, task, f"{entry}{LOCAL}")
+    if local.is_file():
+        note = f"{local} is submitted: it is the local run of {entry}"
+        return local, [] if local == plain else [note]
+    if plain.is_file():
+        return plain, []
+    known = [each.stem for each in store.result_files(root, task)]
+    hint = errors.did_you_mean(entry, known)
+    raise InputError(f"no entry {entry!r} on task {task!r}{hint}")
+
+
+def _sources(run: Path, result: Result) -> dict[str, Path]:
+    """The files that the run trained by their names in a submission, the main one first."""
     try:
-        baseline = json.loads((run / "run.json").read_text())["baseline"]
-    except (OSError, ValueError, KeyError) as error:
+        label = json.loads((run / "run.json").read_text())
+        given = {name: Path(file) for name, file in label.get("sources", {}).items()}
+        baseline = label["baseline"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"no run of the entry in {str(run)!r}: give its folder with --out"
         ) from error
-    source = registry.find("baselines", baseline)
-    if files.file_sha256(source) != result.entry.sha256:
-        raise InputError(f"{source} has changed since the run: run it again")
-    return source
+    first, *others = given or [""]
+    own = given[first] if given else registry.find("baselines", baseline)
+    found = {SOURCE: own, **{name: given[name] for name in others}}
+    if missing := [file for file in found.values() if not file.is_file()]:
+        raise InputError(f"{missing[0]} is gone since the run: run it again")
+    if registry.sources_sha256(found) != result.entry.sha256:
+        names = ", ".join(str(file) for file in found.values())
+        raise InputError(f"{names}: changed since the run: run it again")
+    if lines := attachments.unfit(found):
+        raise InputError(f"{own} cannot be submitted: {lines[0]}")
+    return found
 
 
 def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Tensor], list[str]]:
-    """Those of the first seeds, as many as are asked for and there is room for."""
+    """Samples of the first seeds, as many as are asked for and there is room for."""
     kept: dict[int, Tensor] = {}
-    room = MOST_BYTES[SAMPLES] - 2**16  # of the header
+    room = MOST_SAMPLES - 2**16  # of the header
     with_samples = [seed for seed in result.seeds if seed.samples_sha256 is not None]
     for seed in with_samples[:most]:
         file = run / f"seed-{seed.seed}" / "samples.npz"
@@ -100,29 +133,36 @@ def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Ten
     return kept, []
 
 
-def verify(path: Path) -> Iterator[str]:
+def verify(path: Path, *, watch: Watch = unwatched) -> Iterator[str]:
     """A line for each thing that is wrong with a submitted entry; runs nothing that came with it.
 
     Its files are checked, and the metrics of the samples that came with it are computed anew.
     """
     result = schema.load_result(path)
-    found = [*checking.inconsistencies(result, path), *checking.attachments(result, path)]
+    found = [*checking.inconsistencies(result, path), *attachments.findings(result, path)]
+    try:
+        task = bundled_task(result.task.name)
+    except InputError as error:
+        found.append(str(error))
     yield from found
     file = store.attached(path) / SAMPLES
     if not file.is_file():
         yield f"no {SAMPLES} came with it: nothing to compute the metrics from"
     elif not found:
         claimed = {seed.seed: seed for seed in result.seeds}
-        for seed, made in samples.read_seeds(file).items():
-            yield from _wrong_metrics(result, claimed[seed], made)
+        given = list(samples.read_seeds(file).items())
+        for seed, made in watch("computing metrics of seeds", given):
+            yield from _wrong_metrics(task, result, claimed[seed], made)
 
 
-def _wrong_metrics(result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
-    task = registry.load_task(result.task.name)
+def _wrong_metrics(task: Task, result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
     with one_thread():
         values = task.evaluate(task.reference, task.check(made, len(made), f"seed {seed.seed}"))
     for name, value in values.items():
-        claim, info = seed.metrics.get(name), result.task.metrics[name]
+        claim, info = seed.metrics.get(name), result.task.metrics.get(name)
+        if info is None:
+            yield f"seed {seed.seed}: {name} is {value:.6g} by its samples, none by the result"
+            continue
         room = CLOSE * abs(info.ceiling - info.floor) + (name != result.ranking) * info.noise
         if claim is None or not math.isclose(claim, value, rel_tol=CLOSE, abs_tol=room):
             yield f"seed {seed.seed}: {name} is {value:.6g} by its samples, {claim} by the result"
@@ -135,19 +175,24 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     ones' distribution.
     """
     result = schema.load_result(path)
-    if lines := checking.attachments(result, path):
+    if lines := attachments.findings(result, path):
         raise InputError(f"{path}: {lines[0]}")
-    source = checking.source_of(result, path)
+    bundled_task(result.task.name)
+    source = attachments.source_of(result, path)
     if source is None:
         raise InputError(f"no {SOURCE} came with {path}: nothing to run")
-    spec = Spec(
-        task=result.task.name,
-        baseline=str(source),
-        hparams=result.entry.hparams,
-        steps=None if result.protocol.budget == "full" else result.protocol.steps,
-    )
+    main, *others = source
+    own = Path(result.entry.source).name  # as its neighbours may know it
+    named = {own if own.endswith(".py") and own not in others else main: source[main]}
+    named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
     with tempfile.TemporaryDirectory() as folder:
+        spec = Spec(
+            task=result.task.name,
+            baseline=str(_copied(named, Path(folder) / "source")[0]),
+            hparams=result.entry.hparams,
+            steps=None if result.protocol.budget == "full" else result.protocol.steps,
+        )
         (finished,) = entries.run(
             [spec],
             seeds=range(first, first + seeds),
@@ -161,3 +206,11 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
         for side in (result.seeds, finished.seeds)
     )
     return float(stats.mannwhitneyu(claimed, new).pvalue)
+
+
+def _copied(source: Mapping[str, Path], folder: Path) -> list[Path]:
+    """Copy the files of a source into a folder under their names; returns the copies."""
+    for name, file in source.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / name)
+    return [folder / name for name in source]

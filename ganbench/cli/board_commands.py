@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from functools import partial
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,10 +21,35 @@ from ganbench.cli.options import (
     tuning_option,
     workers_option,
 )
+from ganbench.errors import one_line
 from ganbench.system import processes
 
 if TYPE_CHECKING:
-    from ganbench.board.ranking import Track, Tuning
+    from ganbench.board.ranking import TrackName, Tuning
+
+
+SILENCE, PAUSE = 2.0, 10.0  # seconds without a word, at first and later
+MOST = 1_000  # characters of a line about a file
+
+
+def watch(what: str, things: Sequence[Any]) -> Iterator[Any]:
+    """Things passed on one by one, and on standard error how far that is: a bar on a terminal.
+
+    Elsewhere a line, after two seconds and then every `PAUSE`.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(things, description=what, console=console, transient=True)
+        return
+    due = time.monotonic() + SILENCE
+    for place, thing in enumerate(things):
+        if time.monotonic() >= due:
+            click.echo(f"{what}: {place} of {len(things)}", err=True)
+            due = time.monotonic() + PAUSE
+        yield thing
 
 
 @click.command()
@@ -64,11 +89,12 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
 def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) -> None:
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
     from ganbench.board import submission
+    from ganbench.board.watch import unwatched
     from ganbench.cli.progress import show_progress
 
-    findings = list(submission.verify(result))
+    findings = list(submission.verify(result, watch=unwatched if quiet else watch))
     for finding in findings:
-        click.echo(f"{result}: {finding}")
+        click.echo(one_line(f"{result}: {finding}", MOST))
     if rerun and not findings:
         with show_progress(named=False, lines=False, quiet=quiet) as report:
             count = processes.workers(workers, rerun)
@@ -113,7 +139,7 @@ def leaderboard_group() -> None:
 @json_option
 def leaderboard_show(
     task: str | None,
-    track: Track,
+    track: TrackName,
     tuning: Tuning,
     quality: float,
     sort: str,
@@ -128,19 +154,21 @@ def leaderboard_show(
     Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
     """
     from ganbench.board import index, ranking
-    from ganbench.cli import tables
+    from ganbench.cli import board_tables
 
     with index.opened() as kept:
-        entries, problems = kept.entries(root, task)
+        entries, problems = kept.entries(root, task, watch=watch)
         boards = ranking.boards(
             entries, quality=quality, track=track, tuning=tuning, remember=kept.remember
         )
     if as_json:
         click.echo(json.dumps([board.document(sort) for board in boards], allow_nan=False))
-    elif form:
-        tables.print_boards_as(form, boards, sort, metrics=metrics)
+    elif form == "csv":
+        board_tables.print_csv(boards, sort, metrics=metrics)
+    elif form == "markdown":
+        board_tables.print_markdown(boards, sort, metrics=metrics)
     else:
-        tables.print_boards(boards, sort, top, metrics=metrics)
+        board_tables.print_boards(boards, sort, top, metrics=metrics)
     report_problems(problems, kept.problem)
 
 
@@ -152,17 +180,17 @@ def leaderboard_show(
 @json_option
 def leaderboard_compare(a: str, b: str, task: str | None, root: Path, as_json: bool) -> None:
     """Compare the entries A and B on every task that both ran, by the seeds that both have."""
-    from ganbench.board import index, ranking
-    from ganbench.cli import tables
+    from ganbench.board import comparison, index
+    from ganbench.cli import board_tables
 
     with index.opened() as kept:
-        entries, problems = kept.entries(root, task)
-    found, skipped = ranking.compare(entries, a, b)
+        entries, problems = kept.entries(root, task, watch=watch)
+    found, skipped = comparison.compare(entries, a, b)
     if as_json:
         document = {name: vars(each) for name, each in found.items()}
         click.echo(json.dumps({"a": a, "b": b, "tasks": document, "skipped": skipped}))
     else:
-        tables.print_comparison((a, b), found, skipped)
+        board_tables.print_comparison((a, b), found, skipped)
     report_problems(problems, kept.problem)
 
 
@@ -171,7 +199,7 @@ def report_problems(problems: Sequence[str], note: str | None = None) -> None:
     if note:
         click.echo(note, err=True)
     for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
+        click.echo(one_line(f"Error: {problem}", MOST), err=True)
     if problems:
         sys.exit(2)
 
@@ -183,12 +211,12 @@ def leaderboard_check(root: Path, as_json: bool) -> None:
     """Check every file: schema, sizes, hashes, duplicates; that scores follow from the metrics."""
     from ganbench.board import checking
 
-    count, findings = checking.check(root)
+    count, findings = checking.check(root, watch=watch)
     if as_json:
         click.echo(json.dumps({"files": count, "findings": findings}))
     else:
         for finding in findings:
-            click.echo(finding)
+            click.echo(one_line(finding, MOST))
         click.echo(f"{count} files checked, {len(findings)} findings")
     if findings:
         sys.exit(1)
@@ -204,15 +232,10 @@ def leaderboard_site(
     out: Path, quality: float, root: Path, workers: int | None, quiet: bool
 ) -> None:
     """Write the board as web pages, which work from a file and offline."""
-    from rich.console import Console
-    from rich.progress import track
-
     from ganbench import site
     from ganbench.board import index
+    from ganbench.board.watch import unwatched
 
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal
-    progress = partial(track, description="pages", console=console, transient=True, disable=hidden)
     with index.opened() as kept:
         built = site.build(
             root,
@@ -220,7 +243,7 @@ def leaderboard_site(
             kept,
             quality=quality,
             workers=workers,
-            progress=progress,
+            watch=unwatched if quiet else watch,
         )
     click.echo(f"{built.pages} pages: {out / 'index.html'}")
     report_problems(built.problems, kept.problem)

@@ -99,7 +99,7 @@ def prepare(spec: Spec, out: Path, leaderboard: Path) -> Planned:
     job = look_up(spec)
     name = entry_name(job)
     files.check_writable(leaderboard / job.task.name)
-    existing = board.path_of(leaderboard, job.task.name, name)
+    existing = board.place(leaderboard, job.task.name, name)
     if existing.exists():
         schema.load_result(existing)
     folder, notes = prepare_folder(out / job.task.name / name, job)
@@ -116,6 +116,8 @@ def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Fi
     notes = list(planned.notes)
     if added.set_aside:
         notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
+    if added.beside:
+        notes.append(f"{added.beside} is published and stays as it is: this is a local result")
     drawn = pictures.draw(planned.job.task, planned.job.spec.folder, seeds)
     return Finished(seeds=seeds, result=added.result, path=added.path, pictures=drawn, notes=notes)
 

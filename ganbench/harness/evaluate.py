@@ -10,6 +10,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.env import check_values
 from ganbench.errors import InputError
+from ganbench.scoring import placed
 from ganbench.system.threads import one_thread
 
 FEWEST = 100  # samples
@@ -44,6 +45,7 @@ def evaluate(samples: Tensor, task_name: str) -> dict[str, Any]:
             "ceiling": task.bounds[name].ceiling,
             "noise": task.bounds[name].noise,
             "direction": task.bounds[name].direction,
+            **placed(value, **vars(task.bounds[name])),
         }
         for name, value in values.items()
     }

@@ -14,25 +14,29 @@ from torch import Tensor, nn
 
 from ganbench.metrics._pairs import NARROW, squared_differences
 
-COLUMNS = 16_384  # of a block; wide, since a search costs by the row
+COLUMNS = 16_384  # at most in a block; wide, since a search costs by the row
+CACHE = 2**21  # numbers in the samples that are a block's columns: 8 MiB, or 16 in float64
 ROWS, EXACT_ROWS = 256, 64  # of a block of products, and of differences
 NUMBERS = 2**24  # at most in the samples of a block: 128 MiB in float64
 GROUP = 16  # columns of which only the smallest is looked at first
 SPARE = 3  # neighbours looked at exactly, beyond the k nearest by products
 DENSE = 16  # one near pair in so many, and it is cheaper to take all differences
+SOME = 4096  # rows that make a mean
 HUGE = 1e30  # squared norms, beyond which products may overflow in float32
 
 
 def common_center(real: Tensor, fake: Tensor) -> Tensor | None:
-    """What to take off all rows so that products lose little, (d,); None if these are no use."""
-    if real.shape[1] <= NARROW:
+    """What to take off all rows so that products lose little, (d,); None if these are no use.
+
+    The mean of some, in float32: any point near them will do.
+    """
+    width = real.shape[1]
+    if width <= NARROW:
         return None
-    center = real.mean(0).double()
-    for side in (real, fake):
-        for at in _slices(len(side), COLUMNS, len(center)):
-            if not float((side[at] - center).square().sum(1).amax()) < HUGE:
-                return None
-    return center
+    largest = max(float(end.abs()) for side in (real, fake) for end in side.aminmax())
+    if not 2 * largest < math.sqrt(HUGE / width):
+        return None
+    return real[:: -(-len(real) // SOME)].mean(0).float()
 
 
 def reach(x: Tensor, center: Tensor | None, k: int) -> Tensor:
@@ -40,17 +44,16 @@ def reach(x: Tensor, center: Tensor | None, k: int) -> Tensor:
 
     Raised by what rounding may make of the same distance elsewhere.
     """
-    count = k + SPARE
-    if center is None or len(x) <= count:
-        found = _by_differences(x, torch.arange(len(x), device=x.device), k)
-    else:
-        bounds, columns = _by_products(x, center, count)
-        found = torch.empty(len(x), dtype=torch.float64, device=x.device)
-        for here in _slices(len(x), ROWS, count * x.shape[1]):
-            found[here] = _squared(x[here, None], x[columns[here]]).kthvalue(k, 1).values
-        unsure = (found > bounds.amax(1)).nonzero()[:, 0]  # one not looked at may be nearer
-        found[unsure] = _by_differences(x, unsure, k)
+    found = _kth_nearest(x, x, center, k, itself=True)
     return found * (1 + (x.shape[1] + 8) * torch.finfo(torch.float64).eps)
+
+
+def nearest(x: Tensor, y: Tensor, center: Tensor | None) -> Tensor:
+    """Squared distance (m,) of each row of x (m, d) to the nearest row of y (n, d).
+
+    y may lie on another device, from which blocks are then copied.
+    """
+    return _kth_nearest(x, y, center, 1, itself=False)
 
 
 def near_pairs(
@@ -61,14 +64,14 @@ def near_pairs(
     # Not rounded down, which would lose a pair.
     real_most, fake_most = (side.mul(1 + 1e-6).float() for side in (real_reach, fake_reach))
     order, everyone = fake_reach.argsort(), slice(0, len(real))
-    for at in _slices(len(fake), COLUMNS, real.shape[1]):
+    for at in _columns(len(fake), real.shape[1]):
         who = _alike(order[at])
         if center is None:
             yield from _near_by_differences(real, fake, real_reach, fake_reach, everyone, who)
             continue
-        right, most = _right(fake[who] - center), fake_most[who]
+        right, most = _right(fake[who], center), fake_most[who]
         for here in _slices(len(real), ROWS, len(center)):
-            bounds = torch.mm(_left(real[here] - center), right.T, out=_cut(room, here, at))
+            bounds = torch.mm(_left(real[here], center), right.T, out=_cut(room, here, at))
             i, j = _within(bounds, real_most[here], most)
             if len(i) <= min(bounds.numel() // DENSE, NUMBERS // len(center)):
                 i, j = here.start + i, who[j]
@@ -90,38 +93,67 @@ def _near_by_differences(
         yield here.start + i, who[j], squared[i, j]
 
 
-def _by_differences(x: Tensor, rows: Tensor, k: int) -> Tensor:
-    """Squared distances (r,) of these `rows` (r,) of x (n, d) to their k-th nearest other row."""
+def _kth_nearest(x: Tensor, y: Tensor, center: Tensor | None, k: int, itself: bool) -> Tensor:
+    """Squared distance (m,) of each row of x (m, d) to its k-th nearest row of y (n, d).
+
+    Where x is y, and a row no neighbour of `itself`.
+    """
+    count = k + SPARE
+    if center is None or len(y) <= count:
+        return _by_differences(x, y, torch.arange(len(x), device=x.device), k, itself)
+    bounds, columns = _by_products(x, y, center, count, itself)
+    found = torch.empty(len(x), dtype=torch.float64, device=x.device)
+    for here in _slices(len(x), ROWS, count * x.shape[1]):
+        others = y[columns[here].to(y.device)].to(x.device)
+        found[here] = _squared(x[here, None], others).kthvalue(k, 1).values
+    # One not looked at may be nearer, unless nothing can be.
+    unsure = (found > bounds.amax(1).clamp(min=0.0)).nonzero()[:, 0]
+    if len(unsure):
+        found[unsure] = _by_differences(x, y, unsure, k, itself)
+    return found
+
+
+def _by_differences(x: Tensor, y: Tensor, rows: Tensor, k: int, itself: bool) -> Tensor:
+    """Squared distances (r,) of these `rows` (r,) of x to their k-th nearest rows of y."""
     room, other = (_room(x, EXACT_ROWS, torch.float64) for _ in range(2))
     nearest = torch.full((len(rows), k), math.inf, dtype=torch.float64, device=x.device)
-    for at in _slices(len(x), COLUMNS, x.shape[1]):
-        y = x[at].T.double().contiguous()
+    for at in _columns(len(y), x.shape[1]):
+        columns = y[at].to(x.device).T.double().contiguous()
         for here in _slices(len(rows), EXACT_ROWS, x.shape[1]):
             squared, spare = (_cut(each, here, at) for each in (room, other))
-            squared_differences(x[rows[here]].double(), y, out=squared, spare=spare)
-            column = rows[here] - at.start
-            itself = ((column >= 0) & (column < squared.shape[1])).nonzero()[:, 0]
-            squared[itself, column[itself]] = math.inf
+            squared_differences(x[rows[here]].double(), columns, out=squared, spare=spare)
+            if itself:
+                column = rows[here] - at.start
+                within = ((column >= 0) & (column < squared.shape[1])).nonzero()[:, 0]
+                squared[within, column[within]] = math.inf
             both = torch.cat((nearest[here], _smallest(squared, k)[0]), 1)
             nearest[here] = both.topk(k, largest=False).values
     return nearest.amax(1)
 
 
-def _by_products(x: Tensor, center: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Of each row of x (n, d), the `count` others of the lowest bounds, (n, count): these, who."""
+def _by_products(
+    x: Tensor, y: Tensor, center: Tensor, count: int, itself: bool
+) -> tuple[Tensor, Tensor]:
+    """Of each row of x, the `count` rows of y of the lowest bounds, (m, count): these, which."""
     room = _room(x, ROWS, torch.float32)
     bounds = torch.full((len(x), count), math.inf, device=x.device)
     columns = torch.zeros_like(bounds, dtype=torch.long)
-    for at in _slices(len(x), COLUMNS, len(center)):
-        right = _right(x[at] - center)
+    for at in _columns(len(y), len(center)):
+        right = _right(y[at].to(x.device), center)
         for here in _slices(len(x), ROWS, len(center)):
-            block = torch.mm(_left(x[here] - center), right.T, out=_cut(room, here, at))
-            block.diagonal(here.start - at.start).fill_(math.inf)
+            block = torch.mm(_left(x[here], center), right.T, out=_cut(room, here, at))
+            if itself:
+                block.diagonal(here.start - at.start).fill_(math.inf)
             lowest, where = _smallest(block, count)
             both = torch.cat((bounds[here], lowest), 1).topk(count, largest=False)
             bounds[here] = both.values
             columns[here] = torch.cat((columns[here], at.start + where), 1).gather(1, both.indices)
     return bounds, columns
+
+
+def _columns(count: int, width: int) -> Iterator[slice]:
+    """Samples of `width` numbers that are the columns of a block, in whole groups if not one."""
+    return _slices(count, min(COLUMNS, CACHE // width // GROUP * GROUP), width)
 
 
 def _slices(stop: int, most: int, width: int, start: int = 0) -> Iterator[slice]:
@@ -145,25 +177,32 @@ def _squared(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() - y.double()).square_().sum(-1)
 
 
-def _left(x: Tensor) -> Tensor:
+def _left(x: Tensor, center: Tensor) -> Tensor:
     """What times `_right` of y, transposed, is a lower bound of |x - y|^2, in float32.
 
     It is |x|^2 - 2xy + |y|^2 less all that rounding may have added, of inputs, norms and products:
     (3d + 10) / 2 times epsilon of |x|^2 + |y|^2.
     """
-    x = x.float()
-    norms = x.square().sum(1, keepdim=True)
-    return torch.cat((-2 * x, norms * _less(x), torch.ones_like(norms)), 1)
+    rows, norms = _centered(x, center)
+    rows[:, :-2] *= -2
+    rows[:, -2] = norms
+    rows[:, -1] = 1
+    return rows
 
 
-def _right(y: Tensor) -> Tensor:
-    y = y.float()
-    norms = y.square().sum(1, keepdim=True)
-    return torch.cat((y, torch.ones_like(norms), norms * _less(y)), 1)
+def _right(y: Tensor, center: Tensor) -> Tensor:
+    rows, norms = _centered(y, center)
+    rows[:, -2] = 1
+    rows[:, -1] = norms
+    return rows
 
 
-def _less(x: Tensor) -> float:
-    return 1 - 2 * (x.shape[1] + 8) * torch.finfo(torch.float32).eps
+def _centered(x: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of x less the center, and two more columns, in float32; their squared norms, lowered."""
+    rows = torch.empty(len(x), len(center) + 2, device=x.device)
+    inner = torch.sub(x, center, out=rows[:, :-2])
+    less = 1 - 2 * (len(center) + 8) * torch.finfo(torch.float32).eps
+    return rows, torch.linalg.vector_norm(inner, dim=1).square_().mul_(less)
 
 
 def _within(values: Tensor, row_most: Tensor, column_most: Tensor) -> tuple[Tensor, Tensor]:

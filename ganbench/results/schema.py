@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ganbench import scoring
-from ganbench.errors import InputError
+from ganbench.errors import InputError, one_line
 
 Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
 Precision = Literal["float32", "tf32", "bf16"]  # of products while training
@@ -18,7 +18,17 @@ Status = Literal["ok", "diverged", "failed", "interrupted"]
 MOST_BYTES = 2**23  # of a result file
 LARGEST = 1e100  # metric or score
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,99}$")]
-"""Of an entry or a task: what may be a file's name anywhere, and needs no escaping on a page."""
+"""A name of an entry or a task: may be a file's name anywhere, and needs no escaping on a page."""
+LOCAL = ".local"  # ends the name of the file of a result that lies beside a published one
+
+
+def _not_local(name: str) -> str:
+    if name.endswith(LOCAL):
+        raise ValueError(f"must not end in {LOCAL!r}, which is of results beside published ones")
+    return name
+
+
+EntryName = Annotated[Name, AfterValidator(_not_local)]
 
 
 def _stays_inside(path: str) -> str:
@@ -27,6 +37,7 @@ def _stays_inside(path: str) -> str:
     return path
 
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-z]{1,64}$")]
 Inside = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_stays_inside)]
 
 
@@ -37,7 +48,11 @@ def _moderate(value: float) -> float:
 
 
 Number = Annotated[float, AfterValidator(_moderate)]
-"""Of a metric or a score: its square is still a float."""
+"""A value of a metric or a score: its square is still a float."""
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Rate = Annotated[float, Field(ge=0, le=1e12)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 HParam = bool | int | float | str | None | list[Any]
 
 
@@ -56,7 +71,7 @@ class MetricInfo(Strict):
     direction: Literal["lower", "higher"]
     floor: Number
     ceiling: Number
-    noise: Number
+    noise: Annotated[Number, Field(ge=0)]
 
     def position(self, value: float) -> float:
         """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
@@ -67,7 +82,7 @@ class TaskInfo(Strict):
     """The task as it was when the entry ran; the first metric ranks."""
 
     name: Name
-    version: int
+    version: Whole
     metrics: dict[str, MetricInfo] = Field(min_length=1)
 
 
@@ -77,27 +92,27 @@ class EntryInfo(Strict):
     `tuning_trials` are the settings that were tried to find these; 0 if they are the defaults.
     """
 
-    name: Name
+    name: EntryName
     source: Inside
-    sha256: str
+    sha256: Digest
     hparams: dict[str, HParam]
     git_commit: str | None
     dirty: bool | None
-    tuning_trials: int = Field(default=0, ge=0)
+    tuning_trials: Count = 0
 
 
 class Protocol(Strict):
     """What the entry was given to spend, and on what it ran."""
 
-    steps: int
-    batch_size: int
-    evaluations: int
-    evaluation_size: int
+    steps: Count
+    batch_size: Count
+    evaluations: Count
+    evaluation_size: Count
     budget: Literal["full", "quick", "smoke", "custom"]
     engine: Engine
     precision: Precision = "float32"
     device: str
-    threads: int
+    threads: Count
 
 
 class Point(Strict):
@@ -106,8 +121,8 @@ class Point(Strict):
     That is the metric that ranks, and at the end of the budget all of them.
     """
 
-    step: int
-    train_seconds: float
+    step: Count
+    train_seconds: Seconds
     losses: dict[str, float]
     metrics: dict[str, float]
 
@@ -119,22 +134,22 @@ class Timing(Strict):
     is the harness itself. A resumed run counts all its parts.
     """
 
-    steps_per_second: float | None
-    step_ms_median: float | None
-    step_ms_p95: float | None
-    train_seconds: float
-    warmup_seconds: float
-    evaluation_seconds: float
-    data_seconds: float
-    saving_seconds: float
-    other_seconds: float
-    wall_seconds: float
+    steps_per_second: Rate | None
+    step_ms_median: Rate | None
+    step_ms_p95: Rate | None
+    train_seconds: Seconds
+    warmup_seconds: Seconds
+    evaluation_seconds: Seconds
+    data_seconds: Seconds
+    saving_seconds: Seconds
+    other_seconds: Number
+    wall_seconds: Seconds
 
 
 class SeedResult(Strict):
     """One training run."""
 
-    seed: int
+    seed: Whole
     status: Status
     reason: str | None
     metrics: dict[str, Number | None]
@@ -142,8 +157,8 @@ class SeedResult(Strict):
     engine: Engine = "eager"
     curve: list[Point]
     timing: Timing
-    peak_memory_bytes: int
-    samples_sha256: str | None
+    peak_memory_bytes: Count
+    samples_sha256: Digest | None
 
 
 class Summary(Strict):
@@ -159,8 +174,8 @@ class Machine(Strict):
     """What it ran on: no host name, no user name, no path."""
 
     cpu: str
-    cores: int
-    memory_bytes: int
+    cores: Count
+    memory_bytes: Count
     accelerator: str | None
     driver: str | None
     os: str
@@ -225,7 +240,7 @@ def loads(text: str, source: str) -> Result:
         return Result.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
+        place = one_line(".".join(str(part) for part in first["loc"]) or "document", 200)
         raise InputError(f"{source} is not a valid result: {place}: {first['msg']}") from error
 
 

@@ -7,6 +7,7 @@ reinforcement learning at the edge of the statistical precipice".
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from scipy import optimize, stats
 
 from ganbench.results.schema import SeedResult, Summary
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 REPLICATES = 2_000
 TRIM = 0.25  # cut off at each end by the interquartile mean
@@ -47,7 +48,7 @@ def probability_of_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike]) -
     return float(np.mean(shares))
 
 
-def performance_profile(scores: ArrayLike, levels: ArrayLike) -> Array:
+def performance_profile(scores: ArrayLike, levels: ArrayLike) -> Floats:
     """Share of the scores above each of the levels (n,)."""
     ordered = np.sort(np.ravel(scores))
     above = len(ordered) - np.searchsorted(ordered, np.asarray(levels), side="right")
@@ -65,7 +66,7 @@ def resampled(
     return np.concatenate(each, axis=1).astype(np.int16)
 
 
-def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
+def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Floats:
     """The interquartile means (entries, replicates) of resampled scores (entries, n).
 
     `counts` (replicates, n) are those of `resampled`. A value that is drawn several times counts as
@@ -85,13 +86,13 @@ def resampled_iqms(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
     return np.asarray((ends - found) / (n - 2 * cut))
 
 
-def resampled_means(scores: ArrayLike, counts: NDArray[np.int16]) -> Array:
+def resampled_means(scores: ArrayLike, counts: NDArray[np.int16]) -> Floats:
     """The means (entries, replicates) of resampled scores (entries, n), as `resampled_iqms`."""
     values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     return np.asarray(values @ counts.T.astype(np.float64) / values.shape[1])
 
 
-def interval(replicates: Array) -> tuple[float, float]:
+def interval(replicates: Floats) -> tuple[float, float]:
     """95 % percentile interval."""
     low, high = np.percentile(replicates, [2.5, 97.5])
     return float(low), float(high)
@@ -140,7 +141,7 @@ def p_values(
     return np.asarray(2 * stats.t.sf(t, max(1, tasks * (seeds - 1))))
 
 
-def holm(values: ArrayLike) -> Array:
+def holm(values: ArrayLike) -> Floats:
     """Holm's step-down adjustment of p-values (n,), against finding something by trying often."""
     p = np.asarray(values, dtype=np.float64)
     order = np.argsort(p)
@@ -181,7 +182,7 @@ def tie_groups(
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Of two entries by the seeds that both have: the first's score less the second's.
+    """Two entries by the seeds that both have: the first's score less the second's.
 
     `difference` is that of the interquartile means, `improvement` the chance that a seed of the
     first is better, `seeds_needed` how many a task would tell them apart in four of five trials;
@@ -257,7 +258,7 @@ def seeds_needed(difference: float, deviation: float, tasks: int = 1) -> int | N
 
 @dataclass(frozen=True, kw_only=True)
 class TimeToQuality:
-    """Of several runs, some of which never reach the quality: these are censored, not infinite.
+    """How long several runs take to a quality; those that miss it are censored, not infinite.
 
     `restricted_mean` is the area under Kaplan and Meier's curve up to the horizon, `par2` the mean
     where a run that misses counts as twice the horizon, `reached` the share that does not.
@@ -269,7 +270,7 @@ class TimeToQuality:
 
 
 def time_to_quality(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> TimeToQuality:
-    """Of runs that reached the quality at `times`, or were last seen without it then.
+    """The time to quality of runs that reached it at `times`, or were last seen without it then.
 
     A run counts as censored at the horizon if it is later.
     """
@@ -285,12 +286,18 @@ def time_to_quality(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> 
     )
 
 
+@functools.lru_cache(maxsize=32)
+def _table(n: int) -> NDArray[np.int16]:
+    """The resampling of n seeds behind every interval of a summary."""
+    return resampled([n], rng=np.random.default_rng(0))
+
+
 def summarise_values(values: Sequence[float]) -> Summary:
     """Mean, standard deviation over seeds, IQM and its interval (all None for no values)."""
     if not values:
         return Summary(mean=None, std=None, iqm=None, ci95=None)
     several = len(values) > 1
-    counts = resampled([len(values)], rng=np.random.default_rng(0)) if several else None
+    counts = _table(len(values)) if several else None
     return Summary(
         mean=float(np.mean(values)),
         std=float(np.std(values, ddof=1)) if several else None,

@@ -1,7 +1,9 @@
-"""The leaderboard folder: adding results, listing them, checking them.
+"""The leaderboard folder: where a result goes, adding it, listing what is there.
 
-`leaderboard/<task>/<entry>.json` holds one entry's seeds on one task. What a new result would
-replace is set aside in `leaderboard/<task>/old/`, which the board does not read.
+`leaderboard/<task>/<entry>.json` holds one entry's seeds on one task. It is published once its
+source or its samples lie beside it, in `leaderboard/<task>/<entry>/`; from then on a run leaves it
+alone and writes `leaderboard/<task>/<entry>.local.json`. What a new result would replace is set
+aside, with all that came with it, in `leaderboard/<task>/old/`, which the board does not read.
 """
 
 from __future__ import annotations
@@ -11,34 +13,43 @@ from pathlib import Path
 
 from ganbench.errors import InputError
 from ganbench.results import schema, stats
-from ganbench.results.schema import Result, SeedResult
+from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.system import files
+
+SOURCE, SAMPLES = "source.py", "samples.safetensors"  # that come with a published result
 
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What became of a result: the merged entry, where it lies, and what was set aside."""
+    """What became of a result: the merged entry, where it lies, and what was set aside.
+
+    `beside` is the published result that is in the way and was left alone, if there is one.
+    """
 
     result: Result
     path: Path
     set_aside: Path | None
+    beside: Path | None = None
 
 
 def add(result: Result, root: Path) -> Added:
-    """Merge a result into the entry's file, under a lock; InputError if that file is damaged."""
-    path = path_of(root, result.task.name, result.entry.name)
-    set_aside = None
-    with files.locked(path):
+    """Merge a result into the entry's own file, under a lock; InputError if that is damaged.
+
+    A published entry is never touched: see `place`.
+    """
+    task, entry = result.task.name, result.entry.name
+    plain, set_aside = path_of(root, task, entry), None
+    with files.locked(plain):
+        path = place(root, task, entry)
         if path.exists():
             before = schema.load_result(path)
             if before.identity() == result.identity():
                 result = merge(before, result)
             else:
-                set_aside = unused(path.parent / "old" / path.name)
-                set_aside.parent.mkdir(exist_ok=True)
-                path.rename(set_aside)
+                set_aside = _set_aside(path)
         files.write_atomically(path, schema.dumps(result).encode())
-    return Added(result=result, path=path, set_aside=set_aside)
+    beside = plain if path != plain else None
+    return Added(result=result, path=path, set_aside=set_aside, beside=beside)
 
 
 def merge(before: Result, new: Result) -> Result:
@@ -61,6 +72,24 @@ def merge(before: Result, new: Result) -> Result:
     return new.model_copy(update=update)
 
 
+def _set_aside(path: Path) -> Path:
+    """Move a result and what lies beside it to `old/`, under a name that is free for both.
+
+    What lies beside goes first: a result alone is whole, samples without their result are not.
+    """
+    folder, number = path.parent / "old", 0
+    aside = folder / path.name
+    while aside.exists() or attached(aside).exists():
+        number += 1
+        local = LOCAL if is_local(path) else ""
+        aside = folder / f"{path.stem.removesuffix(LOCAL)}-{number}{local}.json"
+    folder.mkdir(exist_ok=True)
+    if attached(path).exists():
+        attached(path).rename(attached(aside))
+    path.rename(aside)
+    return aside
+
+
 def unused(path: Path) -> Path:
     """`path`, or the first of path-1, path-2, ... that does not exist."""
     candidate, number = path, 0
@@ -75,9 +104,33 @@ def path_of(root: Path, task: str, entry: str) -> Path:
     return root / task / f"{entry}.json"
 
 
+def place(root: Path, task: str, entry: str) -> Path:
+    """The file that a run's result belongs in: beside a published one, never over it.
+
+    InputError for a name that only such a file may have.
+    """
+    if entry.endswith(LOCAL):
+        raise InputError(
+            f"{entry!r} is no name for an entry: {LOCAL!r} ends the names of results beside "
+            "published ones; rename the file"
+        )
+    plain = path_of(root, task, entry)
+    return plain.with_name(f"{entry}{LOCAL}.json") if is_published(plain) else plain
+
+
+def is_published(path: Path) -> bool:
+    """Whether the source or the samples of a result lie beside its file."""
+    return any((attached(path) / name).is_file() for name in (SOURCE, SAMPLES))
+
+
+def is_local(path: Path) -> bool:
+    """Whether a result file is one that lies beside a published one."""
+    return path.stem.endswith(LOCAL)
+
+
 def misplaced(result: Result, path: Path) -> str | None:
     """What is wrong if a file is not named after the result that it holds."""
-    if (result.task.name, result.entry.name) == (path.parent.name, path.stem):
+    if (result.task.name, result.entry.name) == (path.parent.name, path.stem.removesuffix(LOCAL)):
         return None
     return f"holds {result.entry.name!r} on {result.task.name!r}, by its content"
 

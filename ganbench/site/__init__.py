@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ganbench.board.index import Index
+from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import store
 from ganbench.site import entry_page, pages
@@ -20,7 +20,6 @@ from ganbench.system import processes
 __all__ = ["Built", "build"]
 
 Work = tuple[Path, Line]
-Progress = Callable[[list[Any]], Iterable[Any]]  # passes them on, and may draw a bar
 SHARE = 100  # entries at once, of a worker process
 MARKER = "ganbench-site.txt"  # in a folder that may be replaced
 
@@ -40,7 +39,7 @@ def build(
     *,
     quality: float,
     workers: int | None = 1,
-    progress: Progress = iter,
+    watch: Watch = unwatched,
 ) -> Built:
     """Write the site of a leaderboard into the folder `out`, whole or not at all.
 
@@ -49,7 +48,7 @@ def build(
     """
     out = out.resolve()
     _check_replaceable(out)
-    entries, problems = index.entries(root)
+    entries, problems = index.entries(root, watch=watch)
     found = view(entries, quality=quality, remember=index.remember)
     work = [
         (store.path_of(root, task, name), line)
@@ -63,7 +62,7 @@ def build(
             "`ganbench leaderboard site` wrote this folder and replaces it.\n"
         )
         pages.assets(made / "assets")
-        problems += _write_entries(made, found.facts, work, workers, progress)
+        problems += _write_entries(made, found.facts, work, workers, watch)
         renderer = Renderer(made, found.facts)
         for task in found.lines:
             pages.task(renderer, found, task)
@@ -78,17 +77,17 @@ def build(
 
 
 def _write_entries(
-    folder: Path, facts: Facts, work: list[Work], workers: int | None, progress: Progress
+    folder: Path, facts: Facts, work: list[Work], workers: int | None, watch: Watch
 ) -> list[str]:
     """Write the entries' pages, by worker processes if there are many; returns the problems."""
     shares = processes.shares(work, SHARE)
     count = processes.workers(workers, len(shares))
     if count < 2:
         _start(folder, facts)
-        return [line for share in progress(shares) for line in _write_share(share)]
+        return [line for share in watch("writing pages", shares) for line in _write_share(share)]
     with processes.pool(count, _start, folder, facts) as pool:
         futures = [pool.submit(_write_share, share) for share in shares]
-        return [line for future in progress(futures) for line in future.result()]
+        return [line for future in watch("writing pages", futures) for line in future.result()]
 
 
 _worker: dict[str, Renderer] = {}  # this process's own, set when it starts

@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ganbench.board.entry import BoardEntry
 from ganbench.board.ranking import Board, Row
+from ganbench.board.text import score
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
 from ganbench.plots.points import View
 from ganbench.results.schema import Result
 from ganbench.results.stats import iqm
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Figure = dict[str, Any]
 Columns = dict[str, dict[int, list[float]]]  # values over seeds, by name and step
 
@@ -48,7 +49,7 @@ def scores(board: Board) -> Figure:
             "annotations": [_word(0, "naive", "x"), _word(1, "real", "x"), *_outside(rows, left)],
         },
         "label": f"Scores on {board.task}, 95 % intervals, and each seed in grey: "
-        + "; ".join(f"{row.entry.name} {row.entry.score:.3f}" for row in rows),
+        + "; ".join(f"{row.entry.name} {score(row.entry.score)}" for row in rows),
     }
 
 
@@ -86,7 +87,7 @@ def _outside(rows: Sequence[Row], left: float) -> list[Figure]:
     """In words, the scores beyond the left end of the chart."""
     return [
         {
-            "text": f"◂ {row.entry.score:.3f}",
+            "text": f"◂ {score(row.entry.score)}",
             "x": left,
             "y": row.entry.name,
             "xanchor": "left",
@@ -145,7 +146,7 @@ def progress(entries: Sequence[BoardEntry], quality: float) -> Figure:
 
 
 def _best(bests: Sequence[Sequence[float]], moment: float) -> float:
-    """Of a seed at that moment; a seed without any yet is as bad as a naive sampler."""
+    """A seed's best score at a moment; without any yet it is as bad as a naive sampler."""
     reached = [score for at, score in bests if at <= moment]
     return reached[-1] if reached else 0.0
 
@@ -207,7 +208,7 @@ def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
     return {"data": traces, "layout": layout, "label": label}
 
 
-def _quantiles(rows: Sequence[Sequence[float]]) -> Array:
+def _quantiles(rows: Sequence[Sequence[float]]) -> Floats:
     """The lower end of the band, the median and the upper end of each row, shape (3, rows)."""
     found = np.empty((3, len(rows)))
     sizes = np.array([len(row) for row in rows])
@@ -218,7 +219,7 @@ def _quantiles(rows: Sequence[Sequence[float]]) -> Array:
     return found
 
 
-def samples(view: View, made: Array) -> Figure:
+def samples(view: View, made: Floats) -> Figure:
     """Real samples, and those of a seed beside them, on the same axes."""
     curves = view.grid is not None
     traces = []
@@ -284,7 +285,7 @@ def _word(at: float, text: str, axis: str) -> Figure:
 
 
 def _short(values: ArrayLike) -> list[float | None]:
-    """With enough digits for a picture; None where there is nothing to draw."""
+    """Values with enough digits for a picture; None where there is nothing to draw."""
     values = np.asarray(values, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = 10.0 ** (4 - np.floor(np.log10(np.abs(values))))

@@ -9,10 +9,11 @@ from typing import Any
 
 from ganbench import registry
 from ganbench.board import text
-from ganbench.board.checking import MOST_BYTES, SAMPLES, source_of
+from ganbench.board.attachments import source_of, wrong_samples
 from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.results.schema import MetricInfo, Result
+from ganbench.results.store import SAMPLES
 from ganbench.scoring import clear_position
 from ganbench.site import charts
 from ganbench.site.render import Renderer
@@ -31,21 +32,25 @@ def write(renderer: Renderer, path: Path, line: Line) -> None:
         figures=charts.learning(result),
         samples=_samples(result, path),
         metrics=[_metric(result, *each) for each in result.task.metrics.items()],
+        unplaced=text.unplaced({k: info.model_dump() for k, info in result.task.metrics.items()}),
         details=_details(result),
         source=_source(renderer.folder, result, path),
     )
 
 
 def _source(folder: Path, result: Result, path: Path) -> str | None:
-    """A copy of the source, if it is at hand and is the entry's."""
+    """A copy of the source, its files one after another, if it is at hand and is the entry's."""
     target = f"source/{result.entry.sha256}.txt"
     if (folder / target).exists():
         return target
-    file = source_of(result, path)
-    if file is None:
+    given = source_of(result, path)
+    if given is None:
         return None
-    (folder / "source").mkdir(exist_ok=True)
-    files.write_atomically(folder / target, file.read_bytes())
+    parts = [file.read_bytes() for file in given.values()]
+    if len(parts) > 1:
+        heads = [f"# ---- {name}\n".encode() for name in given]
+        parts = [head + part for head, part in zip(heads, parts, strict=True)]
+    files.write_atomically(folder / target, b"\n".join(parts))
     return target
 
 
@@ -59,7 +64,7 @@ def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
         "interval": " to ".join(ends) or "-",
         "floor": info.floor,
         "ceiling": info.ceiling,
-        "position": clear_position(summary.iqm, info.floor, info.ceiling, info.noise),
+        "position": clear_position(summary.iqm, **info.model_dump()),
     }
 
 
@@ -96,10 +101,10 @@ def _samples(result: Result, path: Path) -> dict[str, Any] | None:
     file = store.attached(path) / SAMPLES
     if not file.is_file() or result.task.name not in registry.names("tasks"):
         return None
-    from ganbench.results import samples  # imports torch
+    if lines := wrong_samples(result, path):
+        return {"note": f"The samples cannot be shown: {lines[0]}"}
+    from ganbench.results import samples
 
-    if file.stat().st_size > MOST_BYTES[SAMPLES]:
-        return {"note": "The samples that came with it are too large."}
     try:
         seed, made = samples.read_first_seed(file)
         task = _task(result.task.name)
@@ -114,7 +119,7 @@ def _points(task: Any, made: Any) -> dict[str, Any]:
     return {"figure": charts.samples(_view_of(task.name), made.numpy())}
 
 
-_task = functools.cache(registry.load_task)
+_task = functools.cache(registry.bundled_task)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from ganbench import registry
+from ganbench.board import text
 from ganbench.site import charts
 from ganbench.site.render import Renderer
 from ganbench.site.views import Line, View
@@ -81,9 +82,10 @@ def task(renderer: Renderer, view: View, name: str) -> None:
         "task.html",
         f"task/{name}.html",
         name=name,
-        task_version=board.version,
+        task_version=board.standard.version,
         summary=_summaries().get(name),
-        metrics=board.rows[0].entry.metrics,
+        metrics=board.standard.metrics,
+        unplaced=text.unplaced(board.standard.metrics),
         scores=charts.scores(board) if board.ranked else None,
         progress=charts.progress(shown, view.facts.quality) if shown else None,
         hardware=timed.hardware,

@@ -40,7 +40,8 @@ def _environment(facts: Facts) -> jinja2.Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     filters: dict[str, Callable[[Any], str]] = {
-        "score": lambda value: "-" if value is None else f"{value:.3f}",
+        "score": text.score,
+        "capitalize_first": lambda value: value[:1].upper() + value[1:],
         "count": lambda value: "-" if value is None else f"{value:,.0f}",
         "number": text.number,
         "time": text.time_text,

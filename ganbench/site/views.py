@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganbench.board import ranking
+from ganbench.board import comparison, ranking
 from ganbench.board.entry import BoardEntry
-from ganbench.board.ranking import Board, Remember, Row, Track, Tuning
+from ganbench.board.ranking import Board, Remember, Row, TrackName, Tuning
 from ganbench.board.text import rank_text
 from ganbench.errors import InputError
 from ganbench.results import stats
@@ -26,13 +26,13 @@ class TrackView:
     """A way to rank, and what it is called."""
 
     label: str
-    track: Track
+    track: TrackName
     tuning: Tuning
 
 
 def tracks(quality: float) -> list[TrackView]:
-    """All of them; the first is shown at first."""
-    named: list[tuple[str, Track, Tuning]] = [
+    """The tracks of the site; the first is shown at first."""
+    named: list[tuple[str, TrackName, Tuning]] = [
         ("Quality", "quality", "any"),
         ("Quality, default hyper-parameters", "quality", "default"),
         ("Quality, tuned hyper-parameters", "quality", "tuned"),
@@ -143,7 +143,7 @@ def _boards(
 
 
 def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
-    """As the first track has it, with no rank yet."""
+    """A line of a row of the first track, with no rank yet."""
     return Line(
         entry=row.entry,
         ranks=[Rank(label=track.label) for track in facts.tracks],
@@ -174,7 +174,7 @@ def comparisons(entries: Sequence[BoardEntry], names: Sequence[str]) -> dict[str
     for place, first in enumerate(names):
         for second in names[place + 1 :]:
             try:
-                found, skipped = ranking.compare(chosen, first, second)
+                found, skipped = comparison.compare(chosen, first, second)
             except InputError as error:
                 found, skipped = {}, [str(error)]
             pairs[first][second] = _pair(found, skipped)

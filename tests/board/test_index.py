@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -177,3 +180,55 @@ def test_without_an_index_the_files_are_read(root, cache, spoil):
     assert done.exit_code == 0
     assert "one" in done.stdout and "two" in done.stdout
     assert "cannot be used" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+# Of which code an index is.
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the files that an index follows from."""
+    for name in index.MADE_BY:
+        target = tmp_path / "package" / f"{name}.py"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(index.PACKAGE / f"{name}.py", target)
+    return tmp_path / "package"
+
+
+@pytest.mark.parametrize("name", index.MADE_BY)
+def test_an_index_is_of_the_code_that_made_it(package, name):
+    before = index.stamp_of_code(package)
+    assert before == index.stamp_of_code(index.PACKAGE)
+    file = package / f"{name}.py"
+    file.write_text(file.read_text() + "# changed\n")
+    assert index.stamp_of_code(package) != before
+
+
+def test_nothing_that_an_index_follows_from_is_left_out():
+    """All of the package that is imported with it, and where samples are hashed."""
+    code = (
+        "import sys, ganbench.board.index, ganbench.results.samples; from pathlib import Path; "
+        "own = [m for n, m in sys.modules.items() if n.partition('.')[0] == 'ganbench']; "
+        "top = Path(sys.modules['ganbench'].__file__).parent; "
+        "print(*(Path(m.__file__).relative_to(top).with_suffix('').as_posix() for m in own))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(index.PACKAGE.parent)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
+    assert set(found.stdout.split()) == set(index.MADE_BY)
+
+
+def test_another_codes_index_is_not_used_and_forgotten_when_it_is_old(root, cache, monkeypatch):
+    entries(root)
+    (old,) = cache.iterdir()
+    monkeypatch.setattr(index, "stamp_of_code", lambda package: "other")
+    read = []
+    load = schema.load_result
+    monkeypatch.setattr(schema, "load_result", lambda path: read.append(path) or load(path))
+    entries(root)
+    assert len(read) == 2
+    assert {path.name for path in cache.iterdir()} == {old.name, "leaderboard-other.sqlite"}
+    os.utime(old, (0, 0))
+    entries(root)
+    assert [path.name for path in cache.iterdir()] == ["leaderboard-other.sqlite"]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ganbench.board import ranking
+from ganbench.board import comparison, ranking
 from ganbench.board.entry import board_entry
+from ganbench.board.standard import standard_of, why_apart
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import schema
@@ -81,7 +82,8 @@ def test_three_seeds_rank_on_mnist_on_a_cpu_alone():
         task = result.task.model_copy(update={"name": name})
         protocol = result.protocol.model_copy(update={"device": device})
         result = result.model_copy(update={"task": task, "protocol": protocol})
-        reasons.append(ranking.why_apart(board_entry(result), 1))
+        entry = board_entry(result)
+        reasons.append(why_apart(entry, standard_of("none", [entry])))
     assert reasons == [None, "3 of 10 seeds", "3 of 10 seeds"]
 
 
@@ -165,7 +167,7 @@ def test_tuned_entries_and_others_can_be_ranked_apart():
 
 
 def compare(made, a, b):
-    return ranking.compare([board_entry(result) for result in made], a, b)
+    return comparison.compare([board_entry(result) for result in made], a, b)
 
 
 def test_compare():
@@ -219,7 +221,13 @@ def test_show_in_every_form(folder):
     assert "trials" not in table and "device" in table
     lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--sort", "name"))))
     assert [line["entry"] for line in lines] == ["good", "near", "poor", "quick_one"]
-    assert [line["rank"] for line in lines] == ["1-2", "1-2", "3", "quick"]
+    assert [(line["rank_low"], line["rank_high"]) for line in lines] == [
+        ("1", "2"),
+        ("1", "2"),
+        ("3", "3"),
+        ("", ""),
+    ]
+    assert [line["unranked"] for line in lines] == ["", "", "", "quick"]
     markdown = show(folder, "--markdown").splitlines()
     assert {line.replace("\\|", "").count("|") for line in markdown} == {markdown[0].count("|")}
     (board,) = json.loads(show(folder, "--json"))
@@ -239,7 +247,7 @@ def test_show_on_every_track(folder, track, tuning):
 
 def test_all_metrics_between_floor_and_ceiling(folder):
     lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--metrics"))))
-    assert [round(float(line["mmd, position"]), 1) for line in lines] == [0.8, 0.8, 0.5, 0.9]
+    assert [round(float(line["mmd_position"]), 1) for line in lines] == [0.8, 0.8, 0.5, 0.9]
     table = show(folder, "--metrics").split("1 is real data, 0 a naive sampler")[1]
     assert re.search(r"mmd +│ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │", table)
 
@@ -254,7 +262,7 @@ def test_trials_are_shown_where_there_are_any(folder):
     tuned = an_entry("tuned", 0.4)
     tuned.entry.tuning_trials = 12
     (folder / "toy" / "tuned.json").write_text(schema.dumps(tuned))
-    assert re.search(r"trials.*tuned │ +12 │", show(folder), re.DOTALL)
+    assert re.search(r"trials.*tuned +│ +12 │", show(folder), re.DOTALL)
 
 
 def test_a_table_shows_the_first_rows_and_says_so(folder):

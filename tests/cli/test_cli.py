@@ -493,7 +493,8 @@ def test_evaluate_scores_a_file_that_numpy_alone_made():
     assert (document["task"], document["n"]) == ("sine", 4096)
     assert document["score"] == pytest.approx(1, abs=0.02)
     assert document["metrics"]["sine_fitted"]["value"] == 1.0
-    assert set(document["metrics"]["mmd"]) == {"value", "floor", "ceiling", "noise", "direction"}
+    bounds = {"floor", "ceiling", "noise", "direction"}
+    assert set(document["metrics"]["mmd"]) == {"value", "position", "unplaced", *bounds}
     assert "position" in invoke("evaluate", "curves.npz", "--task", "sine").stdout
 
 

@@ -52,12 +52,12 @@ def test_names_are_looked_up_once_however_many_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: Counter[str] = Counter()
-    execute = registry._execute
+    execute = registry.execute
 
-    def counted(path: Path) -> object:
+    def counted(path: Path) -> tuple[object, dict[str, Path]]:
         counts[path.stem] += 1
         return execute(path)
 
-    monkeypatch.setattr(registry, "_execute", counted)
+    monkeypatch.setattr(registry, "execute", counted)
     run(tmp_path, replace(SPEC, baseline="oracle"), range(3))
     assert counts == {"gaussian": 1, "oracle": 1}

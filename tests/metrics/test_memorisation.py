@@ -12,8 +12,8 @@ from scipy import stats
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ganbench.metrics import memorisation
-from ganbench.metrics.memorisation import BLOCK, LIMIT, QUANTITIES, nearest_distances
+from ganbench.metrics import _near, memorisation
+from ganbench.metrics.memorisation import LIMIT, QUANTITIES, nearest_distances
 
 STANDARD_ERROR = math.sqrt(2 / 12 / LIMIT)  # of equal laws, the training set held fixed
 
@@ -82,21 +82,60 @@ def test_ties_count_half() -> None:
     assert memorisation(real, real, training=always(training)) == 0.5
 
 
-@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
-def test_blocks_of_the_training_set(size: int) -> None:
-    samples, training = normal(50, 5, 1), normal(size, 5)
+def assert_exact(samples: Tensor, training: Tensor) -> None:
+    """As far as float64 goes, and not as far as float32 does."""
     known, _ = cKDTree(training.double().numpy()).query(samples.double().numpy())
-    np.testing.assert_allclose(nearest_distances(samples, training).numpy(), known, rtol=1e-6)
+    np.testing.assert_allclose(nearest_distances(samples, training).numpy(), known, rtol=1e-12)
 
 
-def test_images_with_a_bright_ground() -> None:
+@pytest.mark.parametrize("d", [5, 12])
+@pytest.mark.parametrize("size", [1, 4, 5, 31, 32, 33, 64, 100])
+def test_blocks_of_the_training_set(monkeypatch: pytest.MonkeyPatch, size: int, d: int) -> None:
+    for name, most in {"ROWS": 8, "EXACT_ROWS": 5, "COLUMNS": 32, "GROUP": 4}.items():
+        monkeypatch.setattr(_near, name, most)
+    assert_exact(normal(50, d, 1), normal(size, d))
+
+
+def test_wide_rows_make_blocks_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_near, "CACHE", 20 * 30)
+    assert_exact(normal(50, 30, 1), normal(200, 30))
+
+
+@pytest.mark.parametrize("contrast", [0.1, 1e-3])
+def test_images_with_a_bright_ground(contrast: float) -> None:
     """Norms far above the distances, as on MNIST, whose paper is -1 in every pixel."""
-    training, samples = 0.1 * normal(3000, 784) - 1, 0.1 * normal(40, 784, 1) - 1
+    training, samples = contrast * normal(3000, 784) - 1, contrast * normal(40, 784, 1) - 1
     samples[0] = training[1234]
-    distances = nearest_distances(samples.reshape(-1, 1, 28, 28), training.reshape(-1, 1, 28, 28))
-    known, _ = cKDTree(training.double().numpy()).query(samples.double().numpy())
-    np.testing.assert_allclose(distances.numpy(), known, rtol=1e-5)
-    assert distances[0] == 0
+    assert_exact(samples, training)
+    images = samples.view(-1, 1, 28, 28), training.view(-1, 1, 28, 28)
+    assert nearest_distances(*images)[0] == 0
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5])
+def test_training_samples_that_float32_cannot_tell_apart(gap: float) -> None:
+    """Clusters of ten, far from one another: products see that one is near, and not which."""
+    centers = 10 * normal(30, 64)
+    training = (centers[:, None].double() + gap * normal(300, 64, 1).view(30, 10, 64)).flatten(0, 1)
+    samples = centers.double() + gap * normal(30, 64, 2)
+    assert_exact(samples, training)
+    assert (nearest_distances(training[::7], training) == 0).all()
+
+
+def test_training_set_of_one_sample_again_and_again() -> None:
+    training, samples = normal(1, 64).expand(500, 64), normal(20, 64, 1)
+    samples[3] = training[0]
+    assert_exact(samples, training)
+
+
+def test_samples_count_as_given() -> None:
+    """A float64 copy is one, and what lies 1e-12 beside it is not."""
+    training, real = normal(300, 3).double() / 3, normal(100, 3, 1).double()
+    assert memorisation(real, training[:50], training=always(training)) == 1
+    assert float(nearest_distances(training[:1] + 1e-12, training)) == pytest.approx(
+        math.sqrt(3) * 1e-12, rel=1e-3
+    )
+    beside = memorisation(training[:50] + 1e-12, training[50:90], training=always(training))
+    assert beside == 1
 
 
 def test_held_out_distances_follow_the_content() -> None:

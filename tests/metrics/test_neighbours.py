@@ -55,8 +55,8 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, m: int, n: int, k: 
 
 def test_long_rows_make_blocks_short(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = pair(50, 40, 12)
-    for numbers in (1, 100):
-        monkeypatch.setattr(_near, "NUMBERS", numbers)
+    for name, numbers in (("CACHE", 1), ("CACHE", 300), ("NUMBERS", 1), ("NUMBERS", 100)):
+        monkeypatch.setattr(_near, name, numbers)
         assert precision_recall(real, fake) == prdc(real, fake, 5)
 
 
@@ -217,7 +217,8 @@ def test_products_and_differences_say_the_same(kind: str, monkeypatch: pytest.Mo
 
 def test_bounds_are_below_the_distances_and_near_them() -> None:
     x, y = pair(300, 200, 64)
-    bounds = (_near._left(x) @ _near._right(y).T).double()
+    center = _near.common_center(x, y)
+    bounds = (_near._left(x, center) @ _near._right(y, center).T).double()
     squared = torch.cdist(x, y).square()
     assert (bounds <= squared).all()
     assert (bounds >= squared - 1e-3 * squared.max()).all()

@@ -1,0 +1,124 @@
+"""Tables of a terminal: what they leave out and say, where they show a dash, and why."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.cells import cell_len
+
+from ganbench import registry
+from ganbench.cli import fitting, main, tables
+from ganbench.errors import one_line
+from ganbench.harness.entries import Finished
+from ganbench.results import schema
+
+BOARD = Path(__file__).parents[2] / "leaderboard"
+SPARE = ("group", "device", "steps/s", "s to 0.5", "mmd ↓", "seeds")
+
+
+def show(*options: str, columns: int | None = None) -> str:
+    arguments = ["leaderboard", "show", "--leaderboard", str(BOARD), *options]
+    environment = {"COLUMNS": None if columns is None else str(columns)}
+    done: Result = CliRunner().invoke(main, arguments, env=environment)
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("columns", [60, 70, 80, 90, 100, 111, 200])
+def test_columns_that_do_not_fit_are_left_out_and_named(columns: int):
+    shown = show("--task", "sine", columns=columns)
+    assert "…" not in shown
+    frame = [line for line in shown.splitlines() if line[:1] in "┏┃┡│└"]
+    assert all(cell_len(line) <= columns for line in frame)
+    heads = [cell.strip() for cell in frame[1].split("┃")[1:-1]]
+    (left_out,) = [line for line in shown.splitlines() if "left out" in line] or [""]
+    gone = [head for head in SPARE if head not in heads]
+    assert gone == list(SPARE[: len(gone)])
+    assert {"rank", "entry", "score (IQM, 95 %)"} <= set(heads)
+    assert bool(gone) == bool(left_out) == (columns < 111)
+    if gone:
+        expected = f"columns are too few: {', '.join(gone)}; --csv prints them"
+        assert expected in " ".join(shown.split())
+
+
+def test_the_time_that_ranks_is_never_left_out():
+    assert "s to 0.5" in show("--task", "sine", "--track", "time", columns=70)
+
+
+def test_a_long_name_is_folded_and_not_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    name = "my_gan-" + "x" * 80
+    rows = [({"rank": "1", "entry": name, "score": "0.123 [0.100, 0.140]"}, None)]
+    fitting.print_table(fitting.console(), "board", rows, words=("entry",))
+    lines = capsys.readouterr().out.splitlines()
+    assert "0.123 [0.100, 0.140]" in "\n".join(lines)
+    assert "".join(line.split("│")[2].strip() for line in lines if line[:1] == "│") == name
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_entries_that_do_not_fit_a_table_of_metrics_are_named(columns: int):
+    shown = show("--task", "ring8", "--metrics", columns=columns)
+    few = "too few: moment_matching, uniform_noise; --csv --metrics prints them"
+    assert (few in " ".join(shown.split())) is (columns == 60)
+
+
+def test_csv_has_plain_numbers_each_in_a_column():
+    lines = list(csv.DictReader(io.StringIO(show("--csv", "--metrics"))))
+    assert len(lines) == len(list(BOARD.glob("*/*.json")))
+    words = {"task", "track", "unranked", "entry", "metric", "budget", "device", "hardware"}
+    for line in lines:
+        for head, cell in line.items():
+            if head not in words and cell:
+                float(cell)
+        path = BOARD / line["task"] / f"{line['entry']}.json"
+        result = schema.load_result(path)
+        assert float(line["score"]) == result.summary["score"].iqm
+        assert (float(line["score_low"]), float(line["score_high"])) == result.summary["score"].ci95
+        assert float(line["value"]) == result.summary[line["metric"]].iqm
+        assert int(line["failed"]) == sum(seed.status != "ok" for seed in result.seeds)
+        assert bool(line["seconds_to_quality"]) == (float(line["reached"]) > 0)
+    ring = {line["entry"]: line for line in lines if line["task"] == "ring8"}["mlp_gan"]
+    assert ring["recall_value"] and not ring["recall_position"] and ring["precision_position"]
+
+
+def test_a_dash_and_the_reason_where_a_metric_gives_no_position():
+    """A recall of 0.94 on the ring was shown as 12.11: there uniform noise is better than real."""
+    shown = show("--task", "ring8", "--metrics")
+    (row,) = [line for line in shown.splitlines() if line.startswith("│ recall ")]
+    assert [cell.strip() for cell in row.split("│")[2:-1]] == ["-"] * 4
+    (line,) = [line for line in shown.splitlines() if line.startswith("no position: ")]
+    assert "recall (a naive sampler scores better than real data)" in line
+    assert "covariance_error (real data" not in line and "covariance_error," in line
+    (board,) = json.loads(show("--task", "ring8", "--json"))
+    for entry in board["entries"]:
+        recall, precision = (entry["metrics"][name] for name in ("recall", "precision"))
+        assert recall["position"] is None and "naive sampler scores better" in recall["unplaced"]
+        assert precision["position"] is not None and precision["unplaced"] is None
+
+
+def test_so_it_is_where_a_run_or_an_evaluation_is_shown(capsys):
+    result = schema.load_result(BOARD / "ring8" / "mlp_gan.json")
+    finished = Finished(seeds=result.seeds, result=result, path=Path("x"), pictures=[], notes=[])
+    tables.print_result(finished)
+    task = registry.load_task("ring8")
+    metrics = {name: {"value": 0.9185, **vars(bound)} for name, bound in task.bounds.items()}
+    tables.print_evaluation({"task": "ring8", "n": 5, "score": 0.5, "metrics": metrics})
+    out = capsys.readouterr().out
+    rows = [line for line in out.splitlines() if line.startswith("│ recall ")]
+    assert [row.split("│")[-2].strip() for row in rows] == ["-", "-"]
+    assert out.count("recall (a naive sampler scores better than real data)") == 2
+    rows = [line for line in out.splitlines() if line.startswith("│ precision ")]
+    assert "-" not in [row.split("│")[-2].strip() for row in rows]
+
+
+def test_somebodys_text_is_one_line_of_what_can_be_printed():
+    assert one_line("a\x1b[2J\nb\t\N{BELL}c") == "a�[2J�b�🔔c"
+    assert one_line("x" * 100, 10) == "x" * 9 + "…"
+    with pytest.raises(Exception, match="is not a valid result") as caught:
+        schema.loads('{"\\u001b[2J\\n": 1}', "it")
+    assert str(caught.value).isprintable()
