@@ -10,17 +10,19 @@ never move.
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from ganbench import naive, registry
-from ganbench.core import Task
-from ganbench.randomness import generator
+from ganbench import registry
+from ganbench.errors import InputError
 from ganbench.system import files
+
+if TYPE_CHECKING:
+    from ganbench.core import Task
 
 PAIRS = 20
 SAMPLERS = ("real", "uniform", "gaussian")
@@ -32,6 +34,9 @@ def measure_pair(task: Task, index: int) -> dict[str, Values]:
 
     Where the real data are few, the held-out reference is one side of every pair.
     """
+    from ganbench import naive  # which imports torch
+    from ganbench.randomness import generator
+
     n = task.budget.evaluation_size
     fixed = task.held_out is not None
     real = task.reference if fixed else task.sample(n, generator(index, "floor-real"))
@@ -46,9 +51,37 @@ def measure_pair(task: Task, index: int) -> dict[str, Values]:
     return {name: task.evaluate(real, fake) for name, fake in fakes.items()}
 
 
-def summarise(pairs: list[dict[str, Values]]) -> dict[str, dict[str, float | str]]:
+def directions_of(task: Task, quantities: Iterable[str]) -> dict[str, str]:
+    """Which way each quantity is better; InputError for one that nobody has said it of."""
+    known = {**registry.directions(), **task.directions}
+    for name in quantities:
+        if name not in known:
+            raise InputError(
+                f"task {task.name!r}: nothing says which way {name!r} is better: "
+                f"give its Task directions={{{name!r}: 'lower'}} or 'higher'"
+            )
+        if known[name] not in ("lower", "higher"):
+            raise InputError(
+                f"task {task.name!r}: directions[{name!r}] must be 'lower' or 'higher', "
+                f"got {known[name]!r}"
+            )
+    return known
+
+
+def check_finite(task: Task, pair: Mapping[str, Values]) -> None:
+    """InputError for a metric that is no finite number on a pair of draws."""
+    for sampler, values in pair.items():
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise InputError(f"task {task.name!r}: {name!r} is {value} on {sampler} samples")
+
+
+def summarise(
+    pairs: Sequence[Mapping[str, Values]], directions: Mapping[str, str]
+) -> dict[str, dict[str, float | str]]:
     """Floor, ceiling and noise of each metric from the pairs' values."""
-    directions = registry.directions()
+    import numpy as np
+
     table: dict[str, dict[str, float | str]] = {}
     for name in pairs[0]["real"]:
         real = np.array([pair["real"][name] for pair in pairs])
@@ -57,11 +90,11 @@ def summarise(pairs: list[dict[str, Values]]) -> dict[str, dict[str, float | str
             for sampler in SAMPLERS[1:]
             if sampler in pairs[0]
         ]
-        direction = directions.get(name, "lower")
+        best = max if directions[name] == "higher" else min
         table[name] = {
-            "direction": direction,
+            "direction": directions[name],
             "floor": _rounded(real.mean()),
-            "ceiling": _rounded(max(naive_means) if direction == "higher" else min(naive_means)),
+            "ceiling": _rounded(best(naive_means)),
             "noise": _rounded(real.std(ddof=1)),
         }
     return table
@@ -69,9 +102,16 @@ def summarise(pairs: list[dict[str, Values]]) -> dict[str, dict[str, float | str
 
 def freeze(name: str) -> Path:
     """Compute the bounds of a task and write them; return the file's path."""
+    from ganbench.system.threads import one_thread
+
     path = registry.find("tasks", name)
-    task = registry.load("tasks", name)
-    pairs = [measure_pair(task, index) for index in range(PAIRS)]
+    task = registry.load_bare_task(name)
+    with one_thread():
+        pairs: list[dict[str, Values]] = []
+        for index in range(PAIRS):
+            pairs.append(measure_pair(task, index))
+            directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs
+            check_finite(task, pairs[-1])
     document = {
         "version": task.version,
         "source_sha256": files.file_sha256(path),
@@ -79,18 +119,27 @@ def freeze(name: str) -> Path:
         "first_pair": {
             who: {k: _rounded(v) for k, v in of.items()} for who, of in pairs[0].items()
         },
-        "metrics": summarise(pairs),
+        "metrics": summarise(pairs, directions),
     }
     target = path.with_suffix(".json")
     target.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
     return target
 
 
-def main(names: Iterable[str]) -> None:
-    """Freeze the named tasks, or all bundled ones."""
-    torch.set_num_threads(1)
-    for name in list(names) or registry.names("tasks"):
-        print(freeze(name).name, flush=True)
+def main(names: Sequence[str]) -> int:
+    """Freeze the named tasks, or all bundled ones; the exit code."""
+    try:
+        for name in names:
+            registry.find("tasks", name)  # all of them before the first, which takes minutes
+        for name in names or registry.names("tasks"):
+            print(f"measuring {PAIRS} pairs of draws of {name}", file=sys.stderr, flush=True)
+            with redirect_stdout(sys.stderr):  # for what the task's file prints
+                written = freeze(name)
+            print(written.name, flush=True)
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _rounded(value: float) -> float:
@@ -98,4 +147,4 @@ def _rounded(value: float) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -117,7 +117,8 @@ class Task:
     needed. `label` says which mode or class each sample belongs to ((n, *shape) -> (n,), from 0).
     An episode terminates at score `threshold`. `grid` holds the abscissae of a task whose
     samples are curves. Samples of shape (channels, height, width) are images with values in
-    [-1, 1].
+    [-1, 1]. `directions` says by name which way quantities of the task's own are better, "lower"
+    or "higher"; of those in `ganbench.metrics` it is known.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Task:
     log_density: Callable[[Tensor], Tensor] | None = None
     threshold: float = 0.98
     grid: Tensor | None = None
+    directions: Mapping[str, Direction] = field(default_factory=dict)
     bounds: Mapping[str, Bound] = field(default_factory=dict)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.randomness import generator
+from ganbench.system.threads import one_thread
+
+SLACK = 1e-3  # by which rounding may take the values of images beyond 1
 
 
 class Clock:
@@ -55,7 +59,7 @@ class Batches:
     """
 
     def __init__(self, source: Tensor, index: Tensor | None = None) -> None:
-        """The `source`'s own, or its rows at an `index` (steps, batch_size)."""
+        """Batches that are the `source`'s own, or its rows at an `index` (steps, batch_size)."""
         self._source, self._index = source, index
 
     def __len__(self) -> int:
@@ -72,7 +76,7 @@ class Batches:
         return (self[step] for step in range(len(self)))
 
     def part(self, first: int, last: int) -> Batches:
-        """Those of the steps from `first` to before `last`."""
+        """The batches of the steps from `first` to before `last`."""
         if self._index is None:
             return Batches(self._source[first:last])
         return Batches(self._source, self._index[first:last])
@@ -128,7 +132,7 @@ class Env:
         return real, info
 
     def start(self, seed: int, *, round: int = 0) -> dict[str, Any]:
-        """Like `reset`, but nothing is dealt; returns its info."""
+        """Start the episode of `seed` at a round without dealing its batches; returns the info."""
         with self.clock.during("data"):
             self._seed, self.round = seed, round
             self._value = self.task.bounds[self.task.ranking].ceiling
@@ -138,14 +142,20 @@ class Env:
 
     def step(self, samples: Tensor) -> tuple[Tensor, float, bool, bool, dict[str, Any]]:
         """Score the samples of this round and deal the next; InputError if they are unusable."""
-        reward, terminated, truncated, info = self.judge(samples)
+        note = check_values(self.task, samples, "step(samples)")
+        if note is not None:
+            warnings.warn(note, stacklevel=2)
+        reward, terminated, truncated, info = self.score_round(samples)
         with self.clock.during("data"):
             real = self.deal() if not truncated else self._empty()
         self.clock.switch("training")
         return real, reward, terminated, truncated, info
 
-    def judge(self, samples: Tensor) -> tuple[float, bool, bool, dict[str, Any]]:
-        """Like `step`, but nothing is dealt."""
+    def score_round(self, samples: Tensor) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Score the samples of this round, which ends it: reward, terminated, truncated, info.
+
+        The next round's batches are left to be dealt, and images may have any values.
+        """
         if self.round >= self.budget.rounds:
             raise InputError("the episode is over: call reset()")
         with self.clock.during("evaluation"):
@@ -162,23 +172,27 @@ class Env:
         return reward, terminated, truncated, {"step": step, "metrics": metrics, "score": score}
 
     def evaluate(self, samples: Tensor) -> dict[str, float]:
-        """The metrics that are due for (evaluation_size, *task.shape) finite samples."""
+        """The metrics that are due for (evaluation_size, *task.shape) finite samples.
+
+        They are computed on one thread: on cores that others use too, threads wait for one another.
+        """
         n = self.budget.evaluation_size
         fake = self.task.check(samples, n, f"sample({n})").to(self.device)
-        if not bool(torch.isfinite(fake).all()):
-            raise InputError(f"samples hold NaN or Inf on task {self.task.name!r}")
-        if self.thorough or self.round + 1 >= self.budget.rounds:
-            return self.task.evaluate(self._reference, fake)
-        return dict(next(self.task.measures())(self._reference, fake))
+        with one_thread():
+            if not bool(torch.isfinite(fake).all()):
+                raise InputError(f"samples hold NaN or Inf on task {self.task.name!r}")
+            if self.thorough or self.round + 1 >= self.budget.rounds:
+                return self.task.evaluate(self._reference, fake)
+            return dict(next(self.task.measures())(self._reference, fake))
 
     def deal(self, steps: int | None = None) -> Tensor:
         """The real batches of this round, (steps, batch_size, *task.shape)."""
         return self.batches(steps)[:]
 
     def batches(self, steps: int | None = None) -> Batches:
-        """The same, not yet gathered where there is a pool.
+        """The real batches of this round, gathered from the pool, if there is one, when looked at.
 
-        Drawn on the CPU, as indices of the pool, so that they are the same on a GPU.
+        They are drawn on the CPU, as indices of the pool, so that they are the same on a GPU.
         """
         steps = self.budget.steps_in(self.round) if steps is None else steps
         count, size = steps * self.budget.batch_size, self.budget.batch_size
@@ -207,6 +221,31 @@ class Env:
 
     def _empty(self) -> Tensor:
         return torch.empty(0, self.budget.batch_size, *self.task.shape, device=self.device)
+
+
+def check_values(task: Task, samples: Tensor, source: str) -> str | None:
+    """A note, if all values of image samples lie in [0, 1]; InputError outside of [-1, 1].
+
+    Integers are refused too, and samples of other tasks may have any values.
+    """
+    if not task.is_images or not isinstance(samples, Tensor) or not samples.numel():
+        return None
+    low, high = (float(each) for each in samples.aminmax())
+    if samples.is_floating_point() and max(-low, high) <= 1 + SLACK:
+        if low < 0:
+            return None
+        return (
+            f"{source}: all values lie in [0, 1], where images of task {task.name!r} have [-1, 1]: "
+            "if yours have [0, 1], convert them with 2 * x - 1"
+        )
+    how = "scale or clip them"
+    if low >= 0 and high <= 255:
+        how = f"convert them with {'2 * x - 1' if high <= 1 else 'x / 127.5 - 1'}"
+    kind = "floats" if samples.is_floating_point() else "integers"
+    raise InputError(
+        f"{source}: images of task {task.name!r} must be floats in [-1, 1], "
+        f"got {kind} from {low:g} to {high:g}: {how}"
+    )
 
 
 def make(task: str, *, budget: str = "full", device: str = "cpu") -> Env:

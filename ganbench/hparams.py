@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import re
@@ -16,6 +17,7 @@ from typing import Any
 EMPTY = inspect.Parameter.empty
 JSON = "a number, a text, true, false, null or a list of such"
 ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # in what repr says of some objects, another each time
+BOUND = ("GAN", ast.Store)
 LONGEST = 200  # characters that are kept of such
 
 
@@ -75,6 +77,30 @@ def of(make: Callable[..., Any]) -> tuple[dict[str, HParam], bool]:
         if each.kind is each.KEYWORD_ONLY and each.name != "device"
     }
     return found, any(each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+def in_text(text: bytes) -> dict[str, str] | None:
+    """The hyper-parameters in the text of a GAN's file by name, each with its default's text.
+
+    None if the text does not say all of them: the GAN takes any others too, is decorated or bound
+    to something else, or is no function or class that is written there.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # which executing the file says better
+        return None
+    if any(isinstance(n, ast.Name) and (n.id, type(n.ctx)) == BOUND for n in ast.walk(tree)):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "GAN" and not node.decorator_list:
+            inits = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+            node = next((each for each in inits if each.name == "__init__"), node)
+        elif not (isinstance(node, ast.FunctionDef) and node.name == "GAN"):
+            continue
+        if isinstance(node, ast.FunctionDef) and not (node.decorator_list or node.args.kwarg):
+            pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            return {a.arg: ast.unparse(d) if d else "" for a, d in pairs if a.arg != "device"}
+    return None
 
 
 def is_json(value: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganbench import hparams
 from ganbench.errors import InputError, did_you_mean, first_line
-from ganbench.hparams import HParam
+from ganbench.hparams import HParam, in_text
 from ganbench.system.files import file_sha256
 from ganbench.system.modules import execute
 
@@ -111,9 +111,8 @@ class Baseline:
         return {name: self._take(name, value, self.name) for name, value in given.items()}
 
     def _take(self, name: str, value: Any, who: str) -> Any:
-        if name not in self.parameters and not self.accepts_any:
-            hint = did_you_mean(name, self.parameters)
-            raise InputError(f"{who} has no hyper-parameter {name!r}{hint}")
+        if not self.accepts_any:
+            _check_known(name, self.parameters, who)
         try:
             return self.parameters.get(name, ANYTHING).take(value)
         except ValueError as error:
@@ -185,6 +184,45 @@ def find(kind: Kind, name: str) -> Path:
     raise InputError(f"unknown {what} {name!r}{hint} (see `ganbench list {kind}`)")
 
 
+def check(
+    *,
+    task: str | None = None,
+    baseline: str | None = None,
+    hparams: Iterable[str] = (),
+    metric: str | None = None,
+) -> None:
+    """InputError for names that cannot be meant, told from the files' text in no time.
+
+    What only executing the files can tell, `load_task` and `load_baseline` say.
+    """
+    if baseline is not None:
+        path = find("baselines", baseline)
+        if (known := in_text(path.read_bytes())) is not None:
+            for name in hparams:
+                _check_known(name, known, path.stem)
+    if task is not None:
+        _bounds_beside(find("tasks", task), task)
+    if metric is not None and metric not in directions():
+        hint = did_you_mean(metric, directions())
+        raise InputError(f"unknown metric {metric!r}{hint} (see `ganbench list metrics`)")
+
+
+def _check_known(name: str, known: Collection[str], who: str) -> None:
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise InputError(f"{who} has no hyper-parameter {name!r}{hint}")
+
+
+def _bounds_beside(path: Path, name: str) -> Path:
+    frozen = path.with_suffix(".json")
+    if not frozen.is_file():
+        raise InputError(
+            f"{path.name} has no floors and ceilings beside it: "
+            f"make them with `python -m ganbench.bounds {name}`"
+        )
+    return frozen
+
+
 def load(kind: Kind, name: str) -> Any:
     """Execute the file that `name` stands for and return its `TASK` or its `GAN`."""
     path = find(kind, name)
@@ -200,18 +238,19 @@ def _defined(kind: Kind, module: ModuleType, path: Path) -> Any:
 
 def load_task(name: str) -> Task:
     """The task that `name` stands for, with its frozen floors and ceilings."""
+    task = load_bare_task(name)
+    frozen = _bounds_beside(find("tasks", name), name)
+    return replace(task, bounds=read_bounds(frozen, task))
+
+
+def load_bare_task(name: str) -> Task:
+    """The task that `name` stands for as its file defines it: without floors and ceilings."""
     from ganbench.core import Task
 
     task, path = load("tasks", name), find("tasks", name)
     if not isinstance(task, Task):
         raise InputError(f"{path.name}: TASK must be a ganbench.Task, got {type(task).__name__}")
-    frozen = path.with_suffix(".json")
-    if not frozen.is_file():
-        raise InputError(
-            f"{path.name} has no floors and ceilings beside it: "
-            f"make them with `python -m ganbench.bounds {name}`"
-        )
-    return replace(task, bounds=read_bounds(frozen, task))
+    return task
 
 
 def read_bounds(path: Path, task: Task) -> dict[str, Any]:
@@ -297,9 +336,9 @@ def listing(kind: str) -> list[Listing]:
         return _metric_listing()
     rows = []
     for name in names(kind):
-        tree = ast.parse((folder(kind) / f"{name}.py").read_text())
-        details = {"hyper-parameters": _hparams_in(tree)} if kind == "baselines" else {}
-        rows.append(Listing(name=name, summary=_summary(tree), details=details))
+        text = (folder(kind) / f"{name}.py").read_bytes()
+        details = {"hyper-parameters": _defaults_in(text)} if kind == "baselines" else {}
+        rows.append(Listing(name=name, summary=_summary(ast.parse(text)), details=details))
     return rows
 
 
@@ -307,27 +346,14 @@ def _summary(tree: ast.Module) -> str:
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _hparams_in(tree: ast.Module) -> str:
-    """`lr=0.001, width=by task` from the definition of GAN, whether function or class."""
-    resolves = any(isinstance(n, ast.FunctionDef) and n.name == "resolve" for n in tree.body)
+def _defaults_in(text: bytes) -> str:
+    """`lr=0.001, width=by task` from the text of a baseline; nothing is executed."""
+    body = ast.parse(text).body
+    resolves = any(isinstance(node, ast.FunctionDef) and node.name == "resolve" for node in body)
     return ", ".join(
         f"{name}={'by task' if default == 'None' and resolves else default}"
-        for name, default in _arguments_in(tree).items()
+        for name, default in (in_text(text) or {}).items()
     )
-
-
-def _arguments_in(tree: ast.Module) -> dict[str, str]:
-    """The keyword-only arguments of GAN but `device`, each with the text of its default."""
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == "GAN":
-            inits = [n for n in node.body if isinstance(n, ast.FunctionDef)]
-            node = next((n for n in inits if n.name == "__init__"), node)
-        elif not (isinstance(node, ast.FunctionDef) and node.name == "GAN"):
-            continue
-        if isinstance(node, ast.FunctionDef):
-            pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            return {a.arg: ast.unparse(d) for a, d in pairs if d is not None and a.arg != "device"}
-    return {}
 
 
 def _metric_listing() -> list[Listing]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -114,6 +116,82 @@ def test_wrong_samples_are_refused() -> None:
             env.step(samples)
         assert str(caught.value) == "samples hold NaN or Inf on task 'ring8'"
     assert env.round == 0  # a refused step is none
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_evaluation_has_one_thread_and_its_callers_keep_theirs(thorough: bool) -> None:
+    seen: list[int] = []
+
+    def watching(real: Tensor, fake: Tensor) -> float:
+        seen.append(torch.get_num_threads())
+        return error(real, fake)
+
+    env = Env(toy(metrics={"mean_error": watching}), thorough=thorough)
+    env.reset(seed=0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for ends in (env.step, env.score_round):
+            ends(at(1.0))
+            assert torch.get_num_threads() == 3
+        with pytest.raises(InputError, match="NaN"):
+            env.step(at(math.nan))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1]
+
+
+def images(**changes: object) -> Env:
+    env = Env(toy(shape=(1, 2, 2), metrics={"mean_error": lambda real, fake: 1.0}, **changes))
+    env.reset(seed=0)
+    return env
+
+
+def draw_images(n: int, rng: torch.Generator) -> Tensor:
+    return 2 * torch.rand(n, 1, 2, 2, generator=rng) - 1
+
+
+FRACTIONS = torch.rand(100, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+SIGNED = 2 * FRACTIONS - 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "got"),
+    [
+        (255 * FRACTIONS, "floats from 0.[0-9]+ to 25[0-9.]+: convert them with x / 127.5 - 1"),
+        ((255 * FRACTIONS).byte(), "integers from 0 to 25[0-9]: convert them with x / 127.5 - 1"),
+        ((2 * FRACTIONS).long(), "integers from 0 to 1: convert them with 2 [*] x - 1"),
+        (SIGNED.round().long(), "integers from -1 to 1: scale or clip them"),
+        (3 * SIGNED, "floats from -2.[0-9]+ to 2.[0-9]+: scale or clip them"),
+        (300 * FRACTIONS, "floats from 0.[0-9]+ to 29[0-9.]+: scale or clip them"),
+    ],
+)
+def test_images_out_of_range_are_refused(samples: Tensor, got: str) -> None:
+    env = images(sample=draw_images)
+    with pytest.raises(InputError) as caught:
+        env.step(samples)
+    lead = r"^step\(samples\): images of task 'toy' must be floats in \[-1, 1\], got "
+    assert re.match(lead + got + "$", str(caught.value)), str(caught.value)
+    assert env.round == 0  # a refused step is none
+
+
+def test_images_between_0_and_1_are_noted() -> None:
+    env = images(sample=draw_images)
+    with pytest.warns(UserWarning, match=r"all values lie in \[0, 1\].*2 \* x - 1"):
+        env.step(FRACTIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env.step(SIGNED * (1 + 1e-6))
+
+
+def test_only_images_have_a_range() -> None:
+    env = Env(toy())
+    env.reset(seed=0)
+    env.step(255 * at(1.0))
+    env.step(at(1.0).long())
+    scored = images(sample=draw_images).score_round(3 * SIGNED)  # as of a GAN in training
+    assert scored[0] == pytest.approx(1.1)
 
 
 def test_samples_of_other_kinds_are_taken() -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 
 import ganbench.gym  # registers
 from ganbench import registry
 from ganbench.core import Task
 from ganbench.env import Env
+from ganbench.errors import InputError
 
 
 def title(task_name: str) -> str:
@@ -72,6 +74,37 @@ def test_module_in_the_id() -> None:
     assert env.observation_space.shape == (25, 128, 64)
     assert env.action_space.shape == (4096, 64)
     assert env.observation_space.dtype == env.action_space.dtype == np.float32
+
+
+def test_images_have_a_range_of_their_own() -> None:
+    env = made("ganbench/Mnist-v0")
+    env.reset(seed=0)
+    for space in (env.observation_space, env.action_space):
+        assert (space.low.min(), space.high.max()) == (-1, 1)  # type: ignore[attr-defined]
+    images = registry.load_task("mnist").reference.numpy()
+    for wrong in (127.5 * (images + 1), (127.5 * (images + 1)).astype(np.uint8)):
+        with pytest.raises(InputError, match=r"^step\(action\): images .* x / 127.5 - 1$"):
+            env.unwrapped.step(wrong)
+
+
+def test_evaluation_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = made("ganbench/Gaussian-v0")
+    env.reset(seed=0)
+    threads: list[int] = []
+
+    def measure(real: torch.Tensor, fake: torch.Tensor) -> float:
+        threads.append(torch.get_num_threads())
+        return 0.0
+
+    task = replace(env.unwrapped.env.task, metrics={"mmd": measure})
+    monkeypatch.setattr(env.unwrapped.env, "task", task)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        env.step(registry.load_task("gaussian").reference.numpy())
+        assert (threads, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_episode_of_real_samples() -> None:

@@ -28,10 +28,7 @@ def tasks_for(quantity: str | None) -> list[str]:
     """Where to audit a quantity: the first of TASKS that measures it. Of None, all of TASKS."""
     if quantity is None:
         return list(TASKS)
-    known = registry.directions()
-    if quantity not in known:
-        hint = errors.did_you_mean(quantity, known)
-        raise InputError(f"unknown metric {quantity!r}{hint} (see `ganbench list metrics`)")
+    registry.check(metric=quantity)
     return [next(name for name in TASKS if quantity in registry.load_task(name).bounds)]
 
 

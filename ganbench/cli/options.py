@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from ganbench import registry
+
+if TYPE_CHECKING:
+    from ganbench.harness.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,28 +36,108 @@ out_option = folder_option(
 workers_option = click.option(
     "--workers", type=click.IntRange(1), help="Processes; one a core by default."
 )
-settings_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="K=V[,V...]",
-    help="Set a hyper-parameter; of several values, each is run.",
-)
-compile_option = click.option(
-    "--compile",
-    "compiled",
-    type=click.Choice(["auto", "on", "off"]),
-    default="auto",
-    callback=lambda context, option, value: {"on": True, "off": False}.get(value),
-    help="Compile the steps of a Game; auto does for runs of 10,000 steps or more.",
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["float32", "tf32", "bf16"]),
-    default="float32",
-    show_default=True,
-    help="Of products while training: tf32 on a GPU, or bfloat16.",
-)
+quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
+
+# Each is named as the field of `ganbench.harness.spec.Spec` that it sets.
+SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "baseline": click.argument("baseline"),
+    "task": click.option(
+        "--task", required=True, help="A task's name, or the path of a task file."
+    ),
+    "budget": click.option(
+        "--budget",
+        type=click.Choice(["full", "quick", "smoke"]),
+        default="full",
+        show_default=True,
+        help="The task's own, a tenth of it, or 50 steps.",
+    ),
+    "steps": click.option(
+        "--steps", type=click.IntRange(1), help="Training steps, instead of a budget's."
+    ),
+    "device": click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    "compiled": click.option(
+        "--compile",
+        "compiled",
+        type=click.Choice(["auto", "on", "off"]),
+        default="auto",
+        callback=lambda context, option, value: {"on": True, "off": False}.get(value),
+        help="Compile the steps of a Game; auto does for runs of 10,000 steps or more.",
+    ),
+    "precision": click.option(
+        "--precision",
+        type=click.Choice(["float32", "tf32", "bf16"]),
+        default="float32",
+        show_default=True,
+        help="Of products while training: tf32 on a GPU, or bfloat16.",
+    ),
+    "hparams": click.option(
+        "--set",
+        "hparams",
+        multiple=True,
+        metavar="K=V[,V...]",
+        callback=lambda context, option, value: parse_settings(value),
+        help="Set a hyper-parameter; of several values, each is run.",
+    ),
+    "tuning_trials": click.option(
+        "--tuning-trials",
+        type=click.IntRange(0),
+        default=0,
+        help="How many settings were tried to find these; a sweep counts its own.",
+    ),
+    "log_every": click.option(
+        "--log-every",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Print and log the losses every N steps.  [default: as the published system does]",
+    ),
+    "sample_every": click.option(
+        "--sample-every",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Draw samples every N steps.  [default: as the published system does]",
+    ),
+    "resume": click.option("--resume", is_flag=True, help="Go on from the last checkpoint."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a command was asked for: fields of a `Spec`, and each choice of its `hparams`."""
+
+    fields: Mapping[str, Any]
+    hparams: Sequence[Mapping[str, Any]]
+
+    def specs(self, **more: Any) -> list[Spec]:
+        """A spec for each choice of hyper-parameters, of which all count as trials."""
+        from ganbench.harness.spec import Spec  # which imports torch
+
+        fields = {**self.fields, **more}
+        if len(self.hparams) > 1:
+            fields["tuning_trials"] = fields.get("tuning_trials", 0) + len(self.hparams)
+        return [Spec(hparams=hparams, **fields) for hparams in self.hparams]
+
+    def check(self, **more: str | None) -> None:
+        """InputError for names that cannot be meant, told before torch is imported."""
+        names = {**self.fields, **more}
+        # Every choice of hyper-parameters has the same names.
+        registry.check(task=names["task"], baseline=names["baseline"], hparams=self.hparams[0])
+
+
+def spec_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Those of SPEC_OPTIONS, handed to the command as one `Asked`, which is its first argument."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_asked(**given: Any) -> Any:
+            fields = {name: given.pop(name) for name in names}
+            return command(Asked(hparams=fields.pop("hparams"), fields=fields), **given)
+
+        decorated: Callable[..., Any] = with_asked
+        for name in reversed(names):  # the last decorator's option is the first in the help
+            decorated = SPEC_OPTIONS[name](decorated)
+        return decorated
+
+    return decorate
 
 
 def _finite(context: click.Context, option: click.Parameter, value: float) -> float:

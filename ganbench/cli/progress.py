@@ -1,11 +1,11 @@
-"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
+"""What a command says on standard error while it works: only there, users' code included."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,22 +15,81 @@ from rich.progress import Progress as Bar
 if TYPE_CHECKING:
     from ganbench.harness.spec import Progress, Report
 
+PATIENCE = 2.0  # seconds that a command may be silent
+IMPORTING = "importing torch"
+BEFORE_STEPS = "building, and compiling where that is worth it"
+
+Tell = Callable[[str], None]
+
+
+@contextmanager
+def working(line: str, *, quiet: bool = False) -> Iterator[Tell]:
+    """Say on standard error what is being done, once that has taken longer than PATIENCE.
+
+    Yields a function that is told what is done next. On a terminal the line is gone at the end.
+    What Python code prints inside, a user's above all, goes to standard error: standard output is
+    for what a command was asked for.
+    """
+    with redirect_stdout(sys.stderr):
+        if quiet:
+            yield lambda line: None
+            return
+        console = Console(stderr=True, highlight=False, markup=False)
+        slow = _Slow(console)
+        slow.tell(line)
+        try:
+            yield slow.tell
+        finally:
+            slow.tell("")
+
+
+class _Slow:
+    """Says a line when nothing else has been told for PATIENCE: on a terminal beside a spinner."""
+
+    def __init__(self, console: Console) -> None:
+        self._status = console.status("") if console.is_terminal else None
+        self._timer = threading.Timer(0, lambda: None)
+
+    def tell(self, line: str) -> None:
+        """Say this line if it takes long; of "" nothing, and the line that was said goes."""
+        self._timer.cancel()
+        if self._timer.ident is not None:
+            self._timer.join()
+        if self._status is not None and not line:
+            self._status.stop()
+        if line:
+            self._timer = threading.Timer(PATIENCE, self._say, [line])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _say(self, line: str) -> None:
+        if self._status is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._status.update(line)
+            self._status.start()
+
 
 @contextmanager
 def show_progress(*, named: bool, lines: bool, quiet: bool) -> Iterator[Report]:
     """A function that reports progress on standard error, in the way that fits.
 
     `named`: several entries run at once, so each line says which it is of. `lines`: print them
-    above the bar too.
+    above the bar too. Otherwise as `working`, until the first step has been reported.
     """
     console = Console(stderr=True, highlight=False)
-    if quiet:
-        yield lambda _: None
-    elif console.is_terminal:
-        with _bar(console, named, lines) as report:
+    if not quiet and console.is_terminal:
+        with redirect_stdout(sys.stderr), _bar(console, named, lines) as report:
             yield report
-    else:
-        yield partial(_print_line, named)
+        return
+    with working(BEFORE_STEPS, quiet=quiet) as tell:
+
+        def print_line(progress: Progress) -> None:
+            tell("")
+            if progress.note or progress.line:
+                print(_line(progress, named), file=sys.stderr, flush=True)
+
+        yield (lambda progress: None) if quiet else print_line
 
 
 @contextmanager
@@ -46,8 +105,10 @@ def _bar(console: Console, named: bool, lines: bool) -> Iterator[Report]:
     rows: dict[str, int] = {}
     scores: dict[str, str] = {}
     with Bar(*columns, console=console) as bar:
+        before = bar.add_task(BEFORE_STEPS, total=None, rate="", state="")
 
         def report(progress: Progress) -> None:
+            bar.update(before, visible=False)
             who = _who(progress, named)
             if who not in rows:
                 rows[who] = bar.add_task(who, total=progress.steps, rate="", state="")
@@ -64,11 +125,6 @@ def _bar(console: Console, named: bool, lines: bool) -> Iterator[Report]:
             )
 
         yield report
-
-
-def _print_line(named: bool, progress: Progress) -> None:
-    if progress.note or progress.line:
-        print(_line(progress, named), file=sys.stderr, flush=True)
 
 
 def _line(progress: Progress, named: bool) -> str:

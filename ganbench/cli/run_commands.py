@@ -14,113 +14,64 @@ from typing import TYPE_CHECKING
 import click
 
 from ganbench.cli.options import (
-    compile_option,
+    Asked,
     json_option,
     leaderboard_option,
     out_option,
-    parse_settings,
-    precision_option,
-    settings_option,
+    quiet_option,
+    spec_options,
     workers_option,
 )
+from ganbench.cli.progress import IMPORTING, show_progress, working
+from ganbench.errors import InputError
 from ganbench.system import processes
 
 if TYPE_CHECKING:
     from ganbench.harness.entries import Finished
-    from ganbench.results.schema import Precision
 
 
 @click.command()
-@click.argument("baseline")
-@click.option("--task", required=True, help="A task's name, or the path of a task file.")
+@spec_options(
+    "baseline",
+    "task",
+    "budget",
+    "steps",
+    "device",
+    "compiled",
+    "precision",
+    "hparams",
+    "tuning_trials",
+    "log_every",
+    "sample_every",
+    "resume",
+)
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option(
-    "--budget",
-    type=click.Choice(["full", "quick", "smoke"]),
-    default="full",
-    show_default=True,
-    help="The task's own, a tenth of it, or 50 steps.",
-)
-@click.option("--steps", type=click.IntRange(1), help="Training steps, instead of a budget's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @workers_option
-@compile_option
-@precision_option
-@settings_option
-@click.option(
-    "--tuning-trials",
-    type=click.IntRange(0),
-    default=0,
-    help="How many settings were tried to find these; a sweep counts its own.",
-)
-@click.option(
-    "--log-every",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Print and log the losses every N steps.  [default: as the published system does]",
-)
-@click.option(
-    "--sample-every",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Draw samples every N steps.  [default: as the published system does]",
-)
 @leaderboard_option
 @out_option
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def run(
-    baseline: str,
-    task: str,
+    asked: Asked,
     seeds: int,
     first_seed: int,
-    budget: str,
-    steps: int | None,
-    device: str,
     workers: int | None,
-    compiled: bool | None,
-    precision: Precision,
-    settings: tuple[str, ...],
-    tuning_trials: int,
-    log_every: int | None,
-    sample_every: int | None,
     root: Path,
     out: Path,
-    resume: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
-    settings_of_each = parse_settings(settings)
-    workers = processes.workers(workers, len(settings_of_each) * seeds)
-    from ganbench.cli import tables
-    from ganbench.cli.progress import show_progress
-    from ganbench.harness import entries
-    from ganbench.harness.spec import Spec
+    asked.check()
+    quiet, lines = quiet or as_json, asked.fields["log_every"] is not None
+    workers = processes.workers(workers, len(asked.hparams) * seeds)
+    with working(IMPORTING, quiet=quiet):
+        from ganbench.cli import tables
+        from ganbench.harness import entries
 
-    specs = [
-        Spec(
-            task=task,
-            baseline=baseline,
-            hparams=hparams,
-            budget=budget,
-            steps=steps,
-            device=device,
-            compiled=compiled,
-            precision=precision,
-            resume=resume,
-            log_every=log_every,
-            sample_every=sample_every,
-            tuning_trials=tuning_trials
-            + (len(settings_of_each) if len(settings_of_each) > 1 else 0),
-        )
-        for hparams in settings_of_each
-    ]
-    progress = show_progress(
-        named=len(specs) > 1, lines=log_every is not None, quiet=quiet or as_json
-    )
+        specs = asked.specs()
+    progress = show_progress(named=len(specs) > 1, lines=lines, quiet=quiet)
     with stopping() as stop, progress as report:
         finished = entries.run(
             specs,
@@ -160,10 +111,7 @@ def report_trouble(finished: Sequence[Finished]) -> int:
 @click.option("--task", help="A task's name or file.  [default: the published systems' four]")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
 @workers_option
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
-@compile_option
-@precision_option
-@settings_option
+@spec_options("device", "compiled", "precision", "hparams")
 @click.option(
     "--seconds",
     default=2.0,
@@ -172,41 +120,33 @@ def report_trouble(finished: Sequence[Finished]) -> int:
     help="How long each seed trains, about.",
 )
 @json_option
+@quiet_option
 def bench(
+    asked: Asked,
     baseline: str,
     task: str | None,
     seeds: int,
     workers: int | None,
-    device: str,
-    compiled: bool | None,
-    precision: Precision,
-    settings: tuple[str, ...],
     seconds: float,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
+    asked.check(task=task, baseline=baseline)
     workers = processes.workers(workers, seeds)
-    from ganbench.cli import tables
-    from ganbench.harness import bench as benches
-    from ganbench.harness.spec import Spec
+    with working(IMPORTING, quiet=quiet) as tell:
+        from ganbench.cli import tables
+        from ganbench.harness import bench as benches
 
-    found = [
-        benches.measure(
-            Spec(
-                task=name,
-                baseline=baseline,
-                hparams=hparams,
-                device=device,
-                compiled=compiled,
-                precision=precision,
-            ),
-            seeds=seeds,
-            workers=workers,
-            seconds=seconds,
-        )
-        for name in ([task] if task else benches.TASKS)
-        for hparams in parse_settings(settings)
-    ]
+        specs = [
+            spec
+            for name in ([task] if task else benches.TASKS)
+            for spec in asked.specs(baseline=baseline, task=name)
+        ]
+        found = [
+            benches.measure(spec, seeds=seeds, workers=workers, seconds=seconds, report=tell)
+            for spec in specs
+        ]
     if as_json:
         documents = [each.document() for each in found]
         click.echo(json.dumps(documents if len(found) > 1 else documents[0], allow_nan=False))
@@ -218,9 +158,13 @@ def bench(
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def plot(folder: Path) -> None:
     """Draw the pictures of a run's folder (runs/TASK/ENTRY) again."""
-    from ganbench.harness import pictures
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{str(folder)!r} is no folder of a run: see runs/")
+    with working(f"drawing the pictures of {folder}"):
+        from ganbench.harness import pictures
 
-    for picture in pictures.redraw(folder):
+        drawn = pictures.redraw(folder)
+    for picture in drawn:
         click.echo(picture)
 
 

@@ -6,24 +6,32 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
-from ganbench.cli.options import json_option, out_option
+from ganbench import registry
+from ganbench.cli.options import json_option, out_option, quiet_option
+from ganbench.cli.progress import IMPORTING, Tell, working
 from ganbench.errors import InputError
+from ganbench.registry import Listing
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(["tasks", "baselines", "metrics"]), required=False)
+@click.option("--task", help="Show the hyper-parameters that baselines use on this task.")
 @json_option
-def list_command(kind: str | None, as_json: bool) -> None:
+def list_command(kind: str | None, task: str | None, as_json: bool) -> None:
     """List the tasks, baselines and metrics, with a line of explanation each."""
-    from ganbench import registry
-
+    if task is not None and kind not in (None, "baselines"):
+        raise click.UsageError(f"--task is for baselines, not for {kind}")
+    registry.check(task=task)
     kinds = [kind] if kind else ["tasks", "baselines", "metrics"]
     rows = {k: registry.listing(k) for k in kinds}
+    if task is not None:
+        with working(IMPORTING):
+            rows["baselines"] = [resolved_on(task, row) for row in rows["baselines"]]
     if as_json:
         flat = [
             {"name": row.name, "kind": k, "summary": row.summary, **row.details}
@@ -39,6 +47,14 @@ def list_command(kind: str | None, as_json: bool) -> None:
             print_listing(row.name, row.summary, row.details, width)
 
 
+def resolved_on(task: str, row: Listing) -> Listing:
+    """The line of a baseline with the hyper-parameters that it really uses on a task."""
+    baseline = registry.load_baseline(row.name)
+    used = baseline.stored(baseline.resolve(registry.load_task(task), {}))
+    shown = ", ".join(f"{name}={value!r}" for name, value in used.items())
+    return replace(row, details={"hyper-parameters": shown})
+
+
 def print_listing(name: str, summary: str, details: Mapping[str, str], width: int) -> None:
     """One aligned line, and one below it for each further detail."""
     better = details.get("better")
@@ -52,14 +68,20 @@ def print_listing(name: str, summary: str, details: Mapping[str, str], width: in
 @click.argument("samples", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--task", required=True, help="A task's name, or the path of a task file.")
 @json_option
-def evaluate(samples: Path, task: str, as_json: bool) -> None:
+@quiet_option
+def evaluate(samples: Path, task: str, as_json: bool, quiet: bool) -> None:
     """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
-    from ganbench.cli import tables
-    from ganbench.harness import evaluate
     from ganbench.results import samples as files
 
-    document, notes = evaluate.evaluate(files.read(samples), task)
-    for note in notes:
+    registry.check(task=task)
+    with working(IMPORTING, quiet=quiet) as tell:
+        read = files.read(samples)  # before it imports torch it has found what is wrong
+        from ganbench.cli import tables
+        from ganbench.harness import evaluate
+
+        tell(f"scoring {samples} on {task}")
+        document = evaluate.evaluate(read, task)
+    for note in document["notes"]:
         click.echo(note, err=True)
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
@@ -86,7 +108,7 @@ def evaluate(samples: Path, task: str, as_json: bool) -> None:
 )
 @out_option
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def audit(
     metric: str | None,
     task: str | None,
@@ -97,19 +119,29 @@ def audit(
     quiet: bool,
 ) -> None:
     """Try whether METRIC, or all of them, keep what they promise on samples spoilt on purpose."""
-    from ganbench import audit as audits
-    from ganbench.cli import tables
+    registry.check(task=task, metric=None if task else metric)
+    quiet = quiet or as_json
+    with working(IMPORTING, quiet=quiet):
+        from ganbench import audit as audits
+        from ganbench.cli import tables
 
+        names = [task] if task else audits.tasks_for(metric)
     findings = []
-    for name in [task] if task else audits.tasks_for(metric):
-        found, pictures = audits.audit_task(
-            name,
-            only=metric,
-            size=size,
-            draws=draws,
-            folder=out / "audit",
-            report=None if quiet or as_json else lambda line: click.echo(line, err=True),
-        )
+    for name in names:
+        with working(f"{name}: making ready", quiet=quiet) as tell:
+
+            def report(line: str, tell: Tell = tell) -> None:
+                tell("")
+                click.echo(line, err=True)
+
+            found, pictures = audits.audit_task(
+                name,
+                only=metric,
+                size=size,
+                draws=draws,
+                folder=out / "audit",
+                report=None if quiet else report,
+            )
         findings += found
         if not as_json:
             tables.print_audit(name, found)
@@ -130,7 +162,7 @@ def data_group() -> None:
 
 @data_group.command("fetch")
 @click.argument("name")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def data_fetch(name: str, quiet: bool) -> None:
     """Fetch a data set (mnist, fashion_mnist) into the cache, verify it, print its folder."""
     from ganbench import data

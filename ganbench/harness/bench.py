@@ -70,20 +70,30 @@ class _Worked:
     peak_memory_bytes: int
 
 
-def measure(spec: Spec, *, seeds: int = 1, workers: int = 1, seconds: float = 2.0) -> Bench:
+def measure(
+    spec: Spec,
+    *,
+    seeds: int = 1,
+    workers: int = 1,
+    seconds: float = 2.0,
+    report: Callable[[str], None] = lambda line: None,
+) -> Bench:
     """Train so many `seeds` for about `seconds` each, unscored, on `workers` processes.
 
     They may be more steps than the task's own, but never more than `spec.steps`. Nothing is written
-    that stays. Raises InputError for unknown names, and for a GAN that breaks its contract or
-    diverges.
+    that stays; `report` is told what is done next. Raises InputError for unknown names, and for a
+    GAN that breaks its contract or diverges.
     """
     job = look_up(spec)
     spec, workers = job.spec, min(workers, seeds)
     with tempfile.TemporaryDirectory() as folder:
         job = job.in_folder(Path(folder))
         shares = [range(seeds)[i::workers] for i in range(workers)]
+        report(f"{spec.task}: building, compiling, trying how long a step takes")
         steps = _steps_of(job, shares[0], seconds)
+        report(f"{spec.task}: {steps:,} steps of {seeds} seeds, workers: {workers}")
         worked = _work_all(job, shares, steps)
+        report(f"{spec.task}: where the time of a step goes")
         eager = rehearse_apart(job, 0, min(steps, 2 * PROBE))
         flops = _flops(job, 0)
     rate = sum(each.steps_per_second for each in worked)

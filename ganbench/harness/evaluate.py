@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
+from ganbench.env import check_values
 from ganbench.errors import InputError
 from ganbench.scoring import placed
 from ganbench.system.threads import one_thread
@@ -15,20 +16,21 @@ from ganbench.system.threads import one_thread
 FEWEST = 100  # samples
 
 
-def evaluate(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]]:
-    """The JSON document of `ganbench evaluate` for samples (n, *task.shape), and notes.
+def evaluate(samples: Tensor, task_name: str) -> dict[str, Any]:
+    """The JSON document of `ganbench evaluate` for samples (n, *task.shape).
 
     The floors hold for the task's evaluation size: of more samples a random subset of that size
     is scored, of fewer all.
     """
     task = registry.load_task(task_name)
     n, size = len(samples) if samples.ndim else 0, task.budget.evaluation_size
-    samples = task.check(samples, n, "the file") if n else samples
+    checked = task.check(samples, n, "the file") if n else samples
     if n < FEWEST:
         raise InputError(f"{n} samples are too few: give at least {FEWEST}, better {size}")
-    if not bool(torch.isfinite(samples).all()):
+    if not bool(torch.isfinite(checked).all()):
         raise InputError("the file holds NaN or Inf")
-    notes = []
+    note = check_values(task, samples, "the file")
+    notes, samples = [note] if note else [], checked
     if n > size:
         samples = samples[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:size]]
         notes.append(f"scored {size} of {n} samples, drawn at random: the task's evaluation size")
@@ -47,10 +49,10 @@ def evaluate(samples: Tensor, task_name: str) -> tuple[dict[str, Any], list[str]
         }
         for name, value in values.items()
     }
-    document = {
+    return {
         "task": task.name,
         "n": len(samples),
         "score": task.score(values),
         "metrics": metrics,
+        "notes": notes,
     }
-    return document, notes

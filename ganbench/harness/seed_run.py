@@ -160,7 +160,7 @@ class SeedRun:
         """Score the samples of a round, and save where the run stands."""
         with self.env.clock.during("evaluation"):
             samples = self._evaluated_samples()
-        *_, info = self.env.judge(samples)
+        *_, info = self.env.score_round(samples)
         with self.env.clock.during("saving"):
             self.recorder.note_round(samples, info)
             self.recorder.flush()

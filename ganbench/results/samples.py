@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> Tensor:
-    """The samples of a .npy, .npz or .safetensors file; nothing in it is executed."""
+    """The samples of a .npy, .npz or .safetensors file, nothing of which is executed.
+
+    They are float32, or int64 where the file holds integers.
+    """
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a .npy, .npz or .safetensors file")
@@ -39,7 +42,8 @@ def read(path: Path) -> Tensor:
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    kind = np.int64 if np.can_cast(array.dtype, np.int64) else np.float32
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
 
 
 def read_seeds(path: Path) -> dict[int, Tensor]:

@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
-import platformdirs
-
 from ganbench.errors import InputError
 
 
@@ -34,6 +31,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, so that two processes adding seeds do not lose one another's."""
+    import filelock  # with asyncio, for which few commands need wait
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         yield
@@ -57,5 +56,7 @@ def file_sha256(path: Path) -> str:
 
 def cache_folder() -> Path:
     """GANBENCH_CACHE, or the user's cache folder."""
+    import platformdirs
+
     root = os.environ.get("GANBENCH_CACHE")
     return Path(root) if root else platformdirs.user_cache_path("ganbench")

@@ -1,0 +1,122 @@
+"""Freezing the floors and ceilings of a task of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganbench import bounds, registry
+
+TASK = """
+import torch
+from ganbench.core import Budget
+from ganbench.planar import planar_task
+
+print("of the author")
+
+def sample(n, rng):
+    return torch.randn(n, 2, generator=rng)
+
+def spread(real, fake):
+    return {{"spread": float(fake.std()), "height": {height}}}
+
+TASK = planar_task("{name}", sample, mean=torch.zeros(2).double(),
+    covariance=torch.eye(2).double(), more={{"spread": spread}}, {more}
+    budget=Budget(steps=10, batch_size=4, evaluations=1, evaluation_size=300, log_every=1))
+"""
+
+Freeze = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def freeze(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Freeze:
+    """Runs `python -m ganbench.bounds` on a task; its code, its output, its errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bounds, "PAIRS", 2)
+
+    def run(more: str, height: str = "1.0", name: str = "mine") -> tuple[int, str, str]:
+        Path("mine.py").write_text(TASK.format(more=more, height=height, name=name))
+        code = bounds.main(["mine.py"])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_a_metric_of_ones_own_needs_a_direction(freeze: Freeze) -> None:
+    code, out, errors = freeze("")
+    assert (code, out) == (2, "")
+    assert errors.splitlines() == [
+        "measuring 2 pairs of draws of mine.py",
+        "of the author",
+        "Error: task 'mine': nothing says which way 'spread' is better: "
+        "give its Task directions={'spread': 'lower'} or 'higher'",
+    ]
+    _, _, errors = freeze("directions={'spread': 'lower'},")
+    assert "nothing says which way 'height' is better" in errors
+    _, _, errors = freeze("directions={'spread': 'up', 'height': 'lower'},")
+    assert "directions['spread'] must be 'lower' or 'higher', got 'up'" in errors
+    assert not Path("mine.json").exists()
+
+
+def test_directions_are_frozen(freeze: Freeze) -> None:
+    code, out, errors = freeze("directions={'spread': 'higher', 'height': 'lower'},")
+    assert (code, out) == (0, "mine.json\n"), errors
+    metrics = json.loads(Path("mine.json").read_text())["metrics"]
+    assert metrics["spread"]["direction"] == "higher"
+    assert metrics["height"]["direction"] == "lower"
+    assert metrics["mmd"]["direction"] == "lower"
+    task = registry.load_task("mine.py")
+    # Of two naive samplers the better: the one with the greater value, as a Gaussian's is here
+    # not, for uniform noise over the bounding box spreads further.
+    naive = json.loads(Path("mine.json").read_text())["first_pair"]
+    assert naive["uniform"]["spread"] > naive["gaussian"]["spread"]
+    assert task.bounds["spread"].ceiling > 1.2
+    assert task.bounds["spread"].direction == "higher"
+
+
+def test_a_metric_that_is_no_number_is_said(freeze: Freeze) -> None:
+    code, _, errors = freeze("directions={'spread': 'lower', 'height': 'lower'},", "float('nan')")
+    assert code == 2
+    assert errors.endswith("Error: task 'mine': 'height' is nan on real samples\n")
+
+
+def test_what_is_no_task_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("TASK = 3")
+    assert bounds.main(["mine.py"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "Error: mine.py: TASK must be a ganbench.Task, got int\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "version"),
+    [("mine", "", 1), ("mine", "version=3,", 3), ("ring8", "", 2), ("ring8", "version=5,", 5)],
+)
+def test_a_new_task_starts_at_version_1(name: str, more: str, version: int, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(TASK.format(more=more, height="1.0", name=name))
+    assert registry.load_bare_task(str(path)).version == version
+
+
+def test_evaluation_is_frozen_on_one_thread(freeze: Freeze) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        both = "directions={'spread': 'lower', 'height': 'higher'},"
+        code, _, _ = freeze(both, height="__import__('torch').get_num_threads()")
+        assert code == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    first = json.loads(Path("mine.json").read_text())["first_pair"]
+    assert [of["height"] for of in first.values()] == [1, 1, 1]
