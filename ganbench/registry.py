@@ -73,7 +73,7 @@ class Baseline:
         return sources_sha256(self.sources)
 
     def resolve(self, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What `make` is called with on a task: the hyper-parameters that are really used.
+        """The hyper-parameters that are really used on a task, which `make` is called with.
 
         Raises InputError for a name or a value that does not fit, and for what the file's own
         `resolve` raises or returns.
@@ -91,7 +91,7 @@ class Baseline:
         return found
 
     def differing(self, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the given hyper-parameters that change what is used on a task, sorted."""
+        """The given hyper-parameters that change what is used on a task, sorted by name."""
         kept = dict(sorted(self.checked(given).items()))
         used = self.stored(self.resolve(task, kept))
         for name in list(kept):

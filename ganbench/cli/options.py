@@ -124,7 +124,7 @@ class Asked:
 
 
 def spec_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Those of SPEC_OPTIONS, handed to the command as one `Asked`, which is its first argument."""
+    """Options of a `Spec` by its fields, handed to a command as one `Asked`, its first argument."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0  # seconds that a command may be silent
 IMPORTING = "importing torch"
+SCORING, DRAWING = "scoring the last samples", "keeping the results, drawing the pictures"
 BEFORE_STEPS = "building, and compiling where that is worth it"
 
 Tell = Callable[[str], None]
@@ -55,8 +56,10 @@ class _Slow:
         self._timer.cancel()
         if self._timer.ident is not None:
             self._timer.join()
-        if self._status is not None and not line:
-            self._status.stop()
+        if self._status is not None:
+            self._status.update(line)
+            if not line:
+                self._status.stop()
         if line:
             self._timer = threading.Timer(PATIENCE, self._say, [line])
             self._timer.daemon = True
@@ -88,6 +91,8 @@ def show_progress(*, named: bool, lines: bool, quiet: bool) -> Iterator[Report]:
             tell("")
             if progress.note or progress.line:
                 print(_line(progress, named), file=sys.stderr, flush=True)
+            if progress.step == progress.steps:
+                tell(SCORING if progress.score is None else DRAWING)
 
         yield (lambda progress: None) if quiet else print_line
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 
 from ganbench.cli import main
 from ganbench.cli.options import parse_settings
-from ganbench.cli.progress import BEFORE_STEPS, IMPORTING
+from ganbench.cli.progress import BEFORE_STEPS, DRAWING, IMPORTING, SCORING
 from ganbench.results import schema
 
 ROOT = Path(__file__).parents[2]
-WORKING = {IMPORTING, BEFORE_STEPS}  # which a busy machine makes a command say
+WORKING = {IMPORTING, BEFORE_STEPS, SCORING, DRAWING}  # which a busy machine makes a command say
 
 PLAIN_GAN = """
 import torch

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from torch import Tensor
 
 from ganbench import registry
 from ganbench.cli import main, progress
-from ganbench.cli.progress import BEFORE_STEPS, show_progress, working
-from ganbench.harness import bench
+from ganbench.cli.progress import BEFORE_STEPS, DRAWING, SCORING, show_progress, working
+from ganbench.core import Task
+from ganbench.harness import bench, pictures
 from ganbench.harness.spec import Spec
 
 TALKATIVE = """
@@ -181,6 +183,22 @@ def test_before_the_first_step_a_run_says_what_it_does(monkeypatch: pytest.Monke
     assert lines.count(BEFORE_STEPS) == 1
     (step,) = [place for place, line in enumerate(lines) if "step 2/2" in line and "score" in line]
     assert lines.index(BEFORE_STEPS) < step
+
+
+def test_after_the_last_step_a_run_says_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 0.2)
+    monkeypatch.setattr(pictures, "draw", lambda *_: time.sleep(1) or [])
+    evaluate = Task.evaluate
+
+    def slowly(self: Task, real: Tensor, fake: Tensor) -> dict[str, float]:
+        time.sleep(1)
+        return evaluate(self, real, fake)
+
+    monkeypatch.setattr(Task, "evaluate", slowly)
+    lines = invoke("run", "oracle", "--task", "gaussian", "--steps", "1").stderr.splitlines()
+    assert lines.count(SCORING) == lines.count(DRAWING) == 1
+    (score,) = [place for place, line in enumerate(lines) if "score " in line]
+    assert lines.index(SCORING) < score < lines.index(DRAWING)
 
 
 def test_progress_is_silent_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
