@@ -200,13 +200,20 @@ def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callab
 
 def _compiled(function: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
     from torch._inductor import standalone_compile  # slow to import
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+    from torch.compiler import config
 
+    on_cpu = examples[-1].device.type == "cpu"
     patches = {
-        "cpp_wrapper": examples[-1].device.type == "cpu",
+        "cpp_wrapper": on_cpu,
         "assert_indirect_indexing": False,  # checks of the loop's index in every element
     }
     with hoisting():
-        return standalone_compile(function, list(examples), options={"config_patches": patches})
+        # The compiler's cache knows nothing of the CPU: it would run code written for vectors of 16
+        # numbers with vectors of 8, which leaves half of the weights as they were.
+        tag = f"{config.cache_key_tag} {pick_vec_isa() if on_cpu else ''}"
+        with config.patch(cache_key_tag=tag):  # type: ignore[attr-defined]
+            return standalone_compile(function, list(examples), options={"config_patches": patches})
 
 
 def functional(step: fx.GraphModule, examples: Sequence[Tensor]) -> Body:

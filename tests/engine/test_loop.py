@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,6 +73,32 @@ def test_loop(device, how, monkeypatch):
     expected = torch.stack([step(*by_hand, each)[0] for each in x])
     assert torch.allclose(values, expected, rtol=1e-6)
     assert all(map(torch.allclose, memory, by_hand))
+
+
+COUNTING = """
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+from ganbench.engine.loop import Loop
+
+def step(weight, x):
+    weight += x
+    return (weight.sum(1),)
+
+memory, x = [torch.zeros(2, 16)], torch.ones(3, 2, 16)
+module = make_fx(step, tracing_mode="fake")(*memory, x[0])
+Loop(module, [memory], [x[0]], rounds=3)([x])
+print(int((memory[0] == 3).sum()))
+"""
+
+
+def test_another_instruction_set_gets_code_of_its_own(tmp_path: Path) -> None:
+    """Of two CPUs that share the compiler's cache, both take every step of every number."""
+    other = "default" if torch.backends.cpu.get_cpu_capability() == "AVX2" else "avx2"
+    for changes in ({}, {"ATEN_CPU_CAPABILITY": other}):
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), **changes}
+        command = [sys.executable, "-c", COUNTING]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.stdout == "32\n", done.stderr
 
 
 def filtering(weight, kernel, x):
