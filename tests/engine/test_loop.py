@@ -86,7 +86,7 @@ def step(weight, x):
 
 memory, x = [torch.zeros(2, 16)], torch.ones(3, 2, 16)
 module = make_fx(step, tracing_mode="fake")(*memory, x[0])
-Loop(module, [memory], [x[0]], rounds=3)([x])
+Loop(module, [memory], [x[0]], cycles=3)([x])
 print(int((memory[0] == 3).sum()))
 """
 
