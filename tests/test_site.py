@@ -176,7 +176,7 @@ def test_a_failure_leaves_the_former_site(board, tmp_path, monkeypatch):
 
 def test_workers_write_the_same_pages(board, tmp_path, monkeypatch):
     root, out = board
-    monkeypatch.setattr(site, "SHARE", 3)
+    monkeypatch.setattr(site, "CHUNK", 3)
     with index.opened() as kept:
         site.build(root, tmp_path / "site", kept, quality=0.5, workers=2)
     for page in out.rglob("*.*"):

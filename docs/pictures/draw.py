@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from ganbench import registry
 from ganbench.plots.paper import ORANGE, PALE, blank_figure, pixels
-from ganbench.plots.points import View
+from ganbench.plots.points import Scene
 
 HERE = Path(__file__).resolve().parent
 BOARD = HERE.parents[1] / "leaderboard"
@@ -33,12 +33,12 @@ def draw(path: Path) -> None:
     for name, axes in zip(TASKS, panels, strict=True):
         entry = BOARD / name / "mlp_gan"
         result = json.loads(entry.with_suffix(".json").read_text(encoding="utf-8"))
-        view = View(registry.load_task(name))
-        view.panel(axes, f"{name}: score {result['seeds'][0]['score']:.2f}")
+        scene = Scene(registry.load_task(name))
+        scene.panel(axes, f"{name}: score {result['seeds'][0]['score']:.2f}")
         square(axes)
-        real, made = view.line(axes, "real", PALE, 7), view.line(axes, "generated", ORANGE, 4)
-        view.show(real, view.real)
-        view.show(made, load_file(entry / "samples.safetensors")["seed-0"][: len(view.real)])
+        real, made = scene.line(axes, "real", PALE, 7), scene.line(axes, "generated", ORANGE, 4)
+        scene.show(real, scene.real)
+        scene.show(made, load_file(entry / "samples.safetensors")["seed-0"][: len(scene.real)])
         axes.tick_params(labelsize=8)
     figure.subplots_adjust(left=0.03, right=0.99, top=0.92, bottom=0.18, wspace=0.17)
     figure.legend(handles=[real, made], loc="lower center", ncols=2, frameon=False, markerscale=2)

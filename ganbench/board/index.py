@@ -37,8 +37,8 @@ MADE_BY = (
 PACKAGE = Path(ganbench.__file__).parent
 STALE = 30 * 24 * 3600  # seconds
 MOST_PLACES = 1_000  # boards
-SHARE = 100  # files at once, of a worker process
-FEW_SHARES = 10  # that are read before workers have started
+CHUNK = 100  # files at once, of a worker process
+FEW_CHUNKS = 10  # that are read before workers have started
 FORGET = "delete from places where rowid <= (select max(rowid) from places) - ?"
 TABLES = """
 create table if not exists entries (path text primary key, stamp text, entry text) strict;
@@ -163,19 +163,19 @@ def _without_collector() -> Iterator[None]:
 
 def _read_all(paths: Sequence[Path], watch: Watch) -> tuple[dict[Path, str], list[str]]:
     """The entries of files as JSON, and a line for each file that is no result."""
-    shares = processes.shares(paths, SHARE)
-    if len(shares) < FEW_SHARES:
+    chunks = processes.chunks(paths, CHUNK)
+    if len(chunks) < FEW_CHUNKS:
         found = [_read(path) for path in watch("reading results", paths)]
     else:
-        with processes.pool(processes.workers(None, len(shares))) as pool:
-            futures = [pool.submit(_read_share, share) for share in shares]
-            done = watch(f"reading results, {SHARE} at once", futures)
+        with processes.pool(processes.workers(None, len(chunks))) as pool:
+            futures = [pool.submit(_read_chunk, chunk) for chunk in chunks]
+            done = watch(f"reading results, {CHUNK} at once", futures)
             found = [each for future in done for each in future.result()]
     read = {path: text for path, (text, _) in zip(paths, found, strict=True) if text}
     return read, [problem for _, problem in found if problem]
 
 
-def _read_share(paths: Sequence[Path]) -> list[tuple[str, str]]:
+def _read_chunk(paths: Sequence[Path]) -> list[tuple[str, str]]:
     return [_read(path) for path in paths]
 
 

@@ -35,20 +35,20 @@ SHOWN_CURVES = 16
 
 def compare(task: Task, frames: Mapping[int, Frames], seeds: Sequence[SeedResult]) -> Array:
     """One panel a seed, with its final samples; points lie over real ones, curves beside them."""
-    view = View(task)
+    scene = Scene(task)
     shown, title = shown_seeds(task, seeds)
-    first = 0 if view.grid is None else 1
-    figure, canvas, panels = _panels(first + len(shown), view.aspect)
+    first = 0 if scene.grid is None else 1
+    figure, canvas, panels = _panels(first + len(shown), scene.aspect)
     figure.suptitle(title, fontsize=12)
     real = None
     for index, axes in enumerate(panels):
         seed = shown[index - first] if index >= first else None
-        view.panel(axes, "real data" if seed is None else seed_title(seed))
+        scene.panel(axes, "real data" if seed is None else seed_title(seed))
         if seed is None or first == 0:
-            real = view.line(axes, "real", BLUE if first else PALE, 4 if first else 7)
-            view.show(real, view.real)
+            real = scene.line(axes, "real", BLUE if first else PALE, 4 if first else 7)
+            scene.show(real, scene.real)
         if seed is not None:
-            made = _final(view, axes, frames.get(seed.seed, ()))
+            made = _final(scene, axes, frames.get(seed.seed, ()))
     _legend(figure, [line for line in (real, made) if line is not None])
     canvas.draw()
     return pixels(canvas)
@@ -64,12 +64,12 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
 
     Only the moving parts are drawn again: a whole figure takes ten times as long.
     """
-    view = View(task)
-    figure, canvas, (axes,) = _panels(1, view.aspect)
-    view.panel(axes, "")
-    real = view.line(axes, "real", PALE, 7)
-    view.show(real, view.real)
-    made = view.line(axes, "generated", ORANGE, 4)
+    scene = Scene(task)
+    figure, canvas, (axes,) = _panels(1, scene.aspect)
+    scene.panel(axes, "")
+    real = scene.line(axes, "real", PALE, 7)
+    scene.show(real, scene.real)
+    made = scene.line(axes, "generated", ORANGE, 4)
     _legend(figure, [real, made])
     title = figure.suptitle("", fontsize=11, y=1 - 0.4 / figure.get_figheight())
     for artist in (made, title):
@@ -77,7 +77,7 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
     for step, samples in frames:
-        view.show(made, samples)
+        scene.show(made, samples)
         title.set_text(step_title(task, seed, step))
         canvas.restore_region(background)
         axes.draw_artist(made)
@@ -85,7 +85,7 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
         yield step, pixels(canvas)
 
 
-class View:
+class Scene:
     """How samples of a task are laid out on axes whose limits come from the real data.
 
     Curves are drawn over the task's grid. Other samples are points: the first two coordinates,
@@ -157,12 +157,12 @@ def _held(values: Array, limits: tuple[float, float], far: float) -> Array:
     return np.clip(values, limits[0] - reach, limits[1] + reach)
 
 
-def _final(view: View, axes: Axes, frames: Frames) -> Line2D:
+def _final(scene: Scene, axes: Axes, frames: Frames) -> Line2D:
     """Draw the last frame, and say in words what cannot be drawn."""
-    line = view.line(axes, "generated", ORANGE, 4)
+    line = scene.line(axes, "generated", ORANGE, 4)
     if not frames:
         note(axes, "no samples")
-    elif (outside := view.show(line, frames[-1][1])) > 0.005:
+    elif (outside := scene.show(line, frames[-1][1])) > 0.005:
         note(axes, f"{outside:.0%} outside")
     return line
 

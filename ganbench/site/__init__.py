@@ -13,14 +13,14 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import store
 from ganbench.site import entry_page, pages
+from ganbench.site.content import Facts, Line, content
 from ganbench.site.render import Renderer
-from ganbench.site.views import Facts, Line, view
 from ganbench.system import processes
 
 __all__ = ["Built", "build"]
 
 Work = tuple[Path, Line]
-SHARE = 100  # entries at once, of a worker process
+CHUNK = 100  # entries at once, of a worker process
 MARKER = "ganbench-site.txt"  # in a folder that may be replaced
 
 
@@ -49,7 +49,7 @@ def build(
     out = out.resolve()
     _check_replaceable(out)
     entries, problems = index.entries(root, watch=watch)
-    found = view(entries, quality=quality, remember=index.remember)
+    found = content(entries, quality=quality, remember=index.remember)
     work = [
         (store.path_of(root, task, name), line)
         for task, own in found.lines.items()
@@ -80,13 +80,13 @@ def _write_entries(
     folder: Path, facts: Facts, work: list[Work], workers: int | None, watch: Watch
 ) -> list[str]:
     """Write the entries' pages, by worker processes if there are many; returns the problems."""
-    shares = processes.shares(work, SHARE)
-    count = processes.workers(workers, len(shares))
+    chunks = processes.chunks(work, CHUNK)
+    count = processes.workers(workers, len(chunks))
     if count < 2:
         _start(folder, facts)
-        return [line for share in watch("writing pages", shares) for line in _write_share(share)]
+        return [line for chunk in watch("writing pages", chunks) for line in _write_chunk(chunk)]
     with processes.pool(count, _start, folder, facts) as pool:
-        futures = [pool.submit(_write_share, share) for share in shares]
+        futures = [pool.submit(_write_chunk, chunk) for chunk in chunks]
         return [line for future in watch("writing pages", futures) for line in future.result()]
 
 
@@ -97,9 +97,9 @@ def _start(folder: Path, facts: Facts) -> None:
     _worker["renderer"] = Renderer(folder, facts)
 
 
-def _write_share(share: Sequence[Work]) -> list[str]:
+def _write_chunk(chunk: Sequence[Work]) -> list[str]:
     problems = []
-    for path, line in share:
+    for path, line in chunk:
         try:
             entry_page.write(_worker["renderer"], path, line)
         except InputError as error:

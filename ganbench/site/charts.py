@@ -16,7 +16,7 @@ from ganbench.board.entry import BoardEntry
 from ganbench.board.ranking import Board, Row
 from ganbench.board.text import score
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
-from ganbench.plots.points import View
+from ganbench.plots.points import Scene
 from ganbench.results.schema import Result
 from ganbench.results.stats import iqm
 
@@ -219,13 +219,13 @@ def _quantiles(rows: Sequence[Sequence[float]]) -> Floats:
     return found
 
 
-def samples(view: View, made: Floats) -> Figure:
+def samples(scene: Scene, made: Floats) -> Figure:
     """Real samples, and those of a seed beside them, on the same axes."""
-    curves = view.grid is not None
+    curves = scene.grid is not None
     traces = []
     outside = 0.0
-    for place, (name, values) in enumerate((("real", view.real), ("generated", made))):
-        x, y, outside = view.lay_out(values[: len(view.real)], far=1.0)
+    for place, (name, values) in enumerate((("real", scene.real), ("generated", made))):
+        x, y, outside = scene.lay_out(values[: len(scene.real)], far=1.0)
         traces.append(
             {
                 "type": "scatter",
@@ -240,14 +240,14 @@ def samples(view: View, made: Floats) -> Figure:
                 "hoverinfo": "skip",
             }
         )
-    x_axis = {"range": list(view.xlim)}
-    y_axis = {"range": list(view.ylim), **({"scaleanchor": "x"} if view.equal else {})}
+    x_axis = {"range": list(scene.xlim)}
+    y_axis = {"range": list(scene.ylim), **({"scaleanchor": "x"} if scene.equal else {})}
     layout: Figure = {
         "xaxis": {**x_axis, "domain": [0, 0.48]},
         "xaxis2": {**x_axis, "domain": [0.52, 1], "matches": "x"},
         "yaxis": y_axis,
         "yaxis2": {
-            "range": list(view.ylim),
+            "range": list(scene.ylim),
             "anchor": "x2",
             "matches": "y",
             "showticklabels": False,

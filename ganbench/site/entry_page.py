@@ -16,8 +16,8 @@ from ganbench.results.schema import MetricInfo, Result
 from ganbench.results.store import SAMPLES
 from ganbench.scoring import clear_position
 from ganbench.site import charts
+from ganbench.site.content import Line
 from ganbench.site.render import Renderer
-from ganbench.site.views import Line
 from ganbench.system import files
 
 
@@ -124,9 +124,9 @@ _task = functools.cache(registry.bundled_task)
 
 @functools.cache
 def _view_of(task: str) -> Any:
-    from ganbench.plots.points import View
+    from ganbench.plots.points import Scene
 
-    return View(_task(task))
+    return Scene(_task(task))
 
 
 def _walls(task: Any, made: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from ganbench import registry
 from ganbench.board import text
 from ganbench.site import charts
+from ganbench.site.content import Content, Line
 from ganbench.site.render import Renderer
-from ganbench.site.views import Line, View
 
 MOST_ROWS = 100  # of a task and a track, on the page of all tasks
 
@@ -27,11 +27,11 @@ def assets(folder: Path) -> None:
     (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
 
 
-def board(renderer: Renderer, view: View, problems: Sequence[str]) -> None:
+def board(renderer: Renderer, content: Content, problems: Sequence[str]) -> None:
     """The page of all tasks."""
     summaries = _summaries()
     chosen = {
-        task: _first(own.values(), len(view.facts.tracks)) for task, own in view.lines.items()
+        task: _first(own.values(), len(content.facts.tracks)) for task, own in content.lines.items()
     }
     tasks = [
         {
@@ -40,15 +40,15 @@ def board(renderer: Renderer, view: View, problems: Sequence[str]) -> None:
             "summary": summaries.get(task),
             "count": _counted(len(own), "entry", "entries"),
         }
-        for task, own in view.lines.items()
+        for task, own in content.lines.items()
     ]
-    total = sum(len(own) for own in view.lines.values())
+    total = sum(len(own) for own in content.lines.values())
     renderer.page(
         "board.html",
         "index.html",
         page="board",
         rows=[line for lines in chosen.values() for line in lines],
-        left_off=any(len(chosen[task]) < len(own) for task, own in view.lines.items()),
+        left_off=any(len(chosen[task]) < len(own) for task, own in content.lines.items()),
         most=MOST_ROWS,
         counts={
             "entries": _counted(total, "entry", "entries"),
@@ -59,23 +59,23 @@ def board(renderer: Renderer, view: View, problems: Sequence[str]) -> None:
     )
 
 
-def comparison(renderer: Renderer, view: View) -> None:
+def comparison(renderer: Renderer, content: Content) -> None:
     """The page that compares two entries."""
-    names = {name for own in view.lines.values() for name in own}
+    names = {name for own in content.lines.values() for name in own}
     renderer.page(
         "compare.html",
         "compare.html",
         page="compare",
-        names=view.compared,
-        left_off=len(names) > len(view.compared),
-        data=view.comparisons,
+        names=content.compared,
+        left_off=len(names) > len(content.compared),
+        data=content.comparisons,
     )
 
 
-def task(renderer: Renderer, view: View, name: str) -> None:
+def task(renderer: Renderer, content: Content, name: str) -> None:
     """A task's page; time is drawn for the hardware that has most entries."""
-    board = view.boards[name]
-    timed = max(view.timed[name], key=lambda each: len(each.ranked))
+    board = content.boards[name]
+    timed = max(content.timed[name], key=lambda each: len(each.ranked))
     on_it = {row.entry.name for row in timed.ranked}
     shown = [row.entry for row in board.ranked if row.entry.name in on_it]
     renderer.page(
@@ -87,9 +87,9 @@ def task(renderer: Renderer, view: View, name: str) -> None:
         metrics=board.standard.metrics,
         unplaced=text.unplaced(board.standard.metrics),
         scores=charts.scores(board) if board.ranked else None,
-        progress=charts.progress(shown, view.facts.quality) if shown else None,
+        progress=charts.progress(shown, content.facts.quality) if shown else None,
         hardware=timed.hardware,
-        rows=list(view.lines[name].values()),
+        rows=list(content.lines[name].values()),
     )
 
 

@@ -11,7 +11,7 @@ import jinja2
 
 import ganbench
 from ganbench.board import text
-from ganbench.site.views import Facts
+from ganbench.site.content import Facts
 
 
 class Renderer:

@@ -41,7 +41,7 @@ def workers(asked: int | None, most: int) -> int:
     return count
 
 
-def shares(work: Sequence[T], size: int) -> list[Sequence[T]]:
+def chunks(work: Sequence[T], size: int) -> list[Sequence[T]]:
     """So much of the work at a time, for one worker."""
     return [work[first : first + size] for first in range(0, len(work), size)]
 

@@ -120,8 +120,8 @@ def test_many_files_are_read_by_workers(root, monkeypatch):
     alone, problems = entries(root)
     for path in root.glob("*/*.json"):
         path.touch()
-    monkeypatch.setattr(index, "SHARE", 3)
-    monkeypatch.setattr(index, "FEW_SHARES", 0)
+    monkeypatch.setattr(index, "CHUNK", 3)
+    monkeypatch.setattr(index, "FEW_CHUNKS", 0)
     assert entries(root) == (alone, problems)
     assert [found.name for found in alone] == ["one", "two"]
     assert "bad.json is not a valid result" in problems[0]

@@ -22,7 +22,7 @@ LAST = 10**9  # where what has no rank is sorted
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackView:
+class TrackChoice:
     """A way to rank, and what it is called."""
 
     label: str
@@ -30,7 +30,7 @@ class TrackView:
     tuning: Tuning
 
 
-def tracks(quality: float) -> list[TrackView]:
+def tracks(quality: float) -> list[TrackChoice]:
     """The tracks of the site; the first is shown at first."""
     named: list[tuple[str, TrackName, Tuning]] = [
         ("Quality", "quality", "any"),
@@ -38,7 +38,7 @@ def tracks(quality: float) -> list[TrackView]:
         ("Quality, tuned hyper-parameters", "quality", "tuned"),
         (f"Time to score {quality:g}", "time", "any"),
     ]
-    return [TrackView(label=label, track=track, tuning=tuning) for label, track, tuning in named]
+    return [TrackChoice(label=label, track=track, tuning=tuning) for label, track, tuning in named]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Facts:
 
     quality: float
     replicates: int
-    tracks: list[TrackView]
+    tracks: list[TrackChoice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class Content:
     """Everything that the pages show: boards and lines by task, comparisons of pairs."""
 
     facts: Facts
@@ -98,7 +98,7 @@ class View:
     comparisons: dict[str, Any]
 
 
-def view(entries: Sequence[BoardEntry], *, quality: float, remember: Remember) -> View:
+def content(entries: Sequence[BoardEntry], *, quality: float, remember: Remember) -> Content:
     """Rank the entries on every track, and compare those on most tasks pair by pair."""
     largest = max(Counter(entry.task for entry in entries).values(), default=0)
     facts = Facts(
@@ -119,7 +119,7 @@ def view(entries: Sequence[BoardEntry], *, quality: float, remember: Remember) -
     timed: dict[str, list[Board]] = {}
     for board in found[-1]:
         timed.setdefault(board.task, []).append(board)
-    return View(
+    return Content(
         facts=facts,
         boards={board.task: board for board in found[0]},
         timed=timed,
@@ -130,7 +130,7 @@ def view(entries: Sequence[BoardEntry], *, quality: float, remember: Remember) -
 
 
 def _boards(
-    entries: Sequence[BoardEntry], facts: Facts, track: TrackView, remember: Remember
+    entries: Sequence[BoardEntry], facts: Facts, track: TrackChoice, remember: Remember
 ) -> list[Board]:
     return ranking.boards(
         entries,
