@@ -40,6 +40,12 @@ def index_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as where there is no terminal, whoever runs the tests in whichever."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def fashion_mnist_at_hand(request: pytest.FixtureRequest) -> None:
     """Skip what needs Fashion-MNIST where no route leads to it; without MNIST tests fail."""
     spec = getattr(request.node, "callspec", None)

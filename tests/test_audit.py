@@ -29,6 +29,7 @@ def broken(name: str, metric: Callable[[Tensor, Tensor], Values]) -> set[tuple[s
     return {(f.quantity, f.promise) for f in checks.judge(tried) if not f.kept}
 
 
+@pytest.mark.slow
 def test_every_promise_is_kept(tmp_path: Path) -> None:
     findings, pictures = audit.audit_task("ring8", **SMALL, folder=tmp_path)
     assert [f for f in findings if not f.kept] == []
@@ -40,6 +41,7 @@ def test_every_promise_is_kept(tmp_path: Path) -> None:
             assert image.width > 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metric", "size"),
     [
@@ -116,6 +118,7 @@ def test_what_ignores_the_fakes_is_found() -> None:
     assert {("frechet", word) for word in ("noise", "drop", "collapse", "symmetry")} <= found
 
 
+@pytest.mark.slow
 def test_a_miscalibrated_p_value_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = metrics.discriminator_tests
 
@@ -169,6 +172,7 @@ def run(*arguments: str, out: Path) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     code, out, err = run("modes", out=tmp_path)
     assert code == 0, err
@@ -185,6 +189,7 @@ def test_command_in_json(tmp_path: Path) -> None:
     assert findings[0].keys() == {"task", "quantity", "promise", "kept", "seen"}
 
 
+@pytest.mark.slow
 def test_command_exits_1_when_a_promise_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from ganbench.harness.train import train_seeds
 SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", SHAPES)
 @pytest.mark.parametrize("name", registry.names("baselines"))
 def test_trains_and_samples(name, target):
@@ -27,6 +28,7 @@ def test_trains_and_samples(name, target):
     assert torch.isfinite(samples).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["ring8", "sine"])
 @pytest.mark.parametrize("name", registry.names("baselines"))
 def test_same_seed_same_weights_other_seed_others(name, target):
@@ -109,6 +111,7 @@ def test_presets_have_the_published_noise():
     assert normal.std() == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_matching(tmp_path):
     def train(baseline: str):
         spec = Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline)
@@ -124,6 +127,7 @@ def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_match
     assert gan.score < moments.score - 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", registry.names("tasks"))
 def test_oracle_scores_1_and_noise_about_0(target):
     task = registry.load_task(target)

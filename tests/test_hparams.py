@@ -337,6 +337,7 @@ def test_what_a_file_makes_of_them_is_checked(
     assert refused(tmp_path, RESOLVING.replace(*change), given).startswith(message)
 
 
+@pytest.mark.slow
 def test_every_baseline_on_every_task(baseline: Baseline, task: Task) -> None:
     used = baseline.resolve(task, {})
     assert used.keys() <= baseline.parameters.keys()

@@ -102,6 +102,7 @@ def is_blank(path: Path) -> bool:
     return len(opened(path).convert("RGB").getcolors(1 << 20) or []) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ring8", "sine", "quadratic"])
 def test_pictures_are_valid(name: str, tmp_path: Path) -> None:
     task = registry.load_task(name)

@@ -82,6 +82,7 @@ def test_every_mark_is_known() -> None:
 EXAMPLES = marked("example")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("page", "code"), EXAMPLES, ids=names_of(EXAMPLES))
 def test_example_runs(page: str, code: str) -> None:

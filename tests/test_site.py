@@ -100,6 +100,7 @@ def text_of(page: Path) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.read_text()))
 
 
+@pytest.mark.slow
 def test_a_page_for_each_thing(board):
     _, out = board
     pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
@@ -149,6 +150,7 @@ def test_charts_are_valid_for_plotly(board):
     assert len(kinds) >= 4
 
 
+@pytest.mark.slow
 def test_a_former_site_is_replaced_and_nothing_else(board, tmp_path):
     root, _ = board
     build(root, tmp_path / "site")
@@ -163,6 +165,7 @@ def test_a_former_site_is_replaced_and_nothing_else(board, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "dear"
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_the_former_site(board, tmp_path, monkeypatch):
     root, _ = board
     build(root, tmp_path / "site")
@@ -174,6 +177,7 @@ def test_a_failure_leaves_the_former_site(board, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_pages(board, tmp_path, monkeypatch):
     root, out = board
     monkeypatch.setattr(site, "CHUNK", 3)
@@ -280,6 +284,7 @@ def column(page, name):
     return [row.locator("th, td").all()[place].inner_text().lstrip("★ ") for row in rows]
 
 
+@pytest.mark.slow
 @in_browser
 def test_sorting(visit):
     page = visit("task/ring8.html")
@@ -292,6 +297,7 @@ def test_sorting(visit):
     assert [float(text) for text in column(page, "score")] == ascending[::-1]
 
 
+@pytest.mark.slow
 @in_browser
 def test_sorting_by_keyboard(visit):
     page = visit("task/ring8.html")
@@ -304,6 +310,7 @@ def test_sorting_by_keyboard(visit):
     assert column(page, "entry") == ["evil", "few", "good", "on_gpu", "poor", "twin"]
 
 
+@pytest.mark.slow
 @in_browser
 def test_filtering(visit):
     page = visit("index.html")
@@ -326,6 +333,7 @@ def test_filtering(visit):
     assert column(page, "entry") == ["twin"]
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize(("path", "charts"), [("task/ring8.html", 2), ("entry/ring8/good.html", 4)])
 def test_charts_are_drawn(visit, path, charts):
@@ -339,6 +347,7 @@ def test_charts_are_drawn(visit, path, charts):
         assert plot.locator("svg.main-svg").first.bounding_box()["height"] > 100
 
 
+@pytest.mark.slow
 @in_browser
 def test_comparing(visit):
     page = visit("compare.html?a=poor")
@@ -353,6 +362,7 @@ def test_comparing(visit):
     assert page.locator("#seeds .scatterlayer path").count() == 20
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -364,6 +374,7 @@ def test_on_a_phone_in_either_scheme(visit, path, scheme):
     assert light is (scheme == "light")
 
 
+@pytest.mark.slow
 @in_browser
 def test_charts_follow_the_scheme(visit):
     page = visit("task/ring8.html", color_scheme="light")
@@ -377,6 +388,7 @@ def test_charts_follow_the_scheme(visit):
     assert word.evaluate("each => getComputedStyle(each).fill") != before
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -387,6 +399,7 @@ def test_accessible(visit, path, scheme):
     assert [(each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]] == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_nothing_that_came_with_a_result_runs(visit):
     page = visit("entry/ring8/evil.html")
@@ -395,6 +408,7 @@ def test_nothing_that_came_with_a_result_runs(visit):
     visit("index.html")
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("entries", [0, 1])
 def test_hardly_any_entries(chromium, tmp_path, entries):
@@ -423,6 +437,7 @@ def test_without_scripts_the_tables_are_there(chromium, board):
     context.close()
 
 
+@pytest.mark.slow
 @in_browser
 def test_screenshots_are_kept(visit, tmp_path):
     """In GANBENCH_ARTEFACTS, if it is set: to be looked at."""

@@ -85,6 +85,7 @@ def test_same_rng_same_bits(task: Task) -> None:
     assert not torch.equal(first, other)
 
 
+@pytest.mark.slow
 def test_global_streams_are_left_alone(task: Task, rng: torch.Generator) -> None:
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     task.sample(100, rng)
@@ -93,6 +94,7 @@ def test_global_streams_are_left_alone(task: Task, rng: torch.Generator) -> None
     assert np.array_equal(np.random.get_state()[1], numpy_before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_mean_is_exact(name: str) -> None:
     task, found = registry.load_task(name), draws(name)
@@ -141,6 +143,7 @@ def test_reference_and_samples_are_test_images_apart(name: str, rng: torch.Gener
     assert sorted(map(bytes, back.numpy())) == sorted(map(bytes, bytes_.numpy()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGES)
 def test_moments_of_images_are_the_training_set_s(name: str) -> None:
     task = registry.load_task(name)
@@ -187,6 +190,7 @@ def test_stacked_batches_are_fresh_and_in_their_own_units() -> None:
     assert torch.equal(task.center, torch.zeros(2352)) and torch.equal(task.scale, torch.ones(2352))
 
 
+@pytest.mark.slow
 def test_moments_of_stacked_images_are_exact() -> None:
     task = registry.load_task(STACKED)
     mean, covariance = task.moments
@@ -262,6 +266,7 @@ def test_swiss_roll_is_that_of_scikit_learn() -> None:
     assert abs(a.mean() - b.mean()) < Z * ((a.var() + b.var()) / DRAWS).sqrt()
 
 
+@pytest.mark.slow
 def test_bounds_of_every_quantity(task: Task) -> None:
     values = task.evaluate(task.reference[:200], task.reference[200:400])
     assert values.keys() == task.bounds.keys()
@@ -291,6 +296,7 @@ def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
     assert document["first_pair"].keys() == {"real", *naive}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gaussian", "ring8", "sine"])
 def test_frozen_bounds_can_be_measured_again(name: str) -> None:
     measured = bounds.measure_pair(registry.load_task(name), 0)

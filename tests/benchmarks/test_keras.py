@@ -28,6 +28,7 @@ def test_step_in_keras(benchmark, system):
     assert np.isfinite(list(log.values())).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["ganbench uncompiled", "torch", "torch predict_on_batch"])
 @pytest.mark.parametrize("system", ["gaussian", *sources.SYSTEMS])
 def test_loops(side, system, monkeypatch):
@@ -39,6 +40,7 @@ def test_loops(side, system, monkeypatch):
     assert np.isfinite(list(log.values())).all()
 
 
+@pytest.mark.slow
 def test_script():
     script = Path(__file__).with_name("peers.py")
     options = ["--systems", "gaussian", "--only", "plain torch", "--uncompiled"]

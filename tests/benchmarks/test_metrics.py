@@ -182,6 +182,7 @@ def threads(request: pytest.FixtureRequest) -> int:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DUELS)
 def test_duel(name, threads, benchmark, capsys):
     make, small, large = DUELS[name]

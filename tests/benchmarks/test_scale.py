@@ -15,6 +15,7 @@ def test_every_metric_is_measured():
         assert callable(metric_scale.metric(name, widths[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_memory_of_pairs(name):
     seconds, mib = metric_scale.measure_apart(name, N, metric_scale.WIDTHS[name][-1], 1, 300)

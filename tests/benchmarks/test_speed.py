@@ -22,6 +22,7 @@ def test_step(benchmark, target):
     assert "d_loss" in benchmark(gan.train_step, real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "metric"), METRICS)
 def test_metric(benchmark, target, metric):
     task = registry.load_task(target)
@@ -36,6 +37,7 @@ def test_start(benchmark, arguments):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_engine_scale(tmp_path):
     """The script that draws cost against seeds and width, at its smallest."""
     script = Path(__file__).with_name("engine_scale.py")

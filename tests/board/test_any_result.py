@@ -209,6 +209,7 @@ def invoke(root: Path, command: tuple[str, ...]) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", CHANGES)
 def test_the_board_stands(honest: Path, how: str):
     with_change(honest, CHANGES[how])
@@ -256,6 +257,7 @@ RANKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", sorted(CHANGES.keys() - RANKED))
 def test_what_is_of_another_task_is_not_ranked(honest: Path, how: str):
     with_change(honest, CHANGES[how])
@@ -265,6 +267,7 @@ def test_what_is_of_another_task_is_not_ranked(honest: Path, how: str):
     assert rows.get(GIVEN, {"apart": "left out"})["apart"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", CHANGES)
 def test_the_site_stands(honest: Path, how: str, tmp_path: Path, monkeypatch):
     from ganbench import site
@@ -315,6 +318,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 @given(document=mutated())
 @settings(
     max_examples=60,

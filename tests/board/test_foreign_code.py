@@ -64,6 +64,7 @@ def given(request, tmp_path: Path, monkeypatch) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_no_command_executes_it(given: Path, tmp_path: Path):
     board = ("--leaderboard", str(given.parents[1]))
     commands = [(*command, *board) for command in COMMANDS]
@@ -75,6 +76,7 @@ def test_no_command_executes_it(given: Path, tmp_path: Path):
     assert (tmp_path / "board" / given.parent.name / "one" / "source.py").is_file()
 
 
+@pytest.mark.slow
 def test_verify_says_that_the_task_is_not_bundled(given: Path):
     lines = "\n".join(submission.verify(given))
     task = given.parent.name

@@ -114,6 +114,7 @@ def test_numbers_that_overflow_are_named(root):
     assert problem.endswith("floor and ceiling are too close")
 
 
+@pytest.mark.slow
 def test_many_files_are_read_by_workers(root, monkeypatch):
     (root / "toy" / "bad.json").write_text("{}")
     (root / "toy" / "moved.json").write_text((root / "toy" / "one.json").read_text())

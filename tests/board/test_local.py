@@ -53,6 +53,7 @@ def world(published: Path, tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_check_finds_nothing_though_the_samples_are_the_published_ones(world: Path):
     assert checking.check(world / "leaderboard") == (2, [])
 
@@ -88,6 +89,7 @@ def test_the_site_has_a_page_of_it(world: Path):
     assert f"entry/ring8/{NAME}.local.html" in (world / "site" / "index.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [NAME, f"{NAME}.local"])
 def test_submit_makes_a_publication_of_it(world: Path, asked: str):
     local = store.place(world / "leaderboard", "ring8", NAME)

@@ -78,6 +78,7 @@ def given(world: Path) -> Path:
     return world / "submission" / "ring8" / f"{NAME}.json"
 
 
+@pytest.mark.slow
 def test_every_file_is_shipped_and_is_a_part_of_the_result(given: Path):
     folder = store.attached(given)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -88,6 +89,7 @@ def test_every_file_is_shipped_and_is_a_part_of_the_result(given: Path):
     assert list(submission.verify(given)) == []
 
 
+@pytest.mark.slow
 def test_new_seeds_are_trained_from_all_of_them_and_nothing_is_left_beside(given: Path):
     before = set(given.parents[1].rglob("*"))
     assert submission.rerun(given, 4) > submission.ALPHA
@@ -157,6 +159,7 @@ def test_what_is_wrong_with_any_of_them_is_named(given: Path, spoil):
             submission.rerun(given, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "words"), [("mynets.py", "changed"), ("my_gan.py", "changed")])
 def test_a_file_that_has_changed_since_the_run_is_not_submitted(world: Path, file: str, words: str):
     marker = world / "runs" / "ring8" / NAME / "run.json"
@@ -196,6 +199,7 @@ def test_the_hash_of_one_file_is_that_of_its_content(tmp_path: Path):
 # What a submission will be on the board is said when it is made.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", ["1", "2"])
 def test_a_submission_that_will_not_be_ranked_says_why(world: Path, seeds: str):
     done = invoke("submit", NAME, "--task", "ring8", "--to", f"again{seeds}")

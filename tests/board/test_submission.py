@@ -49,15 +49,17 @@ def given(world: Path, tmp_path: Path) -> Path:
     return tmp_path / "board" / "ring8" / f"{NAME}.json"
 
 
+@pytest.mark.slow
 def test_what_was_submitted_is_verified(given: Path):
     folder = given.with_suffix("")
     assert sorted(path.name for path in folder.iterdir()) == ["samples.safetensors", "source.py"]
     assert checking.check(given.parents[1]) == (1, [])
     assert list(submission.verify(given)) == []
     done = CliRunner().invoke(main, ["verify", str(given)])
-    assert (done.exit_code, done.output) == (0, f"{given}: verified\n")
+    assert (done.exit_code, done.stdout) == (0, f"{given}: verified\n")
 
 
+@pytest.mark.slow
 def test_new_seeds_are_compared_with_the_claimed(given: Path):
     assert submission.rerun(given, 4) > submission.ALPHA
 
@@ -170,6 +172,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SPOILERS)
 def test_what_is_wrong_is_named_and_harms_nothing(given: Path, how: str, monkeypatch):
     monkeypatch.chdir(given.parents[2])

@@ -21,6 +21,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(board_commands, "PAUSE", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "what"),
     [
@@ -65,6 +66,7 @@ def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch):
     assert "counting" in found.err and found.out == ""
 
 
+@pytest.mark.slow
 def test_a_check_executes_each_task_once(monkeypatch):
     loaded = []
     load = registry.load_task

@@ -58,6 +58,7 @@ class ReplayedLoop:
         loops.Replay(self.cycle, given)(count)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch's compiler imports
 @pytest.mark.parametrize("how", ["while", "replayed", "compiled and replayed"])
 @pytest.mark.parametrize("device", DEVICES)
@@ -91,6 +92,7 @@ print(int((memory[0] == 3).sum()))
 """
 
 
+@pytest.mark.slow
 def test_another_instruction_set_gets_code_of_its_own(tmp_path: Path) -> None:
     """Of two CPUs that share the compiler's cache, both take every step of every number."""
     other = "default" if torch.backends.cpu.get_cpu_capability() == "AVX2" else "avx2"
@@ -112,6 +114,7 @@ def filtering(weight, kernel, x):
     return (filtered.sum(2),)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_hoisting_changes_no_bit(monkeypatch):
     found = []

@@ -61,6 +61,7 @@ def test_any_other_gan_is_not_told_apart() -> None:
     assert found.gflops == 0
 
 
+@pytest.mark.slow
 def test_several_seeds_on_two_workers() -> None:
     found = measured("gaussian", seeds=3, workers=2)
     assert (found.seeds, found.workers) == (3, 2)
@@ -87,6 +88,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_command() -> None:
     code, out, err = run("--task", "gaussian", "--set", "lr=1e-3,1e-4")
     assert code == 0, err
@@ -94,6 +96,7 @@ def test_command() -> None:
     assert "gaussian lr=0.001" in out and "gaussian lr=0.0001" in out
 
 
+@pytest.mark.slow
 def test_command_in_json() -> None:
     code, out, err = run("mlp_gan", "--task", "ring8", "--compile", "off", "--json")
     assert code == 0, err

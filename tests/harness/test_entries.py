@@ -23,6 +23,7 @@ def run(folder: Path, spec: Spec, seeds: range, **changes: object) -> entries.Fi
     return finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [range(2), range(1)], ids=["finished", "half-finished"])
 def test_a_resumed_entry_is_the_entry(first: range, tmp_path: Path) -> None:
     """With seeds that are at their end: in the engine that trained them, nothing set aside."""
@@ -38,6 +39,7 @@ def test_a_resumed_entry_is_the_entry(first: range, tmp_path: Path) -> None:
     assert schema.load_result(resumed.path) == resumed.result
 
 
+@pytest.mark.slow
 def test_seeds_of_several_engines_bear_the_plainest(tmp_path: Path) -> None:
     finished = run(tmp_path, SPEC, range(2))
     job = entries.prepare(SPEC, tmp_path / "runs", tmp_path / "board").job
@@ -48,6 +50,7 @@ def test_seeds_of_several_engines_bear_the_plainest(tmp_path: Path) -> None:
     assert entries.compose(job, "mlp_gan", mixed).protocol.engine == "stacked"
 
 
+@pytest.mark.slow
 def test_names_are_looked_up_once_however_many_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The training loop: points of the curve, random streams, checkpoints that cannot be."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> No
     assert all(point.metrics and point.losses for point in result.curve)
 
 
+@pytest.mark.slow
 def test_a_published_system_records_at_its_own_steps(tmp_path: Path) -> None:
     """mlp_gan on quadratic: losses every 10 steps, samples and features every 1,000."""
     spec = Spec(task="quadratic", baseline="mlp_gan", steps=1100, folder=tmp_path)
@@ -37,6 +39,7 @@ def test_a_published_system_records_at_its_own_steps(tmp_path: Path) -> None:
     assert np.load(tmp_path / "seed-0/samples/000001000.npy").shape == (256, 2)
 
 
+@pytest.mark.slow
 def test_recording_more_often_does_not_change_training(tmp_path: Path) -> None:
     few = Spec(task="sine", baseline="mlp_gan", steps=40, folder=tmp_path / "few")
     many = replace(few, log_every=1, sample_every=3, folder=tmp_path / "many")
@@ -47,6 +50,7 @@ def test_recording_more_often_does_not_change_training(tmp_path: Path) -> None:
     assert [int(path.stem) for path in kept] == [*range(3, 41, 3), 40]
 
 
+@pytest.mark.slow
 def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
     """mlp_gan on gaussian prints a line an epoch of 250 steps."""
     told: list[Progress] = []
@@ -63,12 +67,17 @@ def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
 
 
 def test_clocks_add_up(tmp_path: Path) -> None:
+    """To what has passed by a clock of the test's own."""
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=20, folder=tmp_path)
-    (result,) = train_seeds(look_up(spec), [0])
+    job = look_up(spec)
+    start = time.perf_counter()
+    (result,) = train_seeds(job, [0])
+    passed = time.perf_counter() - start
     timing = result.timing.model_dump()
     wall = timing.pop("wall_seconds")
     parts = [value for name, value in timing.items() if name.endswith("_seconds")]
-    assert sum(parts) == pytest.approx(wall, rel=1e-9)
+    assert wall == pytest.approx(passed, rel=0.05, abs=0.05)
+    assert sum(parts) == pytest.approx(passed, rel=0.05, abs=0.05)
     assert min(parts) >= -1e-9
 
 

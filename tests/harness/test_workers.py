@@ -11,6 +11,7 @@ from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.workers import train_all
 
 
+@pytest.mark.slow
 def test_workers_end_with_what_watches_them(tmp_path: Path) -> None:
     """An interrupted command would otherwise wait until all their work is done."""
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=5_000, compiled=False, folder=tmp_path)

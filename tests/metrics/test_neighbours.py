@@ -33,6 +33,7 @@ def prdc(real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
     return pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "n"), SIZES)
 @pytest.mark.parametrize("d", [1, 8, 9, 64])
 @pytest.mark.parametrize("k", [1, 5])
@@ -42,6 +43,7 @@ def test_all_four_are_those_of_prdc(m: int, n: int, d: int, k: int) -> None:
     assert precision_recall(real, fake, k=k) == prdc(real, fake, k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [31, 32, 33, 64, 65, 100])
 @pytest.mark.parametrize("n", [32, 47])
 @pytest.mark.parametrize("k", [1, 5, 29])
@@ -53,6 +55,7 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, m: int, n: int, k: 
     assert precision_recall(fake, real, k=k) == prdc(fake, real, k)
 
 
+@pytest.mark.slow
 def test_long_rows_make_blocks_short(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = pair(50, 40, 12)
     for name, numbers in (("CACHE", 1), ("CACHE", 300), ("NUMBERS", 1), ("NUMBERS", 100)):

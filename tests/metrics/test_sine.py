@@ -43,6 +43,7 @@ def mixed() -> Tensor:
     return torch.cat([noisy, off, walks, white, smooth, torch.full((1, 64), 0.3)]).double()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Covariance")
 def test_no_worse_than_the_best_of_scipy() -> None:
     data = mixed()

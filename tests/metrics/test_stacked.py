@@ -30,6 +30,7 @@ def images(chosen: Tensor) -> Tensor:
     return scaled(all_images("mnist")[chosen.flatten().numpy()]).view(-1, 3, 28, 28)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "known", "margin"), [(26_000, 0.0239, 0.0008), (10_000, 0.056, 0.002)]
 )

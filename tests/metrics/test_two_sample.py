@@ -24,6 +24,7 @@ def numbers(tests: list[dict[str, float]], quantity: str) -> np.ndarray:
     return np.array([test[f"discriminator_{quantity}"] for test in tests])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(200, 2), (60, 100)])
 def test_false_positives_under_the_null(n: int, d: int) -> None:
     """Also where the network can learn its 27 rows of a side by heart."""
@@ -60,6 +61,7 @@ def test_parts_are_disjoint_and_complete() -> None:
         assert torch.cat(parts).sort().values.tolist() == list(range(sum(sizes)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("d", [1, 2, 17])
 def test_each_network_learns_as_it_would_alone(d: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +136,7 @@ def test_accuracy_of_two_shifted_gaussians() -> None:
     assert values["discriminator_p_value"] < 1e-6
 
 
+@pytest.mark.slow
 def test_as_accurate_as_scikit_learn_cross_validated() -> None:
     """The scheme of Lueckmann et al. 2021, "Benchmarking simulation-based inference"."""
     n, mu = 500, torch.tensor([0.7, 0.7])
@@ -145,6 +148,7 @@ def test_as_accurate_as_scikit_learn_cross_validated() -> None:
     assert ours == pytest.approx(folds.mean(), abs=4 * math.sqrt(0.22 / n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 64, 2352])
 def test_separated_samples(d: int) -> None:
     values = discriminator_test(normal(200, d, seed=0), normal(200, d, seed=1) + 20)

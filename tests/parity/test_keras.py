@@ -55,6 +55,7 @@ def float64() -> Iterator[None]:
             choose("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("system", "precision"), TOLERANCE)
 def test_same_training(system: str, precision: str) -> None:
     theirs, dtype = keras_run(system), getattr(torch, precision)
@@ -124,6 +125,7 @@ def kinds(layer: object) -> list[str]:
     return [type(layer).__name__]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", sources.SYSTEMS)
 def test_same_initial_weights(system: str) -> None:
     """Per layer: constants are equal, and random weights follow the same law.

@@ -20,6 +20,7 @@ from ..made import a_result, a_seed
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @given(value=FINITE, losses=st.dictionaries(st.text(), FINITE, max_size=4), text=st.text())
 @settings(deadline=None)
 def test_round_trip_is_exact(value, losses, text):

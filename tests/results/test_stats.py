@@ -108,6 +108,7 @@ def test_pairs_count():
     assert groups(shared, rng(3).permutation(shared) - 0.1) == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "tasks"), [(10, 1), (3, 1), (10, 3)])
 def test_equals_are_told_apart_no_more_often_than_promised(seeds, tasks):
     trials = 600
@@ -118,6 +119,7 @@ def test_equals_are_told_apart_no_more_often_than_promised(seeds, tasks):
     assert apart <= scipy_stats.binom.isf(0.001, trials, 0.06)
 
 
+@pytest.mark.slow
 def test_exchanges_would_claim_too_much():
     """Why ties are not decided by exchanges: of a GAN that succeeds by chance.
 

@@ -206,6 +206,7 @@ def test_a_neighbour_may_not_take_the_name_beside_a_result(tmp_path: Path) -> No
         registry.load_baseline(str(path))
 
 
+@pytest.mark.slow
 def test_a_run_hashes_the_neighbours(tmp_path: Path) -> None:
     """The command sees the same as the registry, whatever its process has imported before."""
     oracle = registry.find("baselines", "oracle").read_text()

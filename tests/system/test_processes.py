@@ -46,6 +46,7 @@ def running(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_the_process_that_they_work_for(number, tmp_path):
     """They would go on training for nobody, and two runs would share the cores."""
