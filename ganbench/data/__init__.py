@@ -94,7 +94,7 @@ def _read_or_fetch(name: str, folder: Path, *, quiet: bool) -> Files:
     try:
         return _verified(name, routes.read(folder))  # another process may have fetched it by now
     except FileNotFoundError:
-        pass
+        pass  # nothing is kept yet: it is fetched below
     except ValueError as error:
         console.print(f"cache {folder}: {error}: fetching {name} anew")
     files = _fetch(name, console)

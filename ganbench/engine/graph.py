@@ -199,6 +199,9 @@ class _Mapped(Player):
         self._update(who, {name: grad for name, grad in found if grad is not None})
         return values.detach(), [share.detach() for share in right]
 
+    def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
+        """Nothing: who wants to look trains step by step (`Stack.train_apart`)."""
+
     def _map(self, function: Callable[..., Any], *args: Any) -> Any:
         """`function` of each seed's slices, with its random numbers."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -16,7 +17,7 @@ from ganbench.randomness import EAGER_LATENT, generator
 from ganbench.results.schema import Precision
 
 
-class Player:
+class Player(ABC):
     """The order of play in a step of a Game, for one seed or for many stacked in a dimension."""
 
     game: Game
@@ -52,20 +53,21 @@ class Player:
         loss, right = self._learn("G", self.game.g_loss, real, fake)
         return {"g_loss": loss, **({"g_accuracy": _mean(right)} if right else {})}
 
+    @abstractmethod
     def _latent(self, real: Tensor) -> Tensor:
         """A latent for as many fakes as there are `real`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
         """What G makes of it, in inference mode unless it `trains`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _learn(
         self, who: str, loss: Loss, real: Tensor, fake: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Update D or G by its loss; the loss before, and the shares of verdicts that are right."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Note what the features are at this moment, if that is asked for."""
 

@@ -83,7 +83,7 @@ def near_pairs(
 def _near_by_differences(
     real: Tensor, fake: Tensor, real_reach: Tensor, fake_reach: Tensor, rows: slice, who: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The same for these real rows and fake rows only."""
+    """Near pairs of these real rows and fake rows only, by differences of all."""
     room, spare = (_room(real, EXACT_ROWS, torch.float64) for _ in range(2))
     y, most = fake[who].T.double().contiguous(), fake_reach[who]
     for here in _slices(rows.stop, EXACT_ROWS, real.shape[1], rows.start):
@@ -134,7 +134,7 @@ def _by_differences(x: Tensor, y: Tensor, rows: Tensor, k: int, itself: bool) ->
 def _by_products(
     x: Tensor, y: Tensor, center: Tensor, count: int, itself: bool
 ) -> tuple[Tensor, Tensor]:
-    """Of each row of x, the `count` rows of y of the lowest bounds, (m, count): these, which."""
+    """The `count` rows of y of the lowest bounds for each row of x, (m, count): these, which."""
     room = _room(x, ROWS, torch.float32)
     bounds = torch.full((len(x), count), math.inf, device=x.device)
     columns = torch.zeros_like(bounds, dtype=torch.long)

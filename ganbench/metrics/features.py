@@ -160,7 +160,7 @@ def _cubic(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _kid_of_cubes(real: Tensor, fake: Tensor) -> float:
-    """The same from sums over each side alone.
+    """The cubic-kernel distance from sums over each side alone.
 
     With z = (x / sqrt(d), 1) the kernel is (z.z')^3, whose sum over all pairs is the product of
     the sums of the tensors z z z.

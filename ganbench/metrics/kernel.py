@@ -66,7 +66,7 @@ def mmd(real: Tensor, fake: Tensor, *, widths: Sequence[float]) -> float:
 
 
 def _mmd_by_pairs(real: Tensor, fake: Tensor, widths: Sequence[float]) -> float:
-    """The same for falling `widths`, by the kernel of every pair."""
+    """Squared MMD for falling `widths`, by the kernel of every pair."""
 
     def kernel(rows: Tensor, columns: Tensor) -> Tensor:
         return _gaussians(squared_distances(rows, columns).float(), widths)
