@@ -465,13 +465,14 @@ def run_small(
     bad: int = -1,
     optimizer: str = "nn.Adam",
     noise: str = NOISE,
+    steps: int = 30,
     compiled: bool = False,
 ):
     path = tmp_path / "small.py"
     path.write_text(BASELINE.format(bad=bad, optimizer=optimizer, noise=noise))
     told: list[Progress] = []
     folder = tmp_path / "-".join(map(str, seeds))
-    spec = Spec(task="gaussian", baseline=str(path), steps=30, folder=folder, compiled=compiled)
+    spec = Spec(task="gaussian", baseline=str(path), steps=steps, folder=folder, compiled=compiled)
     results = sorted(
         train_seeds(look_up(spec), seeds, report=told.append), key=lambda each: each.seed
     )
@@ -509,25 +510,49 @@ OTHER_ADAM = ADAM.replace("lr=0.01", "lr=0.01, betas=(0.8, 0.999)")
 FIXED = "torch.eye(2).repeat(n // 2, 1)"  # eagerly, other noise would be drawn
 
 
-@pytest.mark.slow
-def test_every_engine_ends_at_the_same_metrics(tmp_path: Path) -> None:
-    """With others or alone, compiled or not, or by itself: 30 steps grow no rounding to 1e-5."""
+METRICS = ("mmd", "energy", "mean_error", "covariance_error")
+UNTRAINED = ADAM.replace("lr=0.01", "lr=1e-9")
+Metrics = Callable[..., np.ndarray]
 
-    def metrics(seeds: list[int], engine: str, optimizer: str = ADAM) -> np.ndarray:
-        results, _ = run_small(
-            tmp_path, seeds, optimizer=optimizer, noise=FIXED, compiled=engine == "compiled"
-        )
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Metrics:
+    def of(seeds: list[int], engine: str, optimizer: str = ADAM, **options) -> np.ndarray:
+        compiled = engine == "compiled"
+        results, _ = run_small(tmp_path, seeds, optimizer=optimizer, compiled=compiled, **options)
         assert {each.engine for each in results} == {engine}
-        names = ("mmd", "energy", "mean_error", "covariance_error")
-        return np.array([[each.metrics[name] for name in names] for each in results])
+        return np.array([[each.metrics[name] for name in METRICS] for each in results])
 
+    return of
+
+
+@pytest.mark.slow
+def test_every_engine_takes_the_same_steps(metrics: Metrics) -> None:
+    """With others or alone, compiled or not, or by itself: 30 steps grow no rounding to 1e-5."""
     seeds = [0, 1, 2, 3]
-    stacked = metrics(seeds, "stacked")
-    assert metrics(seeds, "compiled") == pytest.approx(stacked, rel=1e-5)
-    assert metrics(seeds, "eager", UNKNOWN_ADAM) == pytest.approx(stacked, rel=1e-5)
-    assert metrics([2], "stacked") == pytest.approx(stacked[2:3], rel=1e-5)
-    wrong = np.abs(metrics(seeds, "stacked", OTHER_ADAM) / stacked - 1)
+    stacked = metrics(seeds, "stacked", noise=FIXED)
+    compiled = metrics(seeds, "compiled", noise=FIXED)
+    eager = metrics(seeds, "eager", UNKNOWN_ADAM, noise=FIXED)
+    assert compiled == pytest.approx(stacked, rel=1e-5)
+    assert eager == pytest.approx(stacked, rel=1e-5)
+    assert metrics([2], "stacked", noise=FIXED) == pytest.approx(stacked[2:3], rel=1e-5)
+    wrong = np.abs(metrics(seeds, "stacked", OTHER_ADAM, noise=FIXED) / stacked - 1)
     assert (wrong.max(1) > 1e-2).all()  # of every seed: what another engine must not differ by
+
+
+@pytest.mark.slow
+def test_engines_end_alike_in_distribution(metrics: Metrics) -> None:
+    """Eagerly, with noise of another stream: what can be asked of the end on every machine."""
+    seeds = list(range(6))
+    stacked = metrics(seeds, "stacked", steps=400)
+
+    def apart(others: np.ndarray) -> np.ndarray:
+        """How many standard errors the means over seeds are from those of the stack."""
+        error = np.hypot(others.std(0, ddof=1), stacked.std(0, ddof=1)) / len(seeds) ** 0.5
+        return np.abs(others.mean(0) - stacked.mean(0)) / error
+
+    assert (apart(metrics(seeds, "eager", UNKNOWN_ADAM, steps=400)) < 3).all()
+    assert apart(metrics(seeds, "stacked", UNTRAINED, steps=400)).max() > 3
 
 
 def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
