@@ -27,7 +27,7 @@ COMMANDS = {
     "evaluate points.txt --task sine": "expected a .npy, .npz or .safetensors file",
     "evaluate points.npy --task sin": "unknown task 'sin'",
     "evaluate damaged.npz --task sine": "damaged.npz cannot be read",
-    "audit precison": "unknown metric 'precison': did you mean 'precision'?",
+    "audit precisoin": "unknown metric 'precisoin': did you mean 'precision'?",
     "audit --task sin": "unknown task 'sin'",
     "plot nothing": "'nothing' is no folder of a run",
     "list baselines --task sin": "unknown task 'sin'",
