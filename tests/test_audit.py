@@ -181,6 +181,7 @@ def test_command(tmp_path: Path) -> None:
     assert (tmp_path / "audit" / "ring8" / "modes.png").is_file()
 
 
+@pytest.mark.slow
 def test_command_in_json(tmp_path: Path) -> None:
     code, out, _ = run("curve_x_ks", "--json", out=tmp_path)
     assert code == 0

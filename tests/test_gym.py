@@ -78,6 +78,7 @@ def test_module_in_the_id() -> None:
     assert env.observation_space.dtype == env.action_space.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_images_have_a_range_of_their_own() -> None:
     env = made("ganbench/Mnist-v0")
     env.reset(seed=0)
@@ -149,6 +150,7 @@ def test_observation_keeps_its_shape_in_a_shorter_last_round() -> None:
     assert (info["steps"], truncated) == (4_982, False)
 
 
+@pytest.mark.slow
 def test_make_vec() -> None:
     envs = gymnasium.make_vec("ganbench/Gaussian-v0", num_envs=2, budget="smoke")
     observations, _ = envs.reset(seed=3)

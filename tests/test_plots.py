@@ -130,6 +130,7 @@ def test_last_frame_is_held(tmp_path: Path) -> None:
     assert durations[0] == durations[1] < durations[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ring8", "sine"])
 def test_diverged_frames_are_drawn(name: str, tmp_path: Path) -> None:
     task = registry.load_task(name)

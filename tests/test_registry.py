@@ -128,6 +128,7 @@ def test_odd_names_are_refused(given: str, elsewhere: Path) -> None:
         registry.load_task(given)
 
 
+@pytest.mark.slow
 def test_every_task_loads(task_name: str, task: Task) -> None:
     assert isinstance(task, Task)
     assert task.bounds

@@ -428,6 +428,7 @@ def test_hardly_any_entries(chromium, tmp_path, entries):
     assert complaints == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_without_scripts_the_tables_are_there(chromium, board):
     context = chromium.new_context(java_script_enabled=False)

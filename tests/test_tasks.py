@@ -68,6 +68,7 @@ def with_density() -> list[str]:
     return [n for n in registry.names("tasks") if registry.load_task(n).log_density is not None]
 
 
+@pytest.mark.slow
 def test_name_and_samples(task_name: str, task: Task, rng: torch.Generator) -> None:
     assert task.name == task_name
     samples = task.sample(100, rng)
@@ -104,6 +105,7 @@ def test_mean_is_exact(name: str) -> None:
     assert torch.equal(task.center, task.mean.float())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_covariance_is_exact(name: str) -> None:
     task = registry.load_task(name)

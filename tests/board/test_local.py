@@ -58,6 +58,7 @@ def test_check_finds_nothing_though_the_samples_are_the_published_ones(world: Pa
     assert checking.check(world / "leaderboard") == (2, [])
 
 
+@pytest.mark.slow
 def test_show_names_it_local_and_does_not_rank_it(world: Path):
     shown = invoke("leaderboard", "show")
     (line,) = [line for line in shown.stdout.splitlines() if f"{NAME}.local" in line]

@@ -149,6 +149,7 @@ SPOILERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__)
 def test_what_is_wrong_with_any_of_them_is_named(given: Path, spoil):
     spoil(store.attached(given))

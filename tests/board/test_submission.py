@@ -64,6 +64,7 @@ def test_new_seeds_are_compared_with_the_claimed(given: Path):
     assert submission.rerun(given, 4) > submission.ALPHA
 
 
+@pytest.mark.slow
 def test_a_bundled_source_need_not_come_with_it(given: Path):
     (given.with_suffix("") / "source.py").unlink()
     bundled = registry.find("baselines", "moment_matching")
@@ -216,6 +217,7 @@ def test_only_one_setting_of_a_source_is_without_trials(tmp_path: Path):
     assert finding.startswith(f"{tmp_path}/toy/picked.json: declares no tuning trials")
 
 
+@pytest.mark.slow
 def test_samples_of_the_first_seeds_are_enough(world: Path, tmp_path: Path):
     arguments = ["submit", NAME, "--task", "ring8", "--samples", "1", "--to", str(tmp_path)]
     folders = ["--leaderboard", str(world / "leaderboard"), "--out", str(world / "runs")]

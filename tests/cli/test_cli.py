@@ -130,6 +130,7 @@ def test_run_writes_result_pictures_and_table(monkeypatch):
     assert sum(parts) - timing["wall_seconds"] == pytest.approx(passed[0], rel=0.05, abs=0.05)
 
 
+@pytest.mark.slow
 def test_result_follows_its_schema():
     invoke("run", "oracle", "--task", "ring8", "--budget", "smoke", "--quiet")
     schema = json.loads(invoke("leaderboard", "schema").stdout)
@@ -140,6 +141,7 @@ def test_result_follows_its_schema():
         jsonschema.validate(document, schema)
 
 
+@pytest.mark.slow
 def test_json_is_one_document():
     result = invoke("run", "oracle", "--task", "gaussian", "--steps", "4", "--json")
     assert json.loads(result.stdout)["protocol"]["budget"] == "custom"
@@ -439,6 +441,7 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words):
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -476,6 +479,7 @@ def test_unwritable_folder_is_found_before_training():
     assert_usage_error(invoke(*run, "--leaderboard", "file/x"), "cannot write to folder 'file/x")
 
 
+@pytest.mark.slow
 def test_corrupt_leaderboard_file_harms_nothing():
     run = ("run", "oracle", "--task", "gaussian", "--steps", "5", "--quiet")
     invoke(*run)
@@ -493,6 +497,7 @@ def test_corrupt_leaderboard_file_harms_nothing():
     assert Path("leaderboard/gaussian/oracle-5steps.json").read_text() == "{}"
 
 
+@pytest.mark.slow
 def test_check_finds_an_edited_metric():
     invoke("run", "oracle", "--task", "gaussian", "--steps", "5", "--quiet")
     assert invoke("leaderboard", "check").exit_code == 0

@@ -180,6 +180,7 @@ return index;"""
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     ("rows", "terms", "columns", "how"),

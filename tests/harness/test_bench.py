@@ -33,6 +33,7 @@ def measured(task: str, **options: object) -> bench.Bench:
     return bench.measure(Spec(task=task, baseline="mlp_gan"), seconds=0.1, **options)
 
 
+@pytest.mark.slow
 def test_a_game_told_apart() -> None:
     found = measured("gaussian")
     assert set(found.shares) == {"data", "noise", "D", "G", "optimizers", "harness"}
@@ -70,10 +71,12 @@ def test_several_seeds_on_two_workers() -> None:
     assert one.workers == 1
 
 
+@pytest.mark.slow
 def test_steps_end_with_the_task_s_own() -> None:
     assert bench.measure(Spec(task="gaussian", baseline="mlp_gan", steps=30), seconds=5).steps == 30
 
 
+@pytest.mark.slow
 def test_a_worker_s_trouble_is_said_not_waited_for(tmp_path: Path) -> None:
     from ganbench.randomness import stream
 

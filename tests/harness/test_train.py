@@ -15,6 +15,7 @@ from ganbench.harness.train import train_seeds
 from ganbench.randomness import own_randomness, seed_global
 
 
+@pytest.mark.slow
 def test_points_of_the_curve_are_averages_over_full_blocks(tmp_path: Path) -> None:
     """Rounds of 5 steps with a point due every 4: the odd step joins the others."""
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=45, folder=tmp_path)
@@ -66,6 +67,7 @@ def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
     assert "d_accuracy" in lines[0].losses
 
 
+@pytest.mark.slow
 def test_clocks_add_up(tmp_path: Path) -> None:
     """To what has passed by a clock of the test's own."""
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=20, folder=tmp_path)

@@ -50,6 +50,7 @@ def one_hot(counts: list[int]) -> Tensor:
     return torch.nn.functional.one_hot(labels, len(counts)).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(300, 8), (700, 64), (65, 64), (300, 128), (300, 129)])
 def test_frechet_and_kid_are_those_of_torch_fidelity(
     torch_fidelity: ModuleType, n: int, d: int
@@ -258,6 +259,7 @@ def test_no_other_sample_classifier_or_data_set_is_taken_for_it() -> None:
     assert (classify.calls, second.calls) == (5, 1)
 
 
+@pytest.mark.slow
 def test_features_go_with_their_sample() -> None:
     gc.collect()
     before = len(features._classified)

@@ -84,6 +84,7 @@ def test_each_channel_is_classified_by_itself() -> None:
     assert torch.allclose(features[:, 64:128], middle, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_distance_is_of_all_channels_together() -> None:
     """Digits that are the same in every channel have the right law in each, and another in all."""
     real, fake = images(places(700, 1)), images(places(700, 2)[:, :1].expand(-1, 3))
