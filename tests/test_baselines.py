@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 import torch
 
@@ -113,18 +114,21 @@ def test_presets_have_the_published_noise():
 
 @pytest.mark.slow
 def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_matching(tmp_path):
+    """The median of five seeds: after four epochs rounding alone makes one end elsewhere."""
+
     def train(baseline: str):
         spec = Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline)
-        return next(train_seeds(look_up(spec), [0]))
+        return list(train_seeds(look_up(spec), range(5)))
 
     gan, moments = train("mlp_gan"), train("moment_matching")
-    accuracy = [point.losses["d_accuracy"] for point in gan.curve]
+    curves = [[point.losses["d_accuracy"] for point in seed.curve] for seed in gan]
+    accuracy = np.median(curves, 0).tolist()
     published = [0.76, 0.64, 0.55, 0.52, 0.50, 0.50, 0.50, 0.52, 0.50, 0.50]
-    assert accuracy[0] == pytest.approx(published[0], abs=0.08)
-    assert accuracy[3:] == pytest.approx(published[3:], abs=0.07)
-    assert sum(accuracy[-4:]) / 4 == pytest.approx(0.5, abs=0.05)
-    assert moments.score == pytest.approx(1, abs=0.01)
-    assert gan.score < moments.score - 0.03
+    assert accuracy[0] == pytest.approx(published[0], abs=0.02)
+    assert accuracy == pytest.approx(published, abs=0.06)
+    assert np.mean(accuracy[-4:]) == pytest.approx(0.5, abs=0.03)
+    assert all(seed.score == pytest.approx(1, abs=0.01) for seed in moments)
+    assert np.median([seed.score for seed in gan]) < min(seed.score for seed in moments) - 0.02
 
 
 @pytest.mark.slow
