@@ -128,7 +128,7 @@ def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_match
     assert accuracy == pytest.approx(published, abs=0.06)
     assert np.mean(accuracy[-4:]) == pytest.approx(0.5, abs=0.03)
     assert all(seed.score == pytest.approx(1, abs=0.01) for seed in moments)
-    assert np.median([seed.score for seed in gan]) < min(seed.score for seed in moments) - 0.02
+    assert np.median([seed.score for seed in gan]) < min(seed.score for seed in moments) - 0.03
 
 
 @pytest.mark.slow
