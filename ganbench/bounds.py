@@ -107,10 +107,11 @@ def freeze(name: str) -> Path:
     path = registry.find("tasks", name)
     task = registry.load_bare_task(name)
     with one_thread():
-        pairs: list[dict[str, Values]] = []
-        for index in range(PAIRS):
+        pairs = [measure_pair(task, 0)]
+        directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs
+        check_finite(task, pairs[0])
+        for index in range(1, PAIRS):
             pairs.append(measure_pair(task, index))
-            directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs
             check_finite(task, pairs[-1])
     document = {
         "version": task.version,

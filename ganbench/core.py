@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ganbench import scoring
 from ganbench.errors import InputError
 from ganbench.randomness import REFERENCE_SEED, generator
+from ganbench.scoring import Direction
 
-Direction = Literal["lower", "higher"]
 Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
 Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
 Sampler = Callable[[int, torch.Generator], Tensor]

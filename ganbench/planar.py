@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ganbench import metrics
-from ganbench.core import Budget, Direction, Metric, Modes, Sampler, Task
+from ganbench.core import Budget, Metric, Modes, Sampler, Task
 from ganbench.metrics.curves import Curve
 from ganbench.randomness import REFERENCE_SEED
+from ganbench.scoring import Direction
 
 BUDGET = Budget(steps=20_000, batch_size=256, evaluations=20, evaluation_size=4096, log_every=500)
 X_RANGE = (-50.0, 50.0)

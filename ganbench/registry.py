@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ganbench import hparams
 from ganbench.errors import InputError, did_you_mean, first_line
 from ganbench.hparams import HParam, in_text
+from ganbench.scoring import read_frozen
 from ganbench.system.files import file_sha256
 from ganbench.system.modules import execute
 
@@ -257,26 +258,13 @@ def read_bounds(path: Path, task: Task) -> dict[str, Any]:
     """The floors and ceilings that `python -m ganbench.bounds` wrote for a task."""
     from ganbench.core import Bound
 
-    try:
-        document = json.loads(path.read_text())
-        bounds = {
-            name: Bound(
-                direction=entry["direction"],
-                floor=entry["floor"],
-                ceiling=entry["ceiling"],
-                noise=entry["noise"],
-            )
-            for name, entry in document["metrics"].items()
-        }
-        version = document["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path.name} is not a file of floors and ceilings: {error}") from error
+    version, metrics = read_frozen(path)
     if version != task.version:
         raise InputError(
             f"{path.name} is of version {version}, the task of version {task.version}: "
             f"run `python -m ganbench.bounds {task.name}`"
         )
-    return bounds
+    return {name: Bound(**each) for name, each in metrics.items()}
 
 
 def is_unchanged(name: str) -> bool:

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from ganbench.errors import InputError
 
 ALIKE = 3.0  # standard deviations of the floor, within which floor and ceiling are one
 
 Direction = Literal["lower", "higher"]
+
+
+class Bounds(TypedDict):
+    """What a task knows of a metric."""
+
+    direction: Direction
+    floor: float
+    ceiling: float
+    noise: float
+
+
+def read_frozen(path: Path) -> tuple[int, dict[str, Bounds]]:
+    """A task's version and its metrics' bounds, as `python -m ganbench.bounds` wrote them."""
+    try:
+        document = json.loads(path.read_text())
+        metrics = {name: only_bounds(each) for name, each in document["metrics"].items()}
+        return document["version"], metrics
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name} is not a file of floors and ceilings: {error}") from error
+
+
+def only_bounds(each: dict[str, object]) -> Bounds:
+    """The bounds among what is kept of a metric."""
+    return {name: each[name] for name in Bounds.__annotations__}  # type: ignore[return-value]
 
 
 def position(value: float, floor: float, ceiling: float) -> float:

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 from ganbench import registry
 from ganbench.board.entry import BoardEntry
-from ganbench.errors import InputError
-from ganbench.scoring import Direction
+from ganbench.scoring import Bounds, Direction, only_bounds, read_frozen
 
 SEEDS = 10  # that a ranked entry has at least
 SEEDS_OF = {"mnist": 3}  # on a CPU, where a seed takes an hour
-
-
-class Bounds(TypedDict):
-    """What a task knows of a metric."""
-
-    direction: Direction
-    floor: float
-    ceiling: float
-    noise: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +47,7 @@ def standard_of(task: str, entries: Sequence[BoardEntry]) -> Standard:
     own = [entry for entry in official if entry.version == max(versions)]
     ((bounds, _),) = Counter(tuple(entry.bounds.items()) for entry in own).most_common(1)
     first = next(entry for entry in own if tuple(entry.bounds.items()) == bounds)
-    metrics = {name: _bounds(dict(each)) for name, each in first.metrics.items()}
+    metrics = {name: only_bounds(dict(each)) for name, each in first.metrics.items()}
     return Standard(version=first.version, metrics=metrics)
 
 
@@ -69,16 +57,8 @@ def frozen(task: str) -> Standard | None:
     path = registry.folder("tasks") / f"{task}.json"
     if task not in registry.names("tasks") or not path.is_file():
         return None
-    try:
-        document = json.loads(path.read_text())
-        metrics = {name: _bounds(each) for name, each in document["metrics"].items()}
-        return Standard(version=document["version"], metrics=metrics)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path.name} is not a file of floors and ceilings: {error}") from error
-
-
-def _bounds(each: dict[str, object]) -> Bounds:
-    return {name: each[name] for name in Bounds.__annotations__}  # type: ignore[return-value]
+    version, metrics = read_frozen(path)
+    return Standard(version=version, metrics=metrics)
 
 
 def why_apart(entry: BoardEntry, standard: Standard) -> str | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +20,7 @@ from ganbench.cli.options import (
     tuning_option,
     workers_option,
 )
+from ganbench.cli.progress import show_progress, watch
 from ganbench.errors import one_line
 from ganbench.system import processes
 
@@ -28,28 +28,7 @@ if TYPE_CHECKING:
     from ganbench.board.ranking import TrackName, Tuning
 
 
-SILENCE, PAUSE = 2.0, 10.0  # seconds without a word, at first and later
 MOST = 1_000  # characters of a line about a file
-
-
-def watch(what: str, things: Sequence[Any]) -> Iterator[Any]:
-    """Things passed on one by one, and on standard error how far that is: a bar on a terminal.
-
-    Elsewhere a line, after two seconds and then every `PAUSE`.
-    """
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        yield from track(things, description=what, console=console, transient=True)
-        return
-    due = time.monotonic() + SILENCE
-    for place, thing in enumerate(things):
-        if time.monotonic() >= due:
-            click.echo(f"{what}: {place} of {len(things)}", err=True)
-            due = time.monotonic() + PAUSE
-        yield thing
 
 
 @click.command()
@@ -90,7 +69,6 @@ def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) ->
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew."""
     from ganbench.board import submission
     from ganbench.board.watch import unwatched
-    from ganbench.cli.progress import show_progress
 
     findings = list(submission.verify(result, watch=unwatched if quiet else watch))
     for finding in findings:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
     from ganbench.harness.spec import Progress, Report
 
-PATIENCE = 2.0  # seconds that a command may be silent
+PATIENCE, PAUSE = 2.0, 10.0  # seconds that a command may be silent, at first and later
 IMPORTING = "importing torch"
 SCORING, DRAWING = "scoring the last samples", "keeping the results, drawing the pictures"
 BEFORE_STEPS = "building, and compiling where that is worth it"
@@ -71,6 +72,23 @@ class _Slow:
         else:
             self._status.update(line)
             self._status.start()
+
+
+def watch(what: str, things: Sequence[Any]) -> Iterator[Any]:
+    """Things passed on one by one, and on standard error how far that is: a bar on a terminal.
+
+    Elsewhere a line, after `PATIENCE` and then every `PAUSE`.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(things, description=what, console=console, transient=True)
+        return
+    due = time.monotonic() + PATIENCE
+    for place, thing in enumerate(things):
+        if time.monotonic() >= due:
+            print(f"{what}: {place} of {len(things)}", file=sys.stderr, flush=True)
+            due = time.monotonic() + PAUSE
+        yield thing
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganbench.errors import InputError
+from ganbench.registry import MAIN
 from ganbench.results import schema, stats
 from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.system import files
 
-SOURCE, SAMPLES = "source.py", "samples.safetensors"  # that come with a published result
+SOURCE, SAMPLES = MAIN, "samples.safetensors"  # that come with a published result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ganbench import registry
 from ganbench.board import checking
-from ganbench.cli import board_commands, main
+from ganbench.cli import main, progress
 
 BOARD = Path(__file__).parents[2] / "leaderboard"
 LAST = len(list(BOARD.glob("*/*.json"))) - 1
@@ -17,8 +17,8 @@ LAST = len(list(BOARD.glob("*/*.json"))) - 1
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(board_commands, "SILENCE", 0.0)
-    monkeypatch.setattr(board_commands, "PAUSE", 0.0)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
 
 
 @pytest.mark.slow
@@ -48,20 +48,20 @@ def test_quiet_is_quiet(impatient, tmp_path):
 
 
 def test_what_is_quick_says_nothing(capsys):
-    assert list(board_commands.watch("counting", range(3))) == [0, 1, 2]
+    assert list(progress.watch("counting", range(3))) == [0, 1, 2]
     assert capsys.readouterr().err == ""
 
 
 def test_lines_come_every_so_often(capsys, monkeypatch):
     moments = iter([0.0, 1.0, 2.5, 2.5, 3.0, 13.0, 13.0, 14.0])
-    monkeypatch.setattr(board_commands.time, "monotonic", lambda: next(moments))
-    assert list(board_commands.watch("counting", range(5))) == list(range(5))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(moments))
+    assert list(progress.watch("counting", range(5))) == list(range(5))
     assert capsys.readouterr().err == "counting: 1 of 5\ncounting: 3 of 5\n"
 
 
 def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert list(board_commands.watch("counting", range(3))) == [0, 1, 2]
+    assert list(progress.watch("counting", range(3))) == [0, 1, 2]
     found = capsys.readouterr()
     assert "counting" in found.err and found.out == ""
 
