@@ -7,10 +7,12 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from ganbench.errors import InputError, first_line
@@ -19,6 +21,13 @@ PREFIX = "_ganbench_"  # of the names of executed files, which nobody imports by
 INSTALLED = {"site-packages", "dist-packages"}  # whose modules are nobody's neighbours
 MARK = "__ganbench_neighbour__"  # in a module that an executed file has brought in
 OWN = "ganbench"  # a checkout's folder holds the package too
+LIBRARIES = tuple(  # where no author's file lies, but for those that are executed here
+    f"{folder}/"
+    for folder in {
+        *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+        str(Path(__file__).parents[1]),
+    }
+)
 
 
 def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
@@ -42,6 +51,30 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
             reason = f"{kind}: {first_line(error)}"
             raise InputError(f"{path.name} cannot be imported: {reason}") from error
     return module, _with_later_imports({path.name: path, **neighbours}, path.parent)
+
+
+def is_authors(module: str, file: str) -> bool:
+    """Whether code of a module, in a file, is an author's, not a library's or the engine's."""
+    return module.startswith(PREFIX) or not file.startswith(("<frozen", *LIBRARIES))
+
+
+def place(code: CodeType, line: int | None = None) -> str:
+    """A function and its line as a message names them: `d_loss (my_gan.py:12)`."""
+    return f"{code.co_qualname} ({Path(code.co_filename).name}:{line or code.co_firstlineno})"
+
+
+def place_of(error: BaseException) -> str | None:
+    """The innermost place in an author's code that an error came through; None if in none."""
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if authors_frame(frame):
+            found = place(frame.f_code, line)
+    return found
+
+
+def authors_frame(frame: FrameType) -> bool:
+    """Whether a frame executes an author's code."""
+    return is_authors(str(frame.f_globals.get("__name__")), frame.f_code.co_filename)
 
 
 @contextmanager
