@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from ganbench.core import Loss
+from ganbench.engine.gradients import StackedGradients
 from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, Handler, SuppliedNoise
 from ganbench.engine.optimizers import rule_of
@@ -205,9 +206,12 @@ class _Mapped(Player):
     def _map(self, function: Callable[..., Any], *args: Any) -> Any:
         """`function` of each seed's slices, with its random numbers."""
 
+        seeds = len(next(iter(self._tensors.values())))
+        zero = torch.zeros((), device=self._latents.device, requires_grad=True)
+
         def with_numbers(numbers: Mapping[int, Tensor], *args: Any) -> Any:
             self._given = numbers
-            with self._supply:
+            with self._supply, StackedGradients(seeds, zero):
                 return function(*args)
 
         return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
