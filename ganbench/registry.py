@@ -19,7 +19,7 @@ from ganbench.errors import InputError, did_you_mean, first_line
 from ganbench.hparams import HParam, in_text
 from ganbench.scoring import read_frozen
 from ganbench.system.files import file_sha256
-from ganbench.system.modules import execute
+from ganbench.system.modules import execute, execute_again
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -42,7 +42,7 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A baseline file: `make(task, device=..., **hparams)` builds what is trained.
+    """A baseline file, executed: `make(task, device=..., **hparams)` builds what is trained.
 
     `sources` are the files of its folder that it consists of, by their names relative to it: its
     own first, then the modules beside it that it imports. `resolver` is the file's `resolve`, if
@@ -52,11 +52,15 @@ class Baseline:
 
     name: str
     path: Path
-    make: Callable[..., Any]
+    module: ModuleType
     parameters: Mapping[str, HParam]
     accepts_any: bool
     sources: Mapping[str, Path]
     resolver: Callable[..., Any] | None = None
+
+    def make(self, task: Task, **hparams: Any) -> Any:
+        """What the file's `GAN` returns, its globals as they were when it was loaded."""
+        return execute_again(self.module).GAN(task, **hparams)
 
     @property
     def hparams(self) -> dict[str, Any]:
@@ -296,7 +300,7 @@ def load_baseline(name: str) -> Baseline:
     return Baseline(
         name=path.stem,
         path=path,
-        make=make,
+        module=module,
         parameters=parameters,
         accepts_any=accepts_any,
         sources=sources,

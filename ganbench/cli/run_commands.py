@@ -89,15 +89,19 @@ def run(
         tables.print_sweep(finished)
     else:
         tables.print_result(finished[0])
-    sys.exit(report_trouble(finished))
+    sys.exit(report_trouble(finished, engines=quiet))
 
 
-def report_trouble(finished: Sequence[Finished]) -> int:
-    """Say on standard error what did not go as it should; the exit code, 1 for a bad seed."""
+def report_trouble(finished: Sequence[Finished], *, engines: bool) -> int:
+    """Say on standard error what did not go as it should; the exit code, 1 for a bad seed.
+
+    Also why `engines` are not those asked for, where the progress has not said so.
+    """
     code = 0
     for each in finished:
         name = f"{each.result.entry.name}: " if len(finished) > 1 else ""
-        for note in each.notes:
+        why = dict.fromkeys(seed.engine_note for seed in each.seeds if seed.engine_note)
+        for note in [*each.notes, *(why if engines else ())]:
             click.echo(f"{name}{note}", err=True)
         for seed in each.seeds:
             if seed.status != "ok":

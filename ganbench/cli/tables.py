@@ -38,7 +38,8 @@ def print_result(finished: Finished) -> None:
     out.print(f"score {with_interval(found.iqm, found.ci95)}: 1 is real data, 0 a naive sampler")
     speed = mean_speed(finished.seeds)
     if speed is not None:
-        out.print(f"{speed:,.0f} steps/s on {result.protocol.device}, one thread a seed")
+        how = f"{result.protocol.device}, one thread a seed, {result.protocol.engine}"
+        out.print(f"{speed:,.0f} steps/s on {how}")
     out.print(f"result    {finished.path}", soft_wrap=True)
     for picture in finished.pictures:
         out.print(f"picture   {picture}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`torch.autograd.grad` and `requires_grad_` inside of losses that `torch.func.vmap` maps over seeds.
+"""`torch.autograd.grad` and `requires_grad_` in losses that `torch.func.vmap` maps over seeds.
 
 vmap refuses both. But seeds do not touch one another, so the gradient of the sum over all seeds is
 each seed's own: the batched tensors are unwrapped, differentiated as one stack, and wrapped again.
@@ -101,7 +101,7 @@ class StackedGradients(TorchFunctionMode):
             materialize_grads=materialize_grads,
         )
         return tuple(
-            None if each is None else _add_batch_dim(each, dim, level)
+            None if each is None or dim is None else _add_batch_dim(each, dim, level)
             for each, (_, dim) in zip(found, by, strict=True)
         )
 

@@ -23,7 +23,8 @@ from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, Handler, SuppliedNoise
 from ganbench.engine.optimizers import rule_of
 from ganbench.engine.precision import at_least_float32
-from ganbench.engine.trainer import ObservedDiscriminator, Player, Trainer, inference
+from ganbench.engine.provenance import Provenance
+from ganbench.engine.trainer import Player, Trainer, inference, shares_right, verdicts_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
@@ -181,9 +182,9 @@ class _Mapped(Player):
         decision = self.game.decision
 
         def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
-            observed = ObservedDiscriminator(D)
-            value = at_least_float32(loss(observed, real, fake))  # type: ignore[arg-type]
-            return value.reshape(()), observed.right(decision, who, real, fake)
+            with verdicts_of(D) as verdicts, Provenance(real, fake) as origins:
+                value = at_least_float32(loss(D, real, fake))
+            return value.reshape(()), shares_right(verdicts, decision, who, real, fake, origins)
 
         def one(
             tensors: Mapping[str, Tensor], real: Tensor, fake: Tensor
@@ -337,6 +338,8 @@ class _Dense(torch.autograd.Function):
 
 class _StackedDense(torch.autograd.Function):
     """x (s, n, k), weight (s, m, k), bias (s, m) of all seeds to (s, n, m)."""
+
+    generate_vmap_rule = True  # for losses that map over samples themselves
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

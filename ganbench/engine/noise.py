@@ -91,16 +91,26 @@ def latent_source(
     per_step: int,
     device: torch.device,
 ) -> ChunkedNoise:
-    """Latents of a law for each seed: `each` for every one of a step's `per_step` draws."""
+    """Latents of a law for each seed: `each` for every one of a step's `per_step` draws.
 
-    def draw(index: int) -> list[Tensor]:
+    Those of a chunk are drawn at once only where one by one they would be the same numbers: not of
+    a law whose rows depend on one another, as antithetic or stratified ones do.
+    """
+    count = CHUNK * per_step
+
+    def draw_all(index: int, at_once: bool, device: torch.device) -> list[Tensor]:
         drawn = []
         for law, seed in zip(laws, seeds, strict=True):
             rng = generator(seed, STACKED_LATENT, index, device=str(device))
-            drawn.append(law(CHUNK * per_step * each, rng).unflatten(0, (CHUNK, per_step, each)))
+            one_by_one = 1 if at_once else count
+            parts = [law(count * each // one_by_one, rng) for _ in range(one_by_one)]
+            drawn.append(torch.cat(parts).unflatten(0, (CHUNK, per_step, each)))
         return drawn
 
-    return ChunkedNoise(draw)
+    cpu = torch.device("cpu")  # where a law shows what it is; a GPU gives other numbers either way
+    pairs = zip(draw_all(0, True, cpu), draw_all(0, False, cpu), strict=True)
+    at_once = all(torch.equal(*pair) for pair in pairs)
+    return ChunkedNoise(lambda index: draw_all(index, at_once, device))
 
 
 def number_source(call: Call, seeds: Sequence[int], device: torch.device) -> NoiseSource:

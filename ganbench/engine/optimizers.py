@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import optimizer as torch_optimizer
 
 from ganbench.errors import InputError
 from ganbench.nn import Group, States
@@ -38,15 +39,30 @@ class Rule(Protocol):
 
 
 def rule_of(optimizer: Optimizer) -> Rule:
-    """The optimiser's rule; InputError if it has none, or for settings that change it."""
+    """The optimiser's rule; InputError if it has none, or for what changes its step besides."""
     kind: Any = type(optimizer)
-    if hasattr(kind, "update"):
+    if hooked := _hooked(optimizer):
+        raise InputError(f"{kind.__qualname__} has {hooked}")
+    if "update" in vars(kind):  # its own, not that of a class whose step it may have changed
         return kind  # type: ignore[no-any-return]
     rule = RULES.get(kind)
     if rule is None or any(group.get(name) for group in optimizer.param_groups for name in OTHER):
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise InputError(f"{name}, so set up, has no update for graphs")
     return rule
+
+
+def _hooked(optimizer: Optimizer) -> str | None:
+    """What is called at an optimiser's step beside it, or instead."""
+    if "step" in vars(optimizer):
+        return "a step of its own, as under a scheduler of learning rates"
+    hooks = (
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+        torch_optimizer._global_optimizer_pre_hooks,
+        torch_optimizer._global_optimizer_post_hooks,
+    )
+    return "hooks of its step" if any(hooks) else None
 
 
 def start(optimizer: Optimizer) -> None:

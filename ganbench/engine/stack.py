@@ -6,26 +6,24 @@ looking at features and checkpoints know nothing of it.
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.engine.fidelity import STEPS, Expected, tensors_of
 from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sides
+from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import rule_of, start
+from ganbench.engine.purity import check_alike, check_pure
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, first_line
-
-Column = np.ndarray[Any, np.dtype[np.float64]]
-"""What was logged under a name, in the order of the steps."""
+from ganbench.randomness import generator
+from ganbench.system.modules import place_of
 
 
 class UnstackableError(InputError):
@@ -35,30 +33,41 @@ class UnstackableError(InputError):
 class Stack:
     """Trainers of one Game for several seeds, which have all taken as many steps.
 
-    `batch_shape` is (batch_size, *task.shape). `during(part)` is entered for the noise. A cycle is
-    the steps up to one that updates G, written as a tuple: for each step whether it does.
+    `batch_shape` is (batch_size, *task.shape). `examples(n)` draws n real samples, on which the
+    stack is held against the eager player before it takes over. `during(part)` is entered for the
+    noise. A cycle is the steps up to one that updates G, written as a tuple: for each step whether
+    it does.
 
     Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
     games that differ in their parts, optimisers that `optimizers` does not know, draws from torch's
-    global stream, control flow that depends on data.
+    global stream, control flow that depends on data, steps that depend on more than their tensors;
+    and for whatever else does not end where the eager player does.
     """
 
-    def __init__(self, trainers: Sequence[Trainer], batch_shape: Sequence[int]) -> None:
+    def __init__(
+        self,
+        trainers: Sequence[Trainer],
+        batch_shape: Sequence[int],
+        examples: Callable[[int], Tensor] | None = None,
+    ) -> None:
         first = trainers[0]
         self.trainers, self.steps = trainers, first.steps
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
         self._game, self._batch_shape = first.game, tuple(batch_shape)
         self._device = next(first.discriminator.parameters()).device
         tensors = _alike(trainers)
-        seeds = [each.seed for each in trainers]
-        self._latents = latent_source(
-            [each.game.latent for each in trainers],
-            seeds,
-            each=self._batch_shape[0],
-            per_step=1 if self._game.reuse_latent else 2,
-            device=self._device,
-        )
-        self._calls = {which: self._probe(which) for which in {True, self._game.d_updates == 1}}
+        with _reasons():
+            check_alike(trainers)
+            updates = {True, self._game.d_updates == 1}
+            self._calls = {which: self._probe(which) for which in updates}
+            seeds = [each.seed for each in trainers]
+            self._latents = latent_source(
+                [each.game.latent for each in trainers],
+                seeds,
+                each=self._batch_shape[0],
+                per_step=1 if self._game.reuse_latent else 2,
+                device=self._device,
+            )
         self._numbers = {
             call.slot: number_source(call, seeds, self._device) for call in self._calls[True]
         }
@@ -71,6 +80,10 @@ class Stack:
         if self._device.type == "cuda":
             with _reasons("a CUDA graph cannot capture it: "):
                 self.loop(compiled=False)
+        with _reasons():
+            self._examples = self._drawn_examples(examples)
+            self._expected: Expected | None = Expected(trainers, self._play_apart)
+            self._hold()
         for key, each in tensors.items():
             for tensor, mine in zip(each, self._memory[key], strict=True):
                 tensor.data = mine  # so that the trainers look at it
@@ -80,8 +93,15 @@ class Stack:
 
         Raises UnstackableError if it cannot; the stack is then as it was.
         """
-        with _reasons("torch's compiler fails: "):
-            self.loop(compiled=True)
+        before = dict(self._graphs), self._whole
+        try:
+            with _reasons("torch's compiler fails: "):
+                self.loop(compiled=True)
+            with _reasons("compiled, "):
+                self._hold()
+        except UnstackableError:
+            self._graphs, self._whole = before
+            raise
 
     def loop(self, *, compiled: bool) -> None:
         """Take cycles, the steps up to G's next update, in a loop without Python."""
@@ -106,6 +126,14 @@ class Stack:
 
         A log has the values of each name over the steps that have one, fewer once `stopped`.
         """
+        self._expected = None  # of where the stack stood before
+        before = self.steps
+        logs = self._play(real, stopped)
+        self._tell_trainers(before)
+        return logs
+
+    def _play(self, real: Tensor, stopped: Callable[[], bool]) -> list[dict[str, Column]]:
+        """Take steps with the stack alone."""
         done = 0
         values: dict[str, list[Tensor]] = {}
         while done < real.shape[1] and not stopped():
@@ -116,7 +144,7 @@ class Stack:
             found = graph(inputs)
             for name, which in graph.places.items():
                 values.setdefault(name, []).append(found[:, which].flatten(0, 1))
-            self._count(cycle, count // of_each)
+            self.steps += count
             done += count
         logs = {name: torch.cat(each).double().cpu().numpy() for name, each in values.items()}
         return [
@@ -125,16 +153,57 @@ class Stack:
 
     def train_apart(self, real: Tensor) -> list[dict[str, Column]]:
         """Train one step of `real` (seeds, 1, ...) seed by seed, so that these may look."""
-        inputs = self._inputs(self._next_cycle(1), real)
+        self._expected = None
+        logs = self._step_apart(self.trainers, real)
+        self.steps += 1
+        return logs
+
+    def _step_apart(self, trainers: Sequence[Trainer], real: Tensor) -> list[dict[str, Column]]:
+        """Have each of the trainers take its next step with the stack's noise."""
+        inputs = self._inputs(((self.steps + 1) % self._game.d_updates == 0,), real)
         logs: list[dict[str, Column]] = []
-        for place, trainer in enumerate(self.trainers):
+        for place, trainer in enumerate(trainers):
             trainer.handed = list(inputs.latents[0, place, 0])
             mine = {slot: drawn[0, place, 0] for slot, drawn in inputs.numbers.items()}
             with SuppliedNoise(lambda call, mine=mine: mine[call.slot]):  # type: ignore[misc]
                 log = trainer.train_step(real[place, 0])
             logs.append({name: value.double().cpu().numpy()[None] for name, value in log.items()})
-        self.steps += 1
         return logs
+
+    def _drawn_examples(self, draw: Callable[[int], Tensor] | None) -> Tensor:
+        """Batches (seeds, steps, batch_size, *shape) for the steps to be held against each other.
+
+        Enough for a whole cycle from wherever in one the stack stands.
+        """
+        updates, size = self._game.d_updates, self._batch_shape[0]
+        steps = -self.steps % updates + updates * math.ceil(STEPS / updates)
+        shape = (len(self.trainers), steps, *self._batch_shape)
+        if draw is None:
+            rng = generator(0, "examples")
+            return torch.randn(shape, generator=rng).to(self._device)
+        return draw(shape[0] * steps * size).to(self._device).view(shape)
+
+    def _play_apart(self, trainers: Sequence[Trainer]) -> list[dict[str, Column]]:
+        """The steps on the examples, seed by seed, with trainers that stand where these do."""
+        before = self.steps
+        logs = []
+        for real in self._examples.split(1, dim=1):
+            logs.append(self._step_apart(trainers, real.clone()))
+            self.steps += 1
+        self.steps = before
+        return [joined(each) for each in zip(*logs, strict=True)]
+
+    def _hold(self) -> None:
+        """Take the steps on the examples, compare, and be again where the stack was."""
+        assert self._expected is not None
+        before, memory = self.steps, {key: each.clone() for key, each in self._memory.items()}
+        try:
+            logs = self._play(self._examples, lambda: False)
+            self._expected.check(self._memory, logs)
+        finally:
+            self.steps = before
+            for key, each in memory.items():
+                self._memory[key].copy_(each)
 
     def _next_cycle(self, most: int) -> tuple[bool, ...]:
         """The steps that a graph takes at once next, a whole cycle or a part: which update G."""
@@ -143,41 +212,40 @@ class Stack:
             return self._whole
         return ((self.steps + 1) % updates == 0,)
 
-    def _count(self, cycle: Sequence[bool], cycles: int = 1) -> None:
-        """Tell the trainers and their optimisers what steps have been taken."""
-        self.steps += cycles * len(cycle)
-        d_count = cycles * len(cycle) * len(self._game.d_losses)
+    def _tell_trainers(self, before: int) -> None:
+        """Tell the trainers and their optimisers what steps have been taken since `before`."""
+        updates = self._game.d_updates
+        d_count = (self.steps - before) * len(self._game.d_losses)
+        g_count = self.steps // updates - before // updates
         for trainer in self.trainers:
             trainer.steps = self.steps
             for optimizer, count in (
                 (trainer.d_optimizer, d_count),
-                (trainer.g_optimizer, cycles * sum(cycle)),
+                (trainer.g_optimizer, g_count),
             ):
                 for group in optimizer.param_groups:
                     if "steps" in group:
                         group["steps"] += count
 
     def _probe(self, updates_g: bool) -> list[Call]:
-        """The random calls of a step, from a copy of the first seed's that takes one."""
+        """The random calls of a step; InputError for one that depends on more than its tensors."""
         calls: list[Call] = []
+        first = self.trainers[0]
+        trainer, law = first.copy(), first.game.latent
+        real = torch.zeros(self._batch_shape, device=self._device)
 
         def give(call: Call) -> Tensor:
             calls.append(call)
             return torch.zeros(call.shape, dtype=call.dtype, device=self._device)
 
-        first = self.trainers[0]
-        with _reasons():
-            game = replace(
-                first.game,
-                generator=copy.deepcopy(first.generator),
-                discriminator=copy.deepcopy(first.discriminator),
-            )
-            trainer = Trainer(game, seed=first.seed, device=str(self._device))
-            trainer.handed = list(self._latents.take([0])[0, 0])
+        def play() -> None:
+            calls.clear()
+            rng = generator(first.seed, "latents", device=str(self._device))
+            trainer.handed = [law(len(real), rng), law(len(real), rng)]
             with SuppliedNoise(give):
-                trainer.play(
-                    torch.zeros(self._batch_shape, device=self._device), updates_g=updates_g
-                )
+                trainer.play(real, updates_g=updates_g)
+
+        check_pure(first, trainer, play)
         return calls
 
     def _draw(self, cycle: Sequence[bool], cycles: int) -> dict[int, Tensor]:
@@ -238,11 +306,8 @@ def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """All that a step may change, of each trainer."""
     found: dict[Key, list[Tensor]] = {}
     for trainer in trainers:
-        for who, (module, optimizer) in sides(trainer).items():
-            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-                found.setdefault((who, name), []).append(tensor)
-                for state, value in optimizer.state.get(tensor, {}).items():
-                    found.setdefault((who, name, state), []).append(value)
+        for key, tensor in tensors_of(trainer).items():
+            found.setdefault(key, []).append(tensor)
     return found
 
 
@@ -271,4 +336,6 @@ def _reasons(what: str = "") -> Iterator[None]:
             yield
     except Exception as error:
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        raise UnstackableError(f"{what}{kind}{first_line(error)}") from error
+        where = place_of(error)
+        says = f"{what}{kind}{first_line(error)}"
+        raise UnstackableError(f"{says}, in {where}" if where else says) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from ganbench.core import Game, Loss
 from ganbench.engine.precision import at_least_float32, autocast
+from ganbench.engine.provenance import Rows
 from ganbench.randomness import EAGER_LATENT, generator
 from ganbench.results.schema import Precision
 
@@ -97,7 +100,21 @@ class Trainer(Player):
         self.snapshot: dict[str, Tensor] | None = None
         self.handed: list[Tensor] = []
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
+        self.device, self.precision = device, precision
         self.autocast = partial(autocast, precision, device)
+
+    def copy(self) -> Trainer:
+        """Another one that stands where this one does, with networks and optimisers of its own."""
+        game = replace(
+            self.game,
+            generator=copy.deepcopy(self.generator),
+            discriminator=copy.deepcopy(self.discriminator),
+        )
+        new = Trainer(game, seed=self.seed, device=self.device, precision=self.precision)
+        new.d_optimizer.load_state_dict(copy.deepcopy(self.d_optimizer.state_dict()))
+        new.g_optimizer.load_state_dict(copy.deepcopy(self.g_optimizer.state_dict()))
+        new.steps = self.steps
+        return new
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G if `updates_g`."""
@@ -125,15 +142,14 @@ class Trainer(Player):
         self, who: str, loss: Loss, real: Tensor, fake: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         optimizer = self.d_optimizer if who == "D" else self.g_optimizer
-        observed = ObservedDiscriminator(self.discriminator)
         with self.during(who):
-            with self.autocast():
-                value = at_least_float32(loss(observed, real, fake))  # type: ignore[arg-type]
+            with self.autocast(), verdicts_of(self.discriminator) as verdicts:
+                value = at_least_float32(loss(self.discriminator, real, fake))
             optimizer.zero_grad()
             value.backward(inputs=None if who == "D" else self.g_params)
         with self.during("optimizers"):
             optimizer.step()
-        return value.detach(), observed.right(self.game.decision, who, real, fake)
+        return value.detach(), shares_right(verdicts, self.game.decision, who, real, fake)
 
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Add the features of a batch and of the latent's fakes to the snapshot, if one is taken.
@@ -164,32 +180,62 @@ def inference(module: nn.Module) -> Iterator[None]:
         module.train()
 
 
-class ObservedDiscriminator:
-    """A discriminator that remembers what it said, so that losses need not return accuracies."""
+@contextmanager
+def verdicts_of(discriminator: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """The batches that it is called on inside, each with what it says of it (n,) or (n, 1).
 
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._said: list[tuple[Tensor, Tensor]] = []
+    So that losses need not return accuracies. Of several tensors that it returns, the verdict is
+    the one of that shape.
+    """
+    said: list[tuple[Tensor, Tensor]] = []
 
-    def __call__(self, batch: Tensor) -> Tensor:
-        """D's verdict on a batch."""
-        verdict: Tensor = self._module(batch)
-        self._said.append((batch, verdict))
-        return verdict
+    def hear(module: nn.Module, batches: tuple[Any, ...], output: Any) -> None:
+        if module is discriminator and batches:  # not a copy of it, which has this hook too
+            said.extend((batches[0], verdict) for verdict in _verdicts(output, len(batches[0])))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+    hook = discriminator.register_forward_hook(hear)
+    try:
+        yield said
+    finally:
+        hook.remove()
 
-    def __getitem__(self, index: int | slice) -> nn.Module:
-        return self._module[index]  # type: ignore[index, no-any-return]
 
-    def right(self, decision: float | None, who: str, real: Tensor, fake: Tensor) -> list[Tensor]:
-        """Shares of verdicts that D wants, real for `real`, or that G wants, real for `fake`."""
-        if decision is None:
-            return []
-        wanted = real if who == "D" else fake
-        return [
-            ((verdict.detach() > decision) == (batch is wanted)).float().mean()
-            for batch, verdict in self._said
-            if batch is wanted or (batch is fake and who == "D")
-        ]
+def _verdicts(output: Any, n: int) -> list[Tensor]:
+    """The verdict on n samples, if it can be told."""
+    if isinstance(output, Tensor):
+        return [output]
+    several = output.values() if isinstance(output, Mapping) else output
+    found = [x for x in several if isinstance(x, Tensor) and tuple(x.shape) in ((n,), (n, 1))]
+    return found if len(found) == 1 else []
+
+
+def shares_right(
+    verdicts: Sequence[tuple[Tensor, Tensor]],
+    decision: float | None,
+    who: str,
+    real: Tensor,
+    fake: Tensor,
+    origins: Callable[[Tensor], Rows] = lambda batch: [],
+) -> list[Tensor]:
+    """Shares of verdicts that D wants, real for `real`, or that G wants, real for `fake`.
+
+    Where neither of the two has been judged itself, of batches that are made of them, by `origins`.
+    """
+    if decision is None:
+        return []
+    known: list[tuple[Tensor, Rows]] = [
+        (verdict, [(len(verdict), "real" if batch is real else "fake")])
+        for batch, verdict in verdicts
+        if batch is real or batch is fake
+    ]
+    known = known or [(verdict, origins(batch)) for batch, verdict in verdicts]
+    wanted = "real" if who == "D" else "fake"
+    shares = []
+    for verdict, rows in known:
+        counts = [count for count, _ in rows]
+        if sum(counts) != len(verdict):  # nothing that can be told apart
+            continue
+        for part, (_, origin) in zip(verdict.detach().split(counts), rows, strict=True):
+            if origin == wanted or (origin == "fake" and who == "D"):
+                shares.append(((part > decision) == (origin == wanted)).float().mean())
+    return shares

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.graph import MAX_STEPS
-from ganbench.engine.stack import Column, Stack, UnstackableError
+from ganbench.engine.logs import Column, joined
+from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches
-from ganbench.errors import InputError
-from ganbench.harness.log import columns, joined
+from ganbench.errors import InputError, one_line
+from ganbench.harness.log import columns
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.schedule import Block
-from ganbench.harness.seed_run import Outcome, SeedRun, failure
+from ganbench.harness.seed_run import NOTE_LENGTH, Outcome, SeedRun, failure
+from ganbench.randomness import generator
 
 
 class Learner(Protocol):
@@ -78,7 +80,7 @@ class Stacked:
         trainers = [run.gan for run in runs if isinstance(run.gan, Trainer)]
         shape = (first.job.budget.batch_size, *first.job.task.shape)
         with shared(runs, "warmup"):
-            self._stack = Stack(trainers, shape)
+            self._stack = Stack(trainers, shape, self._examples)
             compiled = first.job.compiles and self._compile()
         for run in runs:
             run.engine = "compiled" if compiled else "stacked"
@@ -123,9 +125,16 @@ class Stacked:
         try:
             self._stack.compile()
         except UnstackableError as error:
-            self._runs[0].recorder.tell(0, {}, note=f"not compiled: {error}")
+            note = one_line(f"not compiled: {error}", NOTE_LENGTH)
+            self._runs[0].recorder.tell(0, {}, note=note)
+            for run in self._runs:
+                run.engine_note = note
             return False
         return True
+
+    def _examples(self, n: int) -> Tensor:
+        """n real samples, to try the stack on."""
+        return self._runs[0].job.task.sample(n, generator(0, "examples"))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.engine.stack import Column
+from ganbench.engine.logs import Column
 from ganbench.errors import InputError
 from ganbench.system.files import write_atomically
 
@@ -34,12 +34,6 @@ class Window:
         means = {name: total / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
-
-
-def joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
-    """Values of some steps by name, one after the other."""
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
 
 
 class Log:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ganbench.core import Recording
-from ganbench.engine.stack import Column
+from ganbench.engine.logs import Column
 from ganbench.env import Clock
 from ganbench.harness.log import Log, Window
 from ganbench.harness.schedule import Block, Schedule

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganbench.core import Recording
-from ganbench.engine.stack import Column
+from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import InputError, first_line
@@ -24,6 +24,7 @@ from ganbench.results.samples import sha256_of
 from ganbench.results.schema import Engine, SeedResult
 
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
+NOTE_LENGTH = 500  # characters of why a Game is not trained by the engine asked for
 CHECKPOINT = 2  # of the layout of a checkpoint
 
 Outcome = Mapping[str, Column] | EndedError  # of a block: what was logged, or what ends the run
@@ -48,6 +49,7 @@ class SeedRun:
         self.job, self.seed, self.stop = job, seed, stop
         self.env = Env(job.task, budget=job.budget, device=job.spec.device, thorough=False)
         self.engine: Engine = "eager"
+        self.engine_note: str | None = None
         self.ended: EndedError | None = None
         self._scored, self._can_save, self._started = scored, True, False
         self._real: Batches | None = None
@@ -121,6 +123,8 @@ class SeedRun:
             try:
                 if isinstance(outcome, EndedError):
                     raise outcome
+                if block.first == 0:
+                    self._note_first(outcome)
                 seconds = self.env.clock.seconds[block.label] - self._before
                 self.recorder.note_block(block, outcome, seconds)
                 if self.schedule.has_samples(block.last):
@@ -130,6 +134,14 @@ class SeedRun:
                     self._end_round()
             except EndedError as ended:
                 self.ended = ended
+
+    def _note_first(self, outcome: Mapping[str, Column]) -> None:
+        """Say so if the first step of a Game did not show how often D is right."""
+        asked = isinstance(self.gan, Trainer) and self.gan.game.decision is not None
+        if asked and "d_accuracy" not in outcome:
+            note = "d_accuracy is not known: D is not called on `real` and `fake` themselves"
+            self.recorder.tell(0, {}, note=note)
+            self.engine_note = "; ".join(filter(None, (self.engine_note, note)))[:NOTE_LENGTH]
 
     def close(self) -> None:
         """End the log."""
@@ -153,6 +165,7 @@ class SeedRun:
             timing=notes.timing(),
             peak_memory_bytes=machine.peak_memory_bytes(self.job.spec.device),
             engine=self.engine,
+            engine_note=self.engine_note,
             samples_sha256=None if notes.samples is None else sha256_of(notes.samples),
         )
 

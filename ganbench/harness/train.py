@@ -15,10 +15,10 @@ from typing import Any
 from ganbench.engine.precision import products
 from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError
+from ganbench.errors import InputError, one_line
 from ganbench.harness.learners import Eager, Learner, Stacked
 from ganbench.harness.recorder import WAITING
-from ganbench.harness.seed_run import SeedRun
+from ganbench.harness.seed_run import NOTE_LENGTH, SeedRun
 from ganbench.harness.spec import Job, Report, Stop
 from ganbench.results.schema import SeedResult
 from ganbench.system.threads import one_thread
@@ -68,22 +68,24 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
 
 def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
     """All seeds of a Game at once, in groups that have come equally far; else one by one."""
-    first = make(seeds[0])
+    first, note = make(seeds[0]), None
     if isinstance(first.gan, Trainer):
         runs = sorted((first, *map(make, seeds[1:])), key=lambda run: run.first_round)
         equal = [list(group) for _, group in groupby(runs, key=lambda run: run.first_round)]
         try:
             groups = [(group, _learner(group)) for group in equal]
         except UnstackableError as error:
-            first.recorder.tell(0, {}, note=f"one seed after the other: {error}")
-            first = make(seeds[0])  # once more: making the others has moved the global streams
+            note = one_line(f"one seed after the other: {error}", NOTE_LENGTH)
+            first.recorder.tell(0, {}, note=note)
+            first = make(seeds[0])  # once more, as making and trying have left nothing as it was
         else:
             yield from groups
             return
-    yield [first], Eager()
-    for seed in seeds[1:]:
-        if not stop.is_set():
-            yield [make(seed)], Eager()
+    for seed in seeds:
+        if seed == seeds[0] or not stop.is_set():
+            run = first if seed == seeds[0] else make(seed)
+            run.engine_note = note
+            yield [run], Eager()
 
 
 def _learner(runs: Sequence[SeedRun]) -> Learner:

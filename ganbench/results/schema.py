@@ -147,7 +147,7 @@ class Timing(Strict):
 
 
 class SeedResult(Strict):
-    """One training run."""
+    """One training run. `engine_note` says why a Game was not trained by the engine asked for."""
 
     seed: Whole
     status: Status
@@ -155,6 +155,7 @@ class SeedResult(Strict):
     metrics: dict[str, Number | None]
     score: Number | None
     engine: Engine = "eager"
+    engine_note: Annotated[str, Field(max_length=500)] | None = None
     curve: list[Point]
     timing: Timing
     peak_memory_bytes: Count

@@ -20,6 +20,7 @@ from ganbench.errors import InputError, first_line
 PREFIX = "_ganbench_"  # of the names of executed files, which nobody imports by name
 INSTALLED = {"site-packages", "dist-packages"}  # whose modules are nobody's neighbours
 MARK = "__ganbench_neighbour__"  # in a module that an executed file has brought in
+CODE = "__ganbench_code__"  # in an executed module: what was executed
 OWN = "ganbench"  # a checkout's folder holds the package too
 LIBRARIES = tuple(  # where no author's file lies, but for those that are executed here
     f"{folder}/"
@@ -44,7 +45,9 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
     sys.modules[name] = module  # dataclasses look their own module up
     with _neighbourhood(path.parent) as neighbours:
         try:
-            spec.loader.exec_module(module)
+            code = spec.loader.get_code(name)  # type: ignore[attr-defined]
+            setattr(module, CODE, code)
+            exec(code, vars(module))
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             kind = type(error).__name__
@@ -55,7 +58,9 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
 
 def is_authors(module: str, file: str) -> bool:
     """Whether code of a module, in a file, is an author's, not a library's or the engine's."""
-    return module.startswith(PREFIX) or not file.startswith(("<frozen", *LIBRARIES))
+    return module.startswith(PREFIX) or not file.startswith(
+        ("<frozen", "<eval_with_key", *LIBRARIES)
+    )
 
 
 def place(code: CodeType, line: int | None = None) -> str:
@@ -75,6 +80,16 @@ def place_of(error: BaseException) -> str | None:
 def authors_frame(frame: FrameType) -> bool:
     """Whether a frame executes an author's code."""
     return is_authors(str(frame.f_globals.get("__name__")), frame.f_code.co_filename)
+
+
+def execute_again(module: ModuleType) -> ModuleType:
+    """An executed file with its globals as they were at first, whatever the file is by now."""
+    fresh = ModuleType(module.__name__)
+    for name in ("__file__", "__spec__", "__loader__", "__builtins__", CODE):
+        setattr(fresh, name, getattr(module, name, None))
+    sys.modules[module.__name__] = fresh
+    exec(getattr(module, CODE), vars(fresh))
+    return fresh
 
 
 @contextmanager

@@ -1,0 +1,216 @@
+"""Whether a step is a function of its tensors alone, so that a traced one stands for every one.
+
+Python that changes no state, and asks nothing outside, does at every step what it did at the first:
+so no Python object that a step can reach may change while it is played, and it must not look at the
+clock, draw numbers outside of torch, or read and write.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ganbench.core import Game
+from ganbench.engine.fidelity import tensors_of
+from ganbench.engine.state import State, UnwatchableError
+from ganbench.engine.trainer import Trainer
+from ganbench.errors import InputError
+from ganbench.system.modules import authors_frame, place
+
+OUTSIDE: dict[str, str] = {
+    "time": "looks at the clock",
+    "datetime": "looks at the clock",
+    "random": "draws random numbers outside of torch",
+    "_random": "draws random numbers outside of torch",
+    "secrets": "draws random numbers outside of torch",
+    "numpy.random": "draws random numbers outside of torch",
+    "_io": "reads or writes",
+    "io": "reads or writes",
+    "socket": "reads or writes",
+}
+OUTSIDE_CALLS: dict[str, str] = {
+    "print": "prints",
+    "urandom": "draws random numbers outside of torch",
+    "input": "reads or writes",
+    "open": "reads or writes",
+    "Generator.manual_seed": "sets torch's random state",
+    "Generator.seed": "sets torch's random state",
+    "Generator.set_state": "sets torch's random state",
+}
+
+
+class ImpureError(InputError):
+    """A step that depends on more than its tensors; the message says on what, and where."""
+
+
+def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None:
+    """ImpureError if `play`, a step of a copy of the trainer, is not what it would do again."""
+    known = {id(tensor) for each in (trainer, copy) for tensor in tensors_of(each).values()}
+    roots = {**functions_of(trainer.game), **modules_of(copy)}
+    before, randoms = _state(roots, known), _randoms()
+    with _watched() as found:
+        play()
+    if found:
+        raise ImpureError(found[0])
+    if drawn := _other(randoms, _randoms()):
+        now = _randoms()
+        where = _line_after(lambda: bool(_other(now, _randoms())), play)
+        raise ImpureError(f"{where} draws from {drawn}")
+    if changed := before.changed(_state(roots, known)):
+        now_state = _state(roots, known)
+        where = _line_after(lambda: changed[0] in now_state.changed(_state(roots, known)), play)
+        raise ImpureError(f"{where} changes {changed[0]}")
+
+
+def check_alike(trainers: Sequence[Trainer]) -> None:
+    """ImpureError if the trainers' parts do not stand for one another, as those of one game do.
+
+    As functions that hold something of a seed's own, or a network that they should be handed.
+    """
+    found = []
+    for trainer in trainers:
+        game, known = trainer.game, {id(each) for each in tensors_of(trainer).values()}
+        functions = functions_of(game)
+        del functions["latent"]  # which each seed has for itself
+        state = _state(functions, known)
+        if state.met:
+            raise ImpureError(
+                f"{state.met[0]} is of a network that is trained, not of the one handed over"
+            )
+        modules = modules_of(trainer)
+        for name, module in modules.items():
+            _check_unhooked(name, module)
+        found.append((state, _state(modules, known)))
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            if changed := one.changed(other):
+                raise ImpureError(f"{changed[0]} differs from seed to seed")
+
+
+def _check_unhooked(name: str, network: nn.Module) -> None:
+    """ImpureError for what is called in the backward pass beside it, which copies forget."""
+    for inner, module in network.named_modules():
+        if module._backward_hooks or module._backward_pre_hooks:
+            raise ImpureError(f"{name}.{inner} has hooks of its backward pass")
+    for inner, p in network.named_parameters():
+        if p._backward_hooks or p._post_accumulate_grad_hooks:
+            raise ImpureError(f"{name}.{inner} has hooks of its gradient")
+
+
+def modules_of(trainer: Trainer) -> dict[str, nn.Module]:
+    """The networks by name."""
+    return {"generator": trainer.generator, "discriminator": trainer.discriminator}
+
+
+def functions_of(game: Game) -> dict[str, Any]:
+    """What a step of a game calls, and its settings, by name."""
+    losses = {f"d_loss {i}": each for i, each in enumerate(game.d_losses)}
+    if callable(game.d_loss):
+        losses = {"d_loss": game.d_loss}
+    settings = (game.d_updates, game.reuse_latent, game.inference_fakes, game.decision)
+    return {**losses, "g_loss": game.g_loss, "latent": game.latent, "settings": settings}
+
+
+def _state(roots: Mapping[str, Any], known: Set[int]) -> State:
+    try:
+        return State(roots, known)
+    except UnwatchableError as error:
+        raise ImpureError(f"what changes cannot be seen in {error}") from error
+
+
+def _other(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """The name of a random state that is another."""
+    return next((name for name, state in after.items() if state != before.get(name)), None)
+
+
+def _randoms() -> dict[str, Any]:
+    """The global random states."""
+    kind, keys, *rest = np.random.get_state()
+    found = {
+        "torch's global stream, in a way that cannot be supplied": bytes(torch.get_rng_state()),
+        "numpy.random": (kind, bytes(keys), *rest),  # type: ignore[arg-type]
+        "random": random.getstate(),
+    }
+    if torch.cuda.is_initialized():
+        found["torch's global stream on the GPU"] = bytes(torch.cuda.get_rng_state())
+    return found
+
+
+@contextmanager
+def _watched() -> Iterator[list[str]]:
+    """The calls inside, from an author's code, that reach outside: who does what and where."""
+    found: list[str] = []
+    around = {*_stack(sys._getframe())}
+
+    def watch(frame: FrameType, event: str, function: Any) -> None:
+        what = _reaches_outside(function) if event == "c_call" else None
+        if what and (author := _author(frame, around)):
+            found.append(f"{place(author.f_code, author.f_lineno)} {what}")
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+
+
+def _reaches_outside(function: Any) -> str | None:
+    """What a function in C does that is not of the tensors it is given."""
+    name = getattr(function, "__qualname__", "")
+    if name in OUTSIDE_CALLS:
+        return OUTSIDE_CALLS[name]
+    owner = getattr(function, "__self__", None)
+    kind = owner if isinstance(owner, type) else type(owner)  # a class, as of datetime.now
+    module = str(getattr(function, "__module__", None) or kind.__module__)
+    return OUTSIDE.get("numpy.random" if module.startswith("numpy.random") else module)
+
+
+def _author(frame: FrameType, around: Set[FrameType]) -> FrameType | None:
+    """The innermost frame of an author's code, unless it is one of those around what is watched."""
+    for each in _stack(frame):
+        if each in around or each.f_code.co_filename.startswith("<frozen importlib"):
+            return None  # what an import reads is no step's business
+        if authors_frame(each):
+            return each
+    return None
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    """The frame and those that have called it."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _line_after(changed: Callable[[], bool], play: Callable[[], Any]) -> str:
+    """The first line of an author's code after which something has changed, played once more."""
+    lines: list[tuple[CodeType, int]] = []
+    found: list[str] = []
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if found or not authors_frame(frame):
+            return None
+        if lines and changed():
+            found.append(place(*lines[-1]))
+            return None
+        lines.append((frame.f_code, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        play()
+    finally:
+        sys.settrace(before)
+    if not found and lines and changed():
+        found.append(place(*lines[-1]))
+    return found[0] if found else "a step"

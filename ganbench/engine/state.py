@@ -1,0 +1,233 @@
+"""The Python state that functions and modules can reach, so that a change of it is seen.
+
+Reached are closures, defaults, the globals that code names, attributes, elements, and the classes
+and modules of authors; not what libraries keep for themselves.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import random
+import sys
+import types
+import weakref
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganbench.core import Task
+from ganbench.system.modules import is_authors
+
+MOST = 100_000  # objects that are looked at
+PLAIN: tuple[type, ...] = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    type(...),
+    slice,
+    range,
+)
+PLAIN += (torch.dtype, torch.device, torch.Size, np.dtype, np.generic)
+OPAQUE: tuple[type, ...] = (
+    Task,
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.GetSetDescriptorType,
+)
+OPAQUE += (types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
+OPAQUE += (types.ClassMethodDescriptorType, torch.jit.ScriptFunction)
+
+
+class UnwatchableError(Exception):
+    """Something whose state cannot be seen."""
+
+
+class State:
+    """What can be reached from `roots`, by the path on which it was found first, as digests.
+
+    Tensors among `known`, by their ids, are left out; `met` has the paths on which functions have
+    come to them. Raises UnwatchableError.
+    """
+
+    def __init__(self, roots: Mapping[str, Any], known: Set[int] = frozenset()) -> None:
+        self.digests: dict[str, str] = {}
+        self.met: list[str] = []
+        self._known, self._seen = known, dict[int, Any]()  # which keeps what is new alive
+        for name, root in roots.items():
+            self._walk(name, root)
+
+    def changed(self, later: State) -> list[str]:
+        """The paths that are not in both, or not the same."""
+        both = {**self.digests, **later.digests}
+        return [path for path in both if self.digests.get(path) != later.digests.get(path)]
+
+    def _walk(self, path: str, root: Any) -> None:
+        waiting = deque([(path, root)])
+        while waiting:
+            path, value = waiting.popleft()
+            if id(value) in self._known:
+                self.met.append(path)
+                continue
+            if isinstance(value, PLAIN):
+                self.digests[path] = repr(value)
+                continue
+            if id(value) in self._seen:
+                continue
+            self._seen[id(value)] = value
+            if len(self._seen) > MOST:
+                raise UnwatchableError(f"more than {MOST:,} objects")
+            digest, parts = looked_at(value, path)
+            self.digests[path] = digest
+            waiting.extend((f"{path}{name}", part) for name, part in parts)
+
+
+Parts = Iterable[tuple[str, Any]]
+
+
+def looked_at(value: Any, path: str) -> tuple[str, Parts]:
+    """A digest of the value itself, and what else it leads to."""
+    kind = type(value).__qualname__
+    if (numbers := _numbers(value)) is not None:
+        return numbers, ()
+    if isinstance(value, OPAQUE):
+        return kind, ()
+    if isinstance(value, types.FunctionType):
+        code = value.__code__
+        return f"{code.co_qualname} {code.co_firstlineno}", _of_function(value)
+    if isinstance(value, types.MethodType):
+        return kind, [("", value.__func__), (".self", value.__self__)]
+    if isinstance(value, functools.partial):
+        keywords = [(f".{name}", each) for name, each in value.keywords.items()]
+        return kind, [("", value.func), *_listed(value.args), *keywords]
+    if isinstance(value, functools._lru_cache_wrapper):  # which gives the same as before
+        return kind, [("", value.__wrapped__)]
+    if isinstance(value, (staticmethod, classmethod)):
+        return kind, [("", value.__func__)]
+    if isinstance(value, weakref.ref):
+        return kind, [("", value())]
+    if isinstance(value, property):
+        return kind, [("", each) for each in (value.fget, value.fset) if each]
+    if isinstance(value, types.ModuleType):
+        return kind, _of_module(value)
+    if isinstance(value, type):
+        return value.__qualname__, _of_class(value)
+    if isinstance(value, Mapping):
+        return f"{kind} {len(value)}", [(f"[{key!r}]", each) for key, each in value.items()]
+    if isinstance(value, (list, tuple, deque)):
+        return f"{kind} {len(value)}", _listed(value)
+    if isinstance(value, Set):
+        return repr(sorted(map(repr, value))), ()
+    if isinstance(value, torch.optim.Optimizer):
+        return kind, [(".param_groups", [{**g, "params": None} for g in value.param_groups])]
+    return kind, _of_object(value, path)
+
+
+def _numbers(value: Any) -> str | None:
+    """What arrays and random generators hold."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)} {_checksum(value)}"
+    if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            return repr(value)
+        return f"{value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value).tobytes())}"
+    if isinstance(value, torch.Generator):
+        return str(_checksum(value.get_state()))
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return repr(value.get_state(legacy=False))
+    if isinstance(value, random.Random):
+        return str(hash(value.getstate()))
+    if isinstance(value, types.GeneratorType):
+        return f"at {value.gi_frame.f_lasti if value.gi_frame else None}"
+    return None
+
+
+def _checksum(tensor: Tensor) -> int:
+    """Of its bytes."""
+    flat = tensor.detach().contiguous().cpu().flatten().view(torch.uint8)
+    return zlib.crc32(bytes(flat.numpy()))
+
+
+def _listed(values: Iterable[Any]) -> Parts:
+    return [(f"[{i}]", each) for i, each in enumerate(values)]
+
+
+def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Closure, defaults, attributes; of an author's function also the globals that it names."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield f".{name}", cell.cell_contents
+        except ValueError:
+            yield f".{name}", None  # not yet filled
+    yield from _listed(function.__defaults__ or ())
+    for name, value in chain((function.__kwdefaults__ or {}).items(), vars(function).items()):
+        yield f".{name}", value
+    if is_authors(function.__module__ or "", function.__code__.co_filename):
+        for name in _names(function.__code__):
+            if name in function.__globals__:
+                yield f":{name}", function.__globals__[name]
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The names that a code object and those inside of it look up among globals."""
+    for each in dis.get_instructions(code):
+        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"):
+            yield str(each.argval)
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _names(const)
+
+
+def _of_module(module: types.ModuleType) -> Parts:
+    file = getattr(module, "__file__", None)
+    if file is None or not is_authors(module.__name__, file):
+        return ()
+    return [(f".{k}", v) for k, v in vars(module).items() if not k.startswith("__")]
+
+
+def _of_class(kind: type) -> Parts:
+    module = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if module is None or not is_authors(kind.__module__, module):
+        return ()
+    hidden = ("__dict__", "__weakref__", "__doc__", "__module__")
+    parts = [(f".{k}", v) for k, v in vars(kind).items() if k not in hidden]
+    return [*parts, *((f".{base.__name__}", base) for base in kind.__bases__)]
+
+
+def _of_object(value: Any, path: str) -> Parts:
+    """The attributes of an object, and its class."""
+    parts: list[tuple[str, Any]] = [("", type(value))]
+    slots = [s for kind in type(value).__mro__ for s in _slots(kind) if hasattr(value, s)]
+    parts += [(f".{name}", getattr(value, name)) for name in slots]
+    inside = getattr(value, "__dict__", None)
+    if isinstance(inside, dict):
+        for name, each in inside.items():
+            if isinstance(value, nn.Module) and name in ("_parameters", "_buffers", "_modules"):
+                parts += [(f".{k}", v) for k, v in each.items()]
+            elif isinstance(value, nn.Module) and name.endswith("_hooks"):  # numbered in a process
+                parts += [(f".{name}{i}", v) for i, v in _listed((each or {}).values())]
+            else:
+                parts.append((f".{name}", each))
+    elif not slots:
+        try:
+            parts.append(("", value.__reduce_ex__(2)[1:]))
+        except TypeError as error:
+            raise UnwatchableError(f"{path} ({type(value).__name__})") from error
+    return parts
+
+
+def _slots(kind: type) -> Iterable[str]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else slots
