@@ -94,7 +94,9 @@ def run(
 
 def report_trouble(finished: Sequence[Finished]) -> int:
     """Say on standard error what did not go as it should; the exit code, 1 for a bad seed."""
-    code = 0
+    from ganbench.harness import entries  # which imports torch
+
+    code, debug = 0, click.get_current_context().find_root().params["debug"]
     for each in finished:
         name = f"{each.result.entry.name}: " if len(finished) > 1 else ""
         for note in each.notes:
@@ -102,6 +104,8 @@ def report_trouble(finished: Sequence[Finished]) -> int:
         for seed in each.seeds:
             if seed.status != "ok":
                 code = 1
+                if debug:
+                    click.echo(entries.traceback_of(each.folder, seed), err=True, nl=False)
                 click.echo(f"{name}seed {seed.seed} {seed.status}: {seed.reason}", err=True)
     return code
 

@@ -22,7 +22,7 @@ from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sid
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import rule_of, start
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError, first_line
+from ganbench.errors import ContractError, InputError, first_line
 
 Column = np.ndarray[Any, np.dtype[np.float64]]
 """What was logged under a name, in the order of the steps."""
@@ -269,6 +269,8 @@ def _reasons(what: str = "") -> Iterator[None]:
             # What torch takes seed by seed, and what its compiler imports, is no user's concern.
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:
+    except ContractError:  # which training seed by seed would not keep either
+        raise
+    except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
         raise UnstackableError(f"{what}{kind}{first_line(error)}") from error

@@ -15,11 +15,12 @@ from ganbench.engine.graph import MAX_STEPS
 from ganbench.engine.stack import Column, Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches
-from ganbench.errors import InputError
+from ganbench.errors import ContractError, InputError
 from ganbench.harness.log import columns, joined
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.schedule import Block
 from ganbench.harness.seed_run import Outcome, SeedRun, failure
+from ganbench.system.places import named, within
 
 
 class Learner(Protocol):
@@ -30,19 +31,34 @@ class Learner(Protocol):
 
 
 class Eager:
-    """Trains runs step by step, as their GANs themselves do."""
+    """Trains runs step by step, as their GANs themselves do.
+
+    The `note` is told once a first block has been trained: what ends a run there says more.
+    """
+
+    def __init__(self, note: str = "") -> None:
+        self._note = note
 
     def train(self, runs: Sequence[SeedRun], block: Block) -> list[Outcome]:
         """What became of a block in each of the `runs`."""
-        return [self._train(run, block) for run in runs]
+        outcomes = [self._train(run, block) for run in runs]
+        if self._note and not all(isinstance(each, EndedError) for each in outcomes):
+            runs[0].recorder.tell(0, {}, note=self._note)
+            self._note = ""
+        return outcomes
 
     def _train(self, run: SeedRun, block: Block) -> Outcome:
         with run.at_work(), run.env.clock.during(block.label):
             try:
                 steps = enumerate(self._gathered(run, run.batches(block)), start=block.first + 1)
-                return columns([self._step(run, real, step) for step, real in steps])
+                logs = [self._step(run, real, step) for step, real in steps]
             except EndedError as ended:
                 return ended
+            try:
+                return columns(logs)
+            except InputError as error:
+                where = named("train_step", run.gan.train_step)
+                raise ContractError(f"{error}: see {where}") from error
 
     def _gathered(self, run: SeedRun, batches: Batches) -> Iterator[Tensor]:
         """The batches one by one; the time that gathering them takes is no training."""
@@ -55,14 +71,17 @@ class Eager:
         if run.stop.is_set():
             raise EndedError("interrupted", f"stopped before step {step}")
         try:
-            log = run.gan.train_step(real)
-        except Exception as error:
-            raise failure(f"step {step}", error) from error
+            with within("train_step", run.gan.train_step):
+                log = run.gan.train_step(real)
+        except ContractError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise failure(f"step {step}", error, at_once=step == 1) from error
         if log is None:
             return {}
         if not isinstance(log, Mapping):
-            kind = type(log).__name__
-            raise InputError(f"train_step must return a mapping of named scalars, got {kind}")
+            where, kind = named("train_step", run.gan.train_step), type(log).__name__
+            raise ContractError(f"{where} must return a mapping of named scalars, got {kind}")
         return log
 
 
@@ -90,7 +109,8 @@ class Stacked:
         try:
             logs = self._train(runs, batches, block)
         except Exception as error:
-            return [failure(f"step {self._stack.steps + 1}", error) for _ in runs]
+            step = self._stack.steps + 1
+            return [failure(f"step {step}", error, at_once=step == 1) for _ in runs]
         if self._stack.steps < block.last:
             reason = f"stopped before step {self._stack.steps + 1}"
             return [EndedError("interrupted", reason) for _ in runs]

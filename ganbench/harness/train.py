@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from ganbench.engine.precision import products
 from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError
+from ganbench.errors import ContractError, InputError
 from ganbench.harness.learners import Eager, Learner, Stacked
 from ganbench.harness.recorder import WAITING
 from ganbench.harness.seed_run import SeedRun
@@ -42,9 +43,21 @@ def train_seeds(
     def make(seed: int) -> SeedRun:
         return SeedRun(job, seed, report, stop)
 
-    with one_thread(), products(job.spec.precision):
+    with one_thread(), products(job.spec.precision), naming(job):
         for runs, learner in _groups(make, seeds, stop):
             yield from (run.result() for run in _train(runs, learner))
+
+
+@contextmanager
+def naming(job: Job) -> Iterator[None]:
+    """Have the line of what breaks the GAN's contract name its file."""
+    try:
+        yield
+    except ContractError as error:
+        file = job.baseline.path.name
+        if file in str(error):
+            raise
+        raise InputError(f"{file}: {error}") from error
 
 
 def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
@@ -68,19 +81,19 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
 
 def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
     """All seeds of a Game at once, in groups that have come equally far; else one by one."""
-    first = make(seeds[0])
+    first, note = make(seeds[0]), ""
     if isinstance(first.gan, Trainer):
         runs = sorted((first, *map(make, seeds[1:])), key=lambda run: run.first_round)
         equal = [list(group) for _, group in groupby(runs, key=lambda run: run.first_round)]
         try:
             groups = [(group, _learner(group)) for group in equal]
         except UnstackableError as error:
-            first.recorder.tell(0, {}, note=f"one seed after the other: {error}")
+            note = f"one seed after the other: {error}"
             first = make(seeds[0])  # once more: making the others has moved the global streams
         else:
             yield from groups
             return
-    yield [first], Eager()
+    yield [first], Eager(note)
     for seed in seeds[1:]:
         if not stop.is_set():
             yield [make(seed)], Eager()
@@ -102,7 +115,7 @@ def rehearse(
     """
     stop, make = threading.Event(), _rehearsal(job, steps)
     clocks: list[dict[str, float]] = []
-    with one_thread(), products(job.spec.precision):
+    with one_thread(), products(job.spec.precision), naming(job):
         for number, (runs, learner) in enumerate(_groups(make, seeds, stop)):
             if isinstance(learner, Stacked):
                 learner.tell_noise_apart()
@@ -118,7 +131,7 @@ def rehearse(
 
 def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
     """Seconds of each part of one seed's first steps, eagerly; of a Game noise, D, G too."""
-    with one_thread(), products(job.spec.precision):
+    with one_thread(), products(job.spec.precision), naming(job):
         run = _rehearsal(job, steps)(seed)
         if isinstance(run.gan, Trainer):
             run.gan.during = run.env.clock.during
