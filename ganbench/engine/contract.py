@@ -127,7 +127,9 @@ def check_reached(who: str, loss: Callable[..., Any], optimizer: torch.optim.Opt
     if all(p.grad is None for group in optimizer.param_groups for p in group["params"]):
         network = "discriminator" if who == "D" else "generator"
         how = "D(real) and D(fake)" if who == "D" else "D(fake), where fake is not detached"
-        raise ContractError(f"{_of(who, loss)} gives the {network} no gradient: take it of {how}")
+        raise ContractError(
+            f"{_of(who, loss)} gives the {network} no gradient: compute it from {how}"
+        )
 
 
 def _of(who: str, loss: Callable[..., Any]) -> str:
@@ -150,7 +152,9 @@ def _check_network(what: str, network: Any) -> None:
     if not isinstance(network, nn.Module):
         raise ContractError(f"{what} must be a torch.nn.Module, got {_shown(network)}")
     if next(network.parameters(), None) is None:
-        raise ContractError(f"{named(what, network)} has no parameters to train{_hidden(network)}")
+        raise ContractError(
+            f"{named(what, type(network))} has no parameters to train{_hidden(network)}"
+        )
 
 
 def _hidden(network: nn.Module) -> str:
@@ -172,8 +176,8 @@ def _wrong_with(value: Tensor) -> str:
     if value.numel() != 1:
         return f"shape {tuple(value.shape)}: take its mean()"
     if not value.is_floating_point():
-        return f"dtype {value.dtype}"
-    return "one without: leave out detach() and no_grad, and take it of what D says"
+        return f"dtype {value.dtype}, which has none: take no count and no comparison"
+    return "a tensor without: leave out detach() and no_grad, and compute it from D's output"
 
 
 def _shown(value: object) -> str:

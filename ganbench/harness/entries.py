@@ -32,6 +32,8 @@ from ganbench.results.schema import (
 )
 from ganbench.system import files
 
+MARKER = "run.json"  # in a run's folder: of which source it is
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
@@ -68,9 +70,8 @@ def run(
 
     A result is added as soon as the last of its seeds is done; pictures are drawn at the end.
     Raises InputError before any training for whatever can be known then: names, hyper-parameters,
-    folders that cannot be written, a damaged file where a result would go. Raises it when all is
-    done for an entry whose every seed has failed or diverged at its first step, or failed when it
-    first was to make samples: that is no result, so nothing of it is added.
+    folders that cannot be written, a damaged file where a result would go; when all is done, for
+    an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
     planned = [prepare(spec, Path(out), board_folder) for spec in specs]
@@ -97,6 +98,7 @@ def run(
     finally:
         for index in list(collected):  # stopped early: what is done is kept
             add(index)
+        _forget_empty(planned)
     finished = [_finish(planned[index], *added[index]) for index in sorted(added)]
     if refused:
         raise refused[0]
@@ -130,8 +132,15 @@ def _refusal(planned: Planned, seed: SeedResult, *, named: bool) -> InputError:
     what = "scored" if seed.curve else "trained"
     error = InputError(f"{of}{file} cannot be {what}: {seed.reason}")
     if text := traceback_of(planned.job.spec.folder, seed):
-        error.add_note(text)
+        error.add_note(text.rstrip())
     return error
+
+
+def _forget_empty(planned: Sequence[Planned]) -> None:
+    """A run that has left nothing to go on from is none that the next one must set aside."""
+    for folder in (each.job.spec.folder for each in planned):
+        if not any([*folder.glob("seed-*/result.json"), *folder.glob("seed-*/checkpoint.*")]):
+            (folder / MARKER).unlink(missing_ok=True)
 
 
 def traceback_of(folder: Path, seed: SeedResult) -> str:
@@ -186,7 +195,7 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
         "source": baseline.sha256,
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
-    marker, notes = folder / "run.json", []
+    marker, notes = folder / MARKER, []
     if marker.is_file() and not spec.resume:
         try:
             before = json.loads(marker.read_text()).get("source")

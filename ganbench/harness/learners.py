@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ganbench.core import GAN
 from ganbench.engine.graph import MAX_STEPS
 from ganbench.engine.stack import Column, Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
@@ -58,7 +59,10 @@ class Eager:
                 return columns(logs)
             except InputError as error:
                 where = named("train_step", run.gan.train_step)
-                raise ContractError(f"{error}: see {where}") from error
+                breach = ContractError(f"{error}: see {where}")
+                if block.first == 0:
+                    raise breach from error
+                return failure(f"step {block.last}", breach, at_once=False)
 
     def _gathered(self, run: SeedRun, batches: Batches) -> Iterator[Tensor]:
         """The batches one by one; the time that gathering them takes is no training."""
@@ -72,17 +76,26 @@ class Eager:
             raise EndedError("interrupted", f"stopped before step {step}")
         try:
             with within("train_step", run.gan.train_step):
-                log = run.gan.train_step(real)
-        except ContractError:
-            raise
+                return self._log_of(run.gan, real)
         except (Exception, SystemExit) as error:
+            if isinstance(error, ContractError) and step <= _first_steps(run.gan):
+                raise
             raise failure(f"step {step}", error, at_once=step == 1) from error
+
+    def _log_of(self, gan: GAN, real: Tensor) -> Mapping[str, Any]:
+        """What a step logs; ContractError for what is no mapping."""
+        log: Any = gan.train_step(real)
         if log is None:
             return {}
         if not isinstance(log, Mapping):
-            where, kind = named("train_step", run.gan.train_step), type(log).__name__
+            where, kind = named("train_step", gan.train_step), type(log).__name__
             raise ContractError(f"{where} must return a mapping of named scalars, got {kind}")
         return log
+
+
+def _first_steps(gan: GAN) -> int:
+    """The steps until both networks of a Game have been updated, which any breach must show in."""
+    return gan.game.d_updates if isinstance(gan, Trainer) else 1
 
 
 class Stacked:

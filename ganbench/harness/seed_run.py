@@ -36,7 +36,8 @@ Outcome = Mapping[str, Column] | EndedError  # of a block: what was logged, or w
 
 def failure(where: str, error: BaseException, *, at_once: bool) -> EndedError:
     """What ends a run whose GAN raised this."""
-    ended = EndedError("failed", f"{where}: {describe(error)}", at_once=at_once)
+    what = str(error) if isinstance(error, ContractError) else describe(error)
+    ended = EndedError("failed", f"{where}: {what}", at_once=at_once)
     ended.__cause__ = error
     return ended
 
@@ -198,20 +199,26 @@ class SeedRun:
         self.recorder.keep_samples(step, samples, seen)
 
     def _sample(self, n: int, seed: int) -> Tensor:
-        with own_randomness(self.gan, seed):
-            try:
-                with within("sample", self.gan.sample):
-                    made = self.gan.sample(n)
-            except ContractError:
+        first = self.first_round == 0 and not self._sampled
+        try:
+            with own_randomness(self.gan, seed), within("sample", self.gan.sample):
+                samples = self._checked(self.gan.sample(n), n)
+        except (Exception, SystemExit) as error:
+            breach = isinstance(error, ContractError)
+            if breach and first:
                 raise
-            except (Exception, SystemExit) as error:
-                first = self.first_round == 0 and not self._sampled
-                raise failure(f"sample({n})", error, at_once=first) from error
+            where = f"round {self.env.round + 1}" if breach else f"sample({n})"
+            raise failure(where, error, at_once=first) from error
         self._sampled = True
+        return samples
+
+    def _checked(self, made: Tensor, n: int) -> Tensor:
+        """`made`, if it is n samples of the task; else ContractError, with what has made it."""
         try:
             return self.job.task.check(made, n, f"sample({n})")
         except InputError as error:
-            where = named("sample", self.gan.sample)
+            who = self.gan.generator if isinstance(self.gan, Trainer) else self.gan.sample
+            where = named("generator" if isinstance(self.gan, Trainer) else "sample", who)
             raise ContractError(f"{error}: see {where}") from error
 
     def _save(self) -> None:

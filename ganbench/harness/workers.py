@@ -109,6 +109,6 @@ def _train_in_worker(spec: Spec, seeds: Sequence[int]) -> Trained:
         for result in train_seeds(job, seeds, report=report, stop=_worker["event"]):
             results.append(result)
     except InputError as error:
-        error.add_note(traceback.format_exc())  # which does not come along otherwise
+        error.add_note(traceback.format_exc().rstrip())  # which does not come along otherwise
         return results, error
     return results, None

@@ -6,6 +6,7 @@ from functools import partial
 from types import FunctionType, MethodType, TracebackType
 from typing import TYPE_CHECKING
 
+from ganbench.errors import InputError
 from ganbench.system.modules import NOTE, is_authors, place, where
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class within:  # noqa: N801 - used as a context manager
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not isinstance(error, Exception):
-            return
+        if not isinstance(error, Exception) or isinstance(error, InputError):
+            return  # no error, or one whose line says all
         place = where(error)
         if self._given is not None:
             part = f"{place}, of the {self._what}" if place else named(self._what, self._thing)

@@ -6,12 +6,18 @@ must name.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+import ganbench
 from ganbench.cli import main
+from ganbench.harness import pictures
 
 GAME = """
 from functools import partial
@@ -83,10 +89,10 @@ Case = tuple[str, str, tuple[str, ...]]
 IN_A_GAME: dict[str, Case] = {
     "layers in a plain list": (
         f"{LAYERS}\n\n    def forward(self, x):\n        return self.layers(x)",
-        f"[nn.Linear(size, 8), nn.Linear(8, out)]\n\n    def forward(self, x):{HERE}\n"
+        "[nn.Linear(size, 8), nn.Linear(8, out)]\n\n    def forward(self, x):\n"
         "        return self.layers[1](self.layers[0](x))",
         (
-            "generator Net.forward (my_gan.py:{line}) has no parameters to train",
+            "generator Net.__init__ (my_gan.py:18) has no parameters to train",
             "layers in a plain list (self.layers) are not registered",
             "use nn.ModuleList or nn.Sequential",
         ),
@@ -282,8 +288,8 @@ IN_A_GAME: dict[str, Case] = {
     ),
     "a method as a loss": (
         "        return self.layers(x)\n",
-        f"        return self.layers(x)\n\n    def hinge(self, D, real, fake):{HERE}\n        pass\n"
-        "\nd_loss = Net(2, 1).hinge\n",
+        f"        return self.layers(x)\n\n    def hinge(self, D, real, fake):{HERE}\n"
+        "        pass\n\nd_loss = Net(2, 1).hinge\n",
         ("d_loss Net.hinge (my_gan.py:{line}) must return a scalar tensor", "got None"),
     ),
     "an object as a loss": (
@@ -299,7 +305,7 @@ IN_A_GAME: dict[str, Case] = {
     "fakes that G's loss detaches": (
         G_DEF,
         f"def g_loss(D, real, fake):{HERE}\n{G_LOSS.replace('D(fake)', 'D(fake.detach())')}",
-        ("g_loss (my_gan.py:{line}) gives the generator no gradient: take it of D(fake)",),
+        ("g_loss (my_gan.py:{line}) gives the generator no gradient: compute it from D(fake)",),
     ),
     "a loss that raises": (
         D_LOSS,
@@ -321,8 +327,8 @@ IN_A_GAME: dict[str, Case] = {
     ),
     "a backward pass that fails": (
         D_DEF,
-        f"def d_loss(D, real, fake):{HERE}\n    x = D(real).exp()\n    y = x.mean() + (x * x).mean()\n"
-        "    x.data\n    x.add_(1)\n    return y",
+        f"def d_loss(D, real, fake):{HERE}\n    x = D(real).exp()\n    y = (x * x).mean()\n"
+        "    x.add_(1)\n    return y",
         ("step 1: RuntimeError in d_loss (my_gan.py:{line}): ", "inplace operation"),
     ),
     "an optimizer that raises": (
@@ -426,8 +432,9 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs in an empty folder of its own."""
+    """Every test runs in an empty folder of its own, and draws nothing, which takes seconds."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictures, "draw", lambda *_: [])
 
 
 def write(source: str, old: str, new: str) -> str:
@@ -439,9 +446,9 @@ def write(source: str, old: str, new: str) -> str:
     return str(marked[0]) if marked else "?"
 
 
-def run(*more: str, debug: bool = False) -> Result:
+def run(*more: str, task: str = "gaussian", debug: bool = False) -> Result:
     first = ("--debug", "run") if debug else ("run",)
-    options = ("--task", "ring8", "--steps", "2", "--quiet", "--workers", "1")
+    options = ("--task", task, "--steps", "2", "--quiet", "--workers", "1")
     return CliRunner().invoke(main, [*first, "my_gan.py", *options, *more])
 
 
@@ -453,9 +460,176 @@ def on_the_board() -> list[Path]:
 def test_a_broken_gan_gives_one_line_and_no_entry(name: str) -> None:
     source, old, new, words = CASES[name]
     line = write(source, old, new)
-    result = run()
+    result = run(task="ring8")
     assert result.exit_code == 2, result.output
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert [each for each in words if each.replace("{line}", line) not in result.stderr] == []
     assert result.stdout == ""
     assert on_the_board() == []
+
+
+ALSO_FINE = {
+    "game": GAME,
+    "object": OBJECT,
+    "loss of one element": GAME.replace(D_LOSS, f"{D_LOSS}.reshape(1, 1)"),
+    "several losses": GAME.replace("d_loss=d_loss", "d_loss=[d_loss, partial(d_loss)]"),
+    "scale in a plain list": GAME.replace("super().__init__()", "super().__init__(); self.l = [3]"),
+}
+
+
+@pytest.mark.parametrize("source", ALSO_FINE.values(), ids=ALSO_FINE)
+def test_what_the_cases_are_made_of_works(source: str) -> None:
+    """Else the table above could not fail."""
+    Path("my_gan.py").write_text(source)
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert len(on_the_board()) == 1
+
+
+LATER = "1 / (2 - self.steps)"
+NOT_A_NUMBER = "return torch.full((n, 2), float('nan'))"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (TRAIN, LATER, "failed: step 2: ZeroDivisionError in GAN.train_step (my_gan.py:{line}): "),
+        (SAMPLE, NOT_A_NUMBER, "seed 0 diverged: samples hold NaN or Inf after round 1"),
+        (
+            SAMPLE,
+            "return torch.zeros(n, 1 + self.steps % 2)",
+            "failed: round 2: sample(4096) must return shape (4096, 2) on task 'gaussian', got ",
+        ),
+        (
+            TRAIN,
+            "return {} if self.steps < 2 else 3",
+            "failed: step 2: train_step (my_gan.py:10) must return a mapping of named scalars",
+        ),
+        (
+            TRAIN,
+            "return {'loss': 0 if self.steps < 2 else 'x'}",
+            "failed: step 2: train_step must return named scalars, got loss='x': see train_step (",
+        ),
+    ],
+)
+def test_what_goes_wrong_later_is_a_result(old: str, new: str, words: str) -> None:
+    line = write(OBJECT, old, f"{new}{HERE}")
+    result = run()
+    assert result.exit_code == 1
+    (told,) = result.stderr.splitlines()
+    assert words.replace("{line}", line) in told
+    assert len(on_the_board()) == 1
+
+
+STREAM = "from ganbench.randomness import stream"
+
+
+def test_one_seed_that_fails_at_once_is_a_result_beside_others() -> None:
+    write(f"{STREAM}{OBJECT}", TRAIN, "1 / (torch.initial_seed() != stream(0, 'init'))")
+    result = run("--seeds", "2", "--json")
+    assert result.exit_code == 1
+    statuses = [seed["status"] for seed in json.loads(result.stdout)["seeds"]]
+    assert statuses == ["failed", "ok"]
+    assert "seed 0 failed: step 1: ZeroDivisionError in GAN.train_step" in result.stderr
+
+
+def test_of_a_broken_gan_no_document_is_printed() -> None:
+    write(OBJECT, TRAIN, "return self.G(real)")
+    result = run("--json", "--seeds", "2")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert on_the_board() == []
+
+
+def test_settings_that_work_are_kept_beside_one_that_does_not() -> None:
+    text = OBJECT.replace('device="cpu"', 'device="cpu", size=4')
+    Path("my_gan.py").write_text(text.replace("nn.Linear(4, 2)", "nn.Linear(size, 2)"))
+    result = run("--set", "size=4,5")
+    assert result.exit_code == 2
+    assert "my_gan-size=5-2steps: my_gan.py cannot be trained: step 1: Runtime" in result.stderr
+    assert [path.stem for path in on_the_board()] == ["my_gan-2steps"]
+
+
+def test_an_attempt_that_left_nothing_is_not_set_aside() -> None:
+    for attempt in ("self.one", "self.two"):
+        write(OBJECT, TRAIN, attempt)
+        assert run().exit_code == 2
+    write(OBJECT, TRAIN, LATER)
+    assert run().exit_code == 1  # a result, which stays
+    write(OBJECT, TRAIN, "self.three")
+    assert run().exit_code == 2
+    names = sorted(path.name for path in Path("runs/gaussian").iterdir())
+    assert names == ["my_gan-2steps", "my_gan-2steps.old"]
+
+
+def test_what_an_earlier_run_added_stays() -> None:
+    Path("my_gan.py").write_text(OBJECT)
+    assert run().exit_code == 0
+    (path,) = on_the_board()
+    before = path.read_bytes()
+    write(OBJECT, TRAIN, "return self.G(real)")
+    assert run().exit_code == 2
+    assert on_the_board() == [path]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        (TRAIN, "return self.G(real)", 2),
+        (TRAIN, "return real.mean()", 2),
+        (TRAIN, LATER, 1),
+        (SAMPLE, "return self.no", 2),
+        ("nn.Linear(4, 2)", "nn.Linear(task.no, 2)", 2),
+    ],
+)
+def test_debug_shows_the_traceback(old: str, new: str, code: int) -> None:
+    line = write(OBJECT, old, f"{new}{HERE}")
+    quiet, loud = run(), run(debug=True)
+    assert quiet.exit_code == loud.exit_code == code
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback (most recent call last)" in loud.stderr
+    assert loud.stderr.splitlines()[-1] == quiet.stderr.splitlines()[-1]
+    if new != "return real.mean()":  # which is no error of Python's
+        assert f'my_gan.py", line {line}, in ' in loud.stderr
+
+
+def test_the_traceback_lies_beside_the_log_until_the_seed_trains() -> None:
+    write(OBJECT, TRAIN, LATER)
+    assert run().exit_code == 1
+    path = Path("runs/gaussian/my_gan-2steps/seed-0/traceback.txt")
+    assert "ZeroDivisionError: division by zero" in path.read_text()
+    Path("my_gan.py").write_text(OBJECT)
+    assert run().exit_code == 0
+    assert not path.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("new", "code"), [("return self.G(real)", 2), (LATER, 1)])
+def test_debug_shows_the_traceback_of_a_worker(new: str, code: int) -> None:
+    line = write(OBJECT, TRAIN, f"{new}{HERE}")
+    done = in_processes()
+    assert done.returncode == code, done.stderr
+    assert f'my_gan.py", line {line}, in train_step' in done.stderr
+    assert f"in GAN.train_step (my_gan.py:{line})" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_debug_shows_the_traceback_of_a_breach_in_a_worker() -> None:
+    write(OBJECT, "nn.Linear(4, 2)", "nn.Linear(task.no, 2)")
+    done = in_processes()
+    assert done.returncode == 2
+    assert 'my_gan.py", line 7, in __init__' in done.stderr
+    last = "Error: my_gan.py: GAN(...) raised AttributeError in GAN.__init__ (my_gan.py:7): "
+    assert done.stderr.splitlines()[-1].startswith(last)
+
+
+def in_processes() -> subprocess.CompletedProcess[str]:
+    options = ("--task", "gaussian", "--steps", "2", "--quiet", "--seeds", "2", "--workers", "2")
+    return subprocess.run(
+        [sys.executable, "-m", "ganbench", "--debug", "run", "my_gan.py", *options],
+        env={**os.environ, "PYTHONPATH": str(Path(ganbench.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -412,11 +412,12 @@ def test_diverged_seed_is_found_at_its_round_and_exits_1():
 
 
 def test_failing_later_is_a_failed_seed():
-    late = "        n = len(real)\n        self.t = getattr(self, 't', 0) + 1\n        1 / (2 - self.t)\n"
-    broken = PLAIN_GAN.replace("        n = len(real)\n", late)
+    start = "        n = len(real)\n"
+    late = f"{start}        self.t = getattr(self, 't', 0) + 1\n        1 / (2 - self.t)\n"
+    broken = PLAIN_GAN.replace(start, late)
     result = invoke("run", gan_file(broken), "--task", "gaussian", "--steps", "50", "--quiet")
     assert result.exit_code == 1
-    where = "ZeroDivisionError in GAN.train_step (my_gan.py:18)"
+    where = "ZeroDivisionError in GAN.train_step (my_gan.py:19)"
     assert f"failed: step 2: {where}: division by zero" in result.stderr
     assert steady("leaderboard/gaussian/my_gan-50steps.json")[0]["status"] == "failed"
 
