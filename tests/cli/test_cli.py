@@ -453,7 +453,10 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words):
             "raise RuntimeError('boom\\nmore')",
             ("my_gan.py cannot be imported: RuntimeError in <module> (my_gan.py:1): boom",),
         ),
-        ("import sys; sys.exit(3)", ("cannot be imported: SystemExit: 3",)),
+        (
+            "import sys; sys.exit(3)",
+            ("cannot be imported: SystemExit in <module> (my_gan.py:1): 3",),
+        ),
         ("x = (", ("cannot be imported: SyntaxError",)),
         ("x = 1", ("defines no GAN",)),
         ("GAN = 3", ("GAN must be callable",)),
