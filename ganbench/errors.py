@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Something a user gave is unusable; the message is one line that says what to do."""
 
 
+class ContractError(InputError):
+    """A GAN is or returns something else than it must, however it is trained."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
     text = str(error).strip()

@@ -97,7 +97,9 @@ def report_trouble(finished: Sequence[Finished], *, engines: bool) -> int:
 
     Also why `engines` are not those asked for, where the progress has not said so.
     """
-    code = 0
+    from ganbench.harness import entries  # which imports torch
+
+    code, debug = 0, click.get_current_context().find_root().params["debug"]
     for each in finished:
         name = f"{each.result.entry.name}: " if len(finished) > 1 else ""
         why = dict.fromkeys(seed.engine_note for seed in each.seeds if seed.engine_note)
@@ -106,6 +108,8 @@ def report_trouble(finished: Sequence[Finished], *, engines: bool) -> int:
         for seed in each.seeds:
             if seed.status != "ok":
                 code = 1
+                if debug:
+                    click.echo(entries.traceback_of(each.folder, seed), err=True, nl=False)
                 click.echo(f"{name}seed {seed.seed} {seed.status}: {seed.reason}", err=True)
     return code
 

@@ -21,7 +21,7 @@ from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_sou
 from ganbench.engine.optimizers import rule_of, start
 from ganbench.engine.purity import check_alike, check_pure
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError, first_line
+from ganbench.errors import ContractError, InputError, first_line
 from ganbench.randomness import generator
 from ganbench.system.modules import place_of
 
@@ -334,7 +334,9 @@ def _reasons(what: str = "") -> Iterator[None]:
             # What torch takes seed by seed, and what its compiler imports, is no user's concern.
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:
+    except ContractError:  # which training seed by seed would not keep either
+        raise
+    except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
         where = place_of(error)
         says = f"{what}{kind}{first_line(error)}"

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.core import Game, Loss
+from ganbench.engine import contract
 from ganbench.engine.precision import at_least_float32, autocast
 from ganbench.engine.provenance import Rows
 from ganbench.randomness import EAGER_LATENT, generator
 from ganbench.results.schema import Precision
+from ganbench.system.places import within
 
 
 class Player(ABC):
@@ -31,6 +33,7 @@ class Player(ABC):
         latent = self._latent(real)
         keep = updates_g and game.reuse_latent and not game.inference_fakes
         fake = self._fakes(latent, trains=not game.inference_fakes, keep_graph=keep)
+        contract.check_fakes(game.generator, fake, real)
         self._look("before_d", real, latent)
         log = self._update_d(real, fake.detach())
         if not updates_g:
@@ -88,13 +91,13 @@ class Trainer(Player):
     def __init__(
         self, game: Game, *, seed: int, device: str = "cpu", precision: Precision = "float32"
     ) -> None:
-        self.game = game
+        self.game = contract.checked(game)
         self.seed = seed
         self.generator = game.generator.to(device)
         self.discriminator = game.discriminator.to(device)
         self.g_params = list(self.generator.parameters())
-        self.d_optimizer = game.d_optimizer(self.discriminator.parameters())
-        self.g_optimizer = game.g_optimizer(self.g_params)
+        self.d_optimizer = contract.optimizer("d_optimizer", game, self.discriminator)
+        self.g_optimizer = contract.optimizer("g_optimizer", game, self.generator)
         self.rng = generator(seed, EAGER_LATENT, device=device)
         self.steps = 0
         self.snapshot: dict[str, Tensor] | None = None
@@ -124,30 +127,35 @@ class Trainer(Player):
     def sample(self, n: int) -> Tensor:
         """n samples from the generator in inference mode."""
         with inference(self.generator):
-            samples: Tensor = self.generator(self.game.latent(n, self.rng))
+            latent = contract.draw(self.game.latent, n, self.rng)
+            samples: Tensor = contract.fakes(self.generator, latent)
         return samples
 
     def _latent(self, real: Tensor) -> Tensor:
         """One of those handed out beforehand, while there are any."""
         with self.during("noise"):
-            return self.handed.pop(0) if self.handed else self.game.latent(len(real), self.rng)
+            if self.handed:
+                return self.handed.pop(0)
+            return contract.draw(self.game.latent, len(real), self.rng)
 
     def _fakes(self, latent: Tensor, *, trains: bool, keep_graph: bool) -> Tensor:
         mode = nullcontext() if trains else inference(self.generator)
         with self.during("G"), torch.set_grad_enabled(keep_graph), mode, self.autocast():
-            fake: Tensor = self.generator(latent)
+            fake: Tensor = contract.fakes(self.generator, latent)
         return fake
 
     def _learn(
         self, who: str, loss: Loss, real: Tensor, fake: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         optimizer = self.d_optimizer if who == "D" else self.g_optimizer
-        with self.during(who):
+        with self.during(who), within(f"{who.lower()}_loss", loss):
             with self.autocast(), verdicts_of(self.discriminator) as verdicts:
-                value = at_least_float32(loss(self.discriminator, real, fake))
+                found = loss(self.discriminator, real, fake)
+                value = at_least_float32(contract.scalar(who, loss, found))
             optimizer.zero_grad()
             value.backward(inputs=None if who == "D" else self.g_params)
-        with self.during("optimizers"):
+        contract.check_reached(who, loss, optimizer)
+        with self.during("optimizers"), within(f"{who.lower()}_optimizer", optimizer):
             optimizer.step()
         return value.detach(), shares_right(verdicts, self.game.decision, who, real, fake)
 

@@ -16,6 +16,7 @@ from ganbench import registry
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import machine, pictures
+from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, look_up
 from ganbench.harness.workers import train_all
 from ganbench.results import schema, stats
@@ -31,6 +32,8 @@ from ganbench.results.schema import (
 )
 from ganbench.system import files
 
+MARKER = "run.json"  # in a run's folder: of which source it is
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
@@ -43,8 +46,9 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What a run leaves: this run's seeds, the merged entry and its file, pictures, notes."""
+    """What a run leaves: its folder and seeds, the merged entry and its file, pictures, notes."""
 
+    folder: Path
     seeds: list[SeedResult]
     result: Result
     path: Path
@@ -66,7 +70,8 @@ def run(
 
     A result is added as soon as the last of its seeds is done; pictures are drawn at the end.
     Raises InputError before any training for whatever can be known then: names, hyper-parameters,
-    folders that cannot be written, a damaged file where a result would go.
+    folders that cannot be written, a damaged file where a result would go; when all is done, for
+    an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
     planned = [prepare(spec, Path(out), board_folder) for spec in specs]
@@ -75,9 +80,13 @@ def run(
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
     collected: dict[int, list[SeedResult]] = {}
     added: dict[int, tuple[board.Added, list[SeedResult]]] = {}
+    refused: list[InputError] = []
 
     def add(index: int) -> None:
         done = sorted(collected.pop(index), key=lambda seed: seed.seed)
+        if all(seed.at_once for seed in done):
+            refused.append(_refusal(planned[index], done[0], named=len(specs) > 1))
+            return
         added[index] = (_add(planned[index], done, board_folder), done)
 
     try:
@@ -89,9 +98,13 @@ def run(
     finally:
         for index in list(collected):  # stopped early: what is done is kept
             add(index)
-    if not added:
+        _forget_empty(planned)
+    finished = [_finish(planned[index], *added[index]) for index in sorted(added)]
+    if refused:
+        raise refused[0]
+    if not finished:
         raise InputError("stopped before anything was done")
-    return [_finish(planned[index], *added[index]) for index in sorted(added)]
+    return finished
 
 
 def prepare(spec: Spec, out: Path, leaderboard: Path) -> Planned:
@@ -112,6 +125,30 @@ def _add(planned: Planned, seeds: list[SeedResult], leaderboard: Path) -> board.
     return board.add(compose(planned.job, planned.name, seeds), leaderboard)
 
 
+def _refusal(planned: Planned, seed: SeedResult, *, named: bool) -> InputError:
+    """What is said of an entry whose seeds have all ended at once, of which this is one."""
+    file = planned.job.baseline.path.name
+    of = f"{planned.name}: " if named else ""
+    what = "scored" if seed.curve else "trained"
+    error = InputError(f"{of}{file} cannot be {what}: {seed.reason}")
+    if text := traceback_of(planned.job.spec.folder, seed):
+        error.add_note(text.rstrip())
+    return error
+
+
+def _forget_empty(planned: Sequence[Planned]) -> None:
+    """A run that has left nothing to go on from is none that the next one must set aside."""
+    for folder in (each.job.spec.folder for each in planned):
+        if not any([*folder.glob("seed-*/result.json"), *folder.glob("seed-*/checkpoint.*")]):
+            (folder / MARKER).unlink(missing_ok=True)
+
+
+def traceback_of(folder: Path, seed: SeedResult) -> str:
+    """The traceback of the error that ended a seed of the run in a folder; "" if none did."""
+    path = folder / f"seed-{seed.seed}" / TRACEBACK
+    return path.read_text() if path.is_file() else ""
+
+
 def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Finished:
     notes = list(planned.notes)
     if added.set_aside:
@@ -119,7 +156,14 @@ def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Fi
     if added.beside:
         notes.append(f"{added.beside} is published and stays as it is: this is a local result")
     drawn = pictures.draw(planned.job.task, planned.job.spec.folder, seeds)
-    return Finished(seeds=seeds, result=added.result, path=added.path, pictures=drawn, notes=notes)
+    return Finished(
+        folder=planned.job.spec.folder,
+        seeds=seeds,
+        result=added.result,
+        path=added.path,
+        pictures=drawn,
+        notes=notes,
+    )
 
 
 def entry_name(job: Job) -> str:
@@ -151,7 +195,7 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
         "source": baseline.sha256,
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
-    marker, notes = folder / "run.json", []
+    marker, notes = folder / MARKER, []
     if marker.is_file() and not spec.resume:
         try:
             before = json.loads(marker.read_text()).get("source")

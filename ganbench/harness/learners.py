@@ -11,17 +11,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ganbench.core import GAN
 from ganbench.engine.graph import MAX_STEPS
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches
-from ganbench.errors import InputError, one_line
+from ganbench.errors import ContractError, InputError, one_line
 from ganbench.harness.log import columns
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.schedule import Block
 from ganbench.harness.seed_run import NOTE_LENGTH, Outcome, SeedRun, failure
 from ganbench.randomness import generator
+from ganbench.system.places import named, within
 
 
 class Learner(Protocol):
@@ -32,19 +34,37 @@ class Learner(Protocol):
 
 
 class Eager:
-    """Trains runs step by step, as their GANs themselves do."""
+    """Trains runs step by step, as their GANs themselves do.
+
+    The `note` is told once a first block has been trained: what ends a run there says more.
+    """
+
+    def __init__(self, note: str = "") -> None:
+        self._note = note
 
     def train(self, runs: Sequence[SeedRun], block: Block) -> list[Outcome]:
         """What became of a block in each of the `runs`."""
-        return [self._train(run, block) for run in runs]
+        outcomes = [self._train(run, block) for run in runs]
+        if self._note and not all(isinstance(each, EndedError) for each in outcomes):
+            runs[0].recorder.tell(0, {}, note=self._note)
+            self._note = ""
+        return outcomes
 
     def _train(self, run: SeedRun, block: Block) -> Outcome:
         with run.at_work(), run.env.clock.during(block.label):
             try:
                 steps = enumerate(self._gathered(run, run.batches(block)), start=block.first + 1)
-                return columns([self._step(run, real, step) for step, real in steps])
+                logs = [self._step(run, real, step) for step, real in steps]
             except EndedError as ended:
                 return ended
+            try:
+                return columns(logs)
+            except InputError as error:
+                where = named("train_step", run.gan.train_step)
+                breach = ContractError(f"{error}: see {where}")
+                if block.first == 0:
+                    raise breach from error
+                return failure(f"step {block.last}", breach, at_once=False)
 
     def _gathered(self, run: SeedRun, batches: Batches) -> Iterator[Tensor]:
         """The batches one by one; the time that gathering them takes is no training."""
@@ -57,15 +77,27 @@ class Eager:
         if run.stop.is_set():
             raise EndedError("interrupted", f"stopped before step {step}")
         try:
-            log = run.gan.train_step(real)
-        except Exception as error:
-            raise failure(f"step {step}", error) from error
+            with within("train_step", run.gan.train_step):
+                return self._log_of(run.gan, real)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ContractError) and step <= _first_steps(run.gan):
+                raise
+            raise failure(f"step {step}", error, at_once=step == 1) from error
+
+    def _log_of(self, gan: GAN, real: Tensor) -> Mapping[str, Any]:
+        """What a step logs; ContractError for what is no mapping."""
+        log: Any = gan.train_step(real)
         if log is None:
             return {}
         if not isinstance(log, Mapping):
-            kind = type(log).__name__
-            raise InputError(f"train_step must return a mapping of named scalars, got {kind}")
+            where, kind = named("train_step", gan.train_step), type(log).__name__
+            raise ContractError(f"{where} must return a mapping of named scalars, got {kind}")
         return log
+
+
+def _first_steps(gan: GAN) -> int:
+    """The steps until both networks of a Game have been updated, which any breach must show in."""
+    return gan.game.d_updates if isinstance(gan, Trainer) else 1
 
 
 class Stacked:
@@ -92,7 +124,8 @@ class Stacked:
         try:
             logs = self._train(runs, batches, block)
         except Exception as error:
-            return [failure(f"step {self._stack.steps + 1}", error) for _ in runs]
+            step = self._stack.steps + 1
+            return [failure(f"step {step}", error, at_once=step == 1) for _ in runs]
         if self._stack.steps < block.last:
             reason = f"stopped before step {self._stack.steps + 1}"
             return [EndedError("interrupted", reason) for _ in runs]

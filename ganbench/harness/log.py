@@ -98,6 +98,6 @@ def _scalar(name: str, value: Any) -> Tensor:
     try:
         return torch.as_tensor(value).detach().cpu().reshape(())
     except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"train_step must return named scalars, got {name}={value!r:.50}"
-        ) from error
+        shape = getattr(value, "shape", None)
+        shown = f"={value!r:.50}" if shape is None else f" of shape {tuple(shape)}"
+        raise InputError(f"train_step must return named scalars, got {name}{shown}") from error

@@ -24,11 +24,14 @@ PARTS = ("warmup", "building", "evaluation", "data", "saving")
 
 
 class EndedError(Exception):
-    """The run of a seed ends early, with a status and a reason."""
+    """The run of a seed ends early, with a status and a reason.
 
-    def __init__(self, status: Status, reason: str) -> None:
+    `at_once`: its first step, or the first time that it was to make samples, has ended it.
+    """
+
+    def __init__(self, status: Status, reason: str, *, at_once: bool = False) -> None:
         super().__init__(reason)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.at_once = status, reason, at_once
 
 
 class Recorder:
@@ -210,4 +213,5 @@ def check_finite(block: Block, values: Mapping[str, Column]) -> None:
         if len(bad):
             every_step = len(column) == block.last - block.first
             step = block.first + int(bad[0]) + 1 if every_step else block.last
-            raise EndedError("diverged", f"{name} is {column[bad[0]]} at step {step}")
+            reason = f"{name} is {column[bad[0]]} at step {step}"
+            raise EndedError("diverged", reason, at_once=step == 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from ganbench.core import Recording
 from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
-from ganbench.errors import InputError, first_line
+from ganbench.errors import ContractError, InputError
 from ganbench.harness import checkpoint, machine
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
@@ -22,17 +23,24 @@ from ganbench.harness.spec import Job, Report, Stop, build
 from ganbench.randomness import own_randomness, random_state, restore_random, stream
 from ganbench.results.samples import sha256_of
 from ganbench.results.schema import Engine, SeedResult
+from ganbench.system.files import write_atomically
+from ganbench.system.modules import describe
+from ganbench.system.places import named, within
 
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
 NOTE_LENGTH = 500  # characters of why a Game is not trained by the engine asked for
 CHECKPOINT = 2  # of the layout of a checkpoint
+TRACEBACK = "traceback.txt"  # in a seed's folder, of the error that ended it
 
 Outcome = Mapping[str, Column] | EndedError  # of a block: what was logged, or what ends the run
 
 
-def failure(where: str, error: Exception) -> EndedError:
+def failure(where: str, error: BaseException, *, at_once: bool) -> EndedError:
     """What ends a run whose GAN raised this."""
-    return EndedError("failed", f"{where}: {type(error).__name__}: {first_line(error)}")
+    what = str(error) if isinstance(error, ContractError) else describe(error)
+    ended = EndedError("failed", f"{where}: {what}", at_once=at_once)
+    ended.__cause__ = error
+    return ended
 
 
 class SeedRun:
@@ -51,7 +59,7 @@ class SeedRun:
         self.engine: Engine = "eager"
         self.engine_note: str | None = None
         self.ended: EndedError | None = None
-        self._scored, self._can_save, self._started = scored, True, False
+        self._scored, self._can_save, self._started, self._sampled = scored, True, False, False
         self._real: Batches | None = None
         self._before = 0.0
         with self.env.clock.during("building"):
@@ -97,6 +105,7 @@ class SeedRun:
         """Make what must be there before the first block: the pool and the log."""
         with self.at_work():
             self._started = True
+            (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)
             self.env.start(self.seed, round=self.first_round)
             self.recorder.open(self.first_round * self.job.budget.steps_per_round)
 
@@ -134,6 +143,9 @@ class SeedRun:
                     self._end_round()
             except EndedError as ended:
                 self.ended = ended
+                if ended.__cause__ is not None:
+                    text = "".join(traceback.format_exception(ended.__cause__))
+                    write_atomically(self.recorder.folder / TRACEBACK, text.encode())
 
     def _note_first(self, outcome: Mapping[str, Column]) -> None:
         """Say so if the first step of a Game did not show how often D is right."""
@@ -155,7 +167,7 @@ class SeedRun:
         score = self.job.task.score(notes.metrics) if status == "ok" else 0.0
         with self.at_work():
             notes.write_final_samples()
-        return SeedResult(
+        result = SeedResult(
             seed=self.seed,
             status=status,
             reason=self.ended.reason if self.ended else None,
@@ -168,6 +180,8 @@ class SeedRun:
             engine_note=self.engine_note,
             samples_sha256=None if notes.samples is None else sha256_of(notes.samples),
         )
+        result.at_once = self.ended is not None and self.ended.at_once
+        return result
 
     def _end_round(self) -> None:
         """Score the samples of a round, and save where the run stands."""
@@ -198,12 +212,27 @@ class SeedRun:
         self.recorder.keep_samples(step, samples, seen)
 
     def _sample(self, n: int, seed: int) -> Tensor:
-        with own_randomness(self.gan, seed):
-            try:
-                made = self.gan.sample(n)
-            except Exception as error:
-                raise failure(f"sample({n})", error) from error
-        return self.job.task.check(made, n, f"sample({n})")
+        first = self.first_round == 0 and not self._sampled
+        try:
+            with own_randomness(self.gan, seed), within("sample", self.gan.sample):
+                samples = self._checked(self.gan.sample(n), n)
+        except (Exception, SystemExit) as error:
+            breach = isinstance(error, ContractError)
+            if breach and first:
+                raise
+            where = f"round {self.env.round + 1}" if breach else f"sample({n})"
+            raise failure(where, error, at_once=first) from error
+        self._sampled = True
+        return samples
+
+    def _checked(self, made: Tensor, n: int) -> Tensor:
+        """`made`, if it is n samples of the task; else ContractError, with what has made it."""
+        try:
+            return self.job.task.check(made, n, f"sample({n})")
+        except InputError as error:
+            who = self.gan.generator if isinstance(self.gan, Trainer) else self.gan.sample
+            where = named("generator" if isinstance(self.gan, Trainer) else "sample", who)
+            raise ContractError(f"{error}: see {where}") from error
 
     def _save(self) -> None:
         """Checkpoint the finished round; said once, and given up, if the GAN cannot be stored."""

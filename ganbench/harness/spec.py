@@ -11,11 +11,13 @@ import torch
 
 from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task
+from ganbench.engine.contract import check_arguments
 from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError, first_line
+from ganbench.errors import InputError
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
+from ganbench.system.modules import describe
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
 
@@ -97,9 +99,8 @@ def build(job: Job, seed: int) -> GAN:
     seed_global(stream(seed, "init"))
     try:
         made = job.baseline.make(job.task, device=device, **job.hparams)
-    except Exception as error:
-        kind = type(error).__name__
-        raise InputError(f"{file}: GAN(...) raised {kind}: {first_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{file}: GAN(...) raised {describe(error)}") from error
     if isinstance(made, Game):
         made = Trainer(made, seed=seed, device=device, precision=precision)
     elif precision == "bf16":
@@ -109,6 +110,8 @@ def build(job: Job, seed: int) -> GAN:
             f"{file}: GAN(...) must return a ganbench.Game or an object with "
             f"train_step(real) and sample(n), got {type(made).__name__}"
         )
+    check_arguments("train_step", made.train_step, "real")
+    check_arguments("sample", made.sample, "n")
     return made
 
 

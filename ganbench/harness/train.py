@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from ganbench.engine.precision import products
 from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError, one_line
+from ganbench.errors import ContractError, InputError, one_line
 from ganbench.harness.learners import Eager, Learner, Stacked
 from ganbench.harness.recorder import WAITING
 from ganbench.harness.seed_run import NOTE_LENGTH, SeedRun
@@ -42,9 +43,21 @@ def train_seeds(
     def make(seed: int) -> SeedRun:
         return SeedRun(job, seed, report, stop)
 
-    with one_thread(), products(job.spec.precision):
+    with one_thread(), products(job.spec.precision), naming(job):
         for runs, learner in _groups(make, seeds, stop):
             yield from (run.result() for run in _train(runs, learner))
+
+
+@contextmanager
+def naming(job: Job) -> Iterator[None]:
+    """Have the line of what breaks the GAN's contract name its file."""
+    try:
+        yield
+    except ContractError as error:
+        file = job.baseline.path.name
+        if file in str(error):
+            raise
+        raise InputError(f"{file}: {error}") from error
 
 
 def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
@@ -68,7 +81,7 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
 
 def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
     """All seeds of a Game at once, in groups that have come equally far; else one by one."""
-    first, note = make(seeds[0]), None
+    first, note = make(seeds[0]), ""
     if isinstance(first.gan, Trainer):
         runs = sorted((first, *map(make, seeds[1:])), key=lambda run: run.first_round)
         equal = [list(group) for _, group in groupby(runs, key=lambda run: run.first_round)]
@@ -76,7 +89,6 @@ def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
             groups = [(group, _learner(group)) for group in equal]
         except UnstackableError as error:
             note = one_line(f"one seed after the other: {error}", NOTE_LENGTH)
-            first.recorder.tell(0, {}, note=note)
             first = make(seeds[0])  # once more, as making and trying have left nothing as it was
         else:
             yield from groups
@@ -84,8 +96,8 @@ def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
     for seed in seeds:
         if seed == seeds[0] or not stop.is_set():
             run = first if seed == seeds[0] else make(seed)
-            run.engine_note = note
-            yield [run], Eager()
+            run.engine_note = note or None
+            yield [run], Eager(note)
 
 
 def _learner(runs: Sequence[SeedRun]) -> Learner:
@@ -104,7 +116,7 @@ def rehearse(
     """
     stop, make = threading.Event(), _rehearsal(job, steps)
     clocks: list[dict[str, float]] = []
-    with one_thread(), products(job.spec.precision):
+    with one_thread(), products(job.spec.precision), naming(job):
         for number, (runs, learner) in enumerate(_groups(make, seeds, stop)):
             if isinstance(learner, Stacked):
                 learner.tell_noise_apart()
@@ -120,7 +132,7 @@ def rehearse(
 
 def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
     """Seconds of each part of one seed's first steps, eagerly; of a Game noise, D, G too."""
-    with one_thread(), products(job.spec.precision):
+    with one_thread(), products(job.spec.precision), naming(job):
         run = _rehearsal(job, steps)(seed)
         if isinstance(run.gan, Trainer):
             run.gan.during = run.env.clock.during

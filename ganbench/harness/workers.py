@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -108,5 +109,6 @@ def _train_in_worker(spec: Spec, seeds: Sequence[int]) -> Trained:
         for result in train_seeds(job, seeds, report=report, stop=_worker["event"]):
             results.append(result)
     except InputError as error:
+        error.add_note(traceback.format_exc().rstrip())  # which does not come along otherwise
         return results, error
     return results, None

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from ganbench import scoring
 from ganbench.errors import InputError, one_line
@@ -160,6 +168,16 @@ class SeedResult(Strict):
     timing: Timing
     peak_memory_bytes: Count
     samples_sha256: Digest | None
+    _at_once: bool = PrivateAttr(default=False)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether it ended before it had trained anything, or made any samples; not in the file."""
+        return self._at_once
+
+    @at_once.setter
+    def at_once(self, value: bool) -> None:
+        self._at_once = value
 
 
 class Summary(Strict):

@@ -15,13 +15,14 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from ganbench.errors import InputError, first_line
+from ganbench.errors import InputError, first_line, one_line
 
 PREFIX = "_ganbench_"  # of the names of executed files, which nobody imports by name
 INSTALLED = {"site-packages", "dist-packages"}  # whose modules are nobody's neighbours
 MARK = "__ganbench_neighbour__"  # in a module that an executed file has brought in
 CODE = "__ganbench_code__"  # in an executed module: what was executed
 OWN = "ganbench"  # a checkout's folder holds the package too
+NOTE = "ganbench: in "  # begins a note that says in which part of a GAN an error was raised
 LIBRARIES = tuple(  # where no author's file lies, but for those that are executed here
     f"{folder}/"
     for folder in {
@@ -50,9 +51,7 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
             exec(code, vars(module))
         except (Exception, SystemExit) as error:
             del sys.modules[name]
-            kind = type(error).__name__
-            reason = f"{kind}: {first_line(error)}"
-            raise InputError(f"{path.name} cannot be imported: {reason}") from error
+            raise InputError(f"{path.name} cannot be imported: {describe(error)}") from error
     return module, _with_later_imports({path.name: path, **neighbours}, path.parent)
 
 
@@ -75,6 +74,27 @@ def place_of(error: BaseException) -> str | None:
         if authors_frame(frame):
             found = place(frame.f_code, line)
     return found
+
+
+def where(error: BaseException) -> str | None:
+    """`place_of` an error and whence it was called, or what `ganbench.system.places.within` noted.
+
+    `Net.forward (my_gan.py:7), called in d_loss (my_gan.py:12)`.
+    """
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(NOTE):
+            return str(note.removeprefix(NOTE))
+    trace = traceback.walk_tb(error.__traceback__)
+    places = [place(frame.f_code, line) for frame, line in trace if authors_frame(frame)]
+    if not places or places[0].partition(" (")[0] == places[-1].partition(" (")[0]:
+        return place_of(error)
+    return f"{places[-1]}, called in {places[0]}"
+
+
+def describe(error: BaseException) -> str:
+    """An error as a line tells it: `RuntimeError in d_loss (my_gan.py:12): shapes do not fit`."""
+    found, text = where(error), one_line(first_line(error), 240)
+    return f"{type(error).__name__}{f' in {found}' if found else ''}: {text}"
 
 
 def authors_frame(frame: FrameType) -> bool:

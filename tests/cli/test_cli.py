@@ -390,7 +390,8 @@ def test_a_seed_that_breaks_the_contract_loses_no_other():
     arguments = ("run", gan_file(body), "--task", "gaussian", "--steps", "10", "--quiet")
     for workers in ("1", "2"):
         result = invoke(*arguments, "--set", "lr=1e-2,3.0", "--workers", workers)
-        assert_usage_error(result, "train_step must return a mapping")
+        line = "train_step (my_gan.py:16) must return a mapping of named scalars"
+        assert_usage_error(result, line, "got int")
         path = Path("leaderboard/gaussian/my_gan-lr=0.01-10steps.json")
         assert json.loads(path.read_text())["seeds"][0]["status"] == "ok"
         path.unlink()
@@ -410,11 +411,14 @@ def test_diverged_seed_is_found_at_its_round_and_exits_1():
     assert 0 < seed["curve"][-1]["step"] < 17
 
 
-def test_failing_step_is_a_failed_seed():
-    broken = PLAIN_GAN.replace("        n = len(real)\n", "        n = len(real)\n        1 / 0\n")
+def test_failing_later_is_a_failed_seed():
+    start = "        n = len(real)\n"
+    late = f"{start}        self.t = getattr(self, 't', 0) + 1\n        1 / (2 - self.t)\n"
+    broken = PLAIN_GAN.replace(start, late)
     result = invoke("run", gan_file(broken), "--task", "gaussian", "--steps", "50", "--quiet")
     assert result.exit_code == 1
-    assert "failed: step 1: ZeroDivisionError: division by zero" in result.stderr
+    where = "ZeroDivisionError in GAN.train_step (my_gan.py:19)"
+    assert f"failed: step 2: {where}: division by zero" in result.stderr
     assert steady("leaderboard/gaussian/my_gan-50steps.json")[0]["status"] == "failed"
 
 
@@ -447,14 +451,20 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words):
     [
         (
             "raise RuntimeError('boom\\nmore')",
-            ("my_gan.py cannot be imported: RuntimeError: boom",),
+            ("my_gan.py cannot be imported: RuntimeError in <module> (my_gan.py:1): boom",),
         ),
-        ("import sys; sys.exit(3)", ("cannot be imported: SystemExit: 3",)),
+        (
+            "import sys; sys.exit(3)",
+            ("cannot be imported: SystemExit in <module> (my_gan.py:1): 3",),
+        ),
         ("x = (", ("cannot be imported: SyntaxError",)),
         ("x = 1", ("defines no GAN",)),
         ("GAN = 3", ("GAN must be callable",)),
         ("def GAN(task, *, device): return 7", ("must return a ganbench.Game or an object",)),
-        ("def GAN(task, *, device): raise OSError('x')", ("GAN(...) raised OSError: x",)),
+        (
+            "def GAN(task, *, device): raise OSError('x')",
+            ("GAN(...) raised OSError in GAN (my_gan.py:1): x",),
+        ),
         (
             PLAIN_GAN.replace(".view(n, *self.shape)", "[:5]"),
             ("sample(4096) must return shape (4096, 2) on task 'ring8', got (5, 2)",),

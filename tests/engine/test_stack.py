@@ -561,7 +561,8 @@ def test_what_fails_later_is_a_result(tmp_path: Path) -> None:
     spec = Spec(task="gaussian", baseline=str(path), steps=150, folder=tmp_path / "late")
     results = list(train_seeds(look_up(spec), [0, 1]))
     assert [each.status for each in results] == ["failed", "failed"]
-    assert results[0].reason == f"step {CHUNK + 1}: RuntimeError: out of noise"
+    where = "late.<locals>.latent (late.py:23)"
+    assert results[0].reason == f"step {CHUNK + 1}: RuntimeError in {where}: out of noise"
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def test_stacked_takes_tensors_and_numbers() -> None:
 
 @pytest.mark.parametrize("value", [torch.zeros(2), "low", None])
 def test_what_is_no_scalar_is_refused(value: object) -> None:
-    with pytest.raises(InputError, match="must return named scalars, got d_loss="):
+    with pytest.raises(InputError, match="must return named scalars, got d_loss"):
         columns([{"d_loss": value}])
 
 

@@ -1,0 +1,193 @@
+"""What a Game must keep: checked when its trainer is made and at every step.
+
+Each check raises ContractError, which names the part and where its author has written it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganbench.core import Game, Sampler
+from ganbench.errors import ContractError, one_line
+from ganbench.system.modules import describe
+from ganbench.system.places import named, within
+
+FACTORY = "give a function of the parameters, e.g. partial(torch.optim.Adam, lr=1e-3)"
+ARGUMENTS = {
+    "latent": "n, rng",
+    "d_loss": "D, real, fake",
+    "g_loss": "D, real, fake",
+    "features": "D, batch",
+    "d_optimizer": "parameters",
+    "g_optimizer": "parameters",
+}
+
+
+def checked(game: Game) -> Game:
+    """The game, if its fields are what they must be."""
+    _check_network("generator", game.generator)
+    _check_network("discriminator", game.discriminator)
+    for field in ("d_optimizer", "g_optimizer"):
+        if isinstance(made := getattr(game, field), torch.optim.Optimizer):
+            raise ContractError(f"{field} is an optimizer, {type(made).__name__}(...): {FACTORY}")
+    for field, part in _functions(game):
+        takes = ARGUMENTS[field]
+        if not callable(part):
+            raise ContractError(f"{field} must be a function of ({takes}), got {_shown(part)}")
+        check_arguments(field, part, takes)
+    updates: Any = game.d_updates
+    if not isinstance(updates, int) or updates < 1:
+        raise ContractError(f"d_updates must be an int of at least 1, got {updates!r:.50}")
+    return game
+
+
+def check_arguments(what: str, function: Callable[..., Any], takes: str) -> None:
+    """That a function can be called with the arguments that it `takes`, by position."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # of a function in C, which shows no arguments
+    try:
+        signature.bind(*takes.split(", "))
+    except TypeError as error:
+        where, shown = named(what, function), one_line(str(signature))
+        raise ContractError(f"{where} must take ({takes}), not {shown}") from error
+
+
+def optimizer(field: str, game: Game, module: nn.Module) -> torch.optim.Optimizer:
+    """What the field's function returns for a network's parameters: an optimizer of them."""
+    make = getattr(game, field)
+    try:
+        made: Any = make(module.parameters())
+    except Exception as error:
+        raise ContractError(f"{named(field, make)} raised {describe(error)}") from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ContractError(
+            f"{named(field, make)} must return a torch.optim.Optimizer, got {_shown(made)}"
+        )
+    mine = set(module.parameters())
+    if not any(p in mine for group in made.param_groups for p in group["params"]):
+        raise ContractError(
+            f"{named(field, make)} returned an optimizer of none of the parameters that it was "
+            "given: pass them on, e.g. torch.optim.Adam(parameters, lr=1e-3)"
+        )
+    return made
+
+
+def draw(latent: Sampler, n: int, rng: torch.Generator) -> Tensor:
+    """A latent of n rows."""
+    with within("latent", latent):
+        drawn: Any = latent(n, rng)
+    if not isinstance(drawn, Tensor) or drawn.shape[:1] != (n,):
+        raise ContractError(
+            f"{named('latent', latent)} must return a tensor of n = {n} rows, got {_shown(drawn)}"
+        )
+    return drawn
+
+
+def fakes(generator: nn.Module, latent: Tensor) -> Any:
+    """What the generator makes of a latent."""
+    with within("generator", generator, latent):
+        return generator(latent)
+
+
+def check_fakes(generator: nn.Module, fake: object, real: Tensor) -> None:
+    """That the fakes are shaped as the real batch."""
+    if not isinstance(fake, Tensor) or fake.shape != real.shape:
+        raise ContractError(
+            f"{named('generator', generator)} must return shape {tuple(real.shape)}, that of the "
+            f"real batch, got {_shown(fake)}"
+        )
+
+
+def scalar(who: str, loss: Callable[..., Any], value: object) -> Tensor:
+    """A loss of D or G as a tensor without dimensions, if it has a gradient."""
+    if isinstance(value, Tensor):
+        if value.numel() == 1 and value.is_floating_point() and value.requires_grad:
+            return value.reshape(())
+        wrong = _wrong_with(value)
+    elif value is None:
+        wrong = "None: is its `return` missing?"
+    elif isinstance(value, int | float):
+        wrong = f"the {type(value).__name__} {value:.4g}: leave out .item() or float(...)"
+    else:
+        wrong = _shown(value)
+    raise ContractError(
+        f"{_of(who, loss)} must return a scalar tensor with a gradient, got {wrong}"
+    )
+
+
+def check_reached(who: str, loss: Callable[..., Any], optimizer: torch.optim.Optimizer) -> None:
+    """That a loss of D or G has given some of the parameters that are trained a gradient."""
+    if all(p.grad is None for group in optimizer.param_groups for p in group["params"]):
+        network = "discriminator" if who == "D" else "generator"
+        how = "D(real) and D(fake)" if who == "D" else "D(fake), where fake is not detached"
+        raise ContractError(
+            f"{_of(who, loss)} gives the {network} no gradient: compute it from {how}"
+        )
+
+
+def _of(who: str, loss: Callable[..., Any]) -> str:
+    return named(f"{who.lower()}_loss", loss)
+
+
+def _functions(game: Game) -> Iterator[tuple[str, Any]]:
+    """The fields that are called, with what must be callable."""
+    losses: Any = game.d_loss
+    if isinstance(losses, Sequence) and not isinstance(losses, str) and len(losses):
+        yield from (("d_loss", loss) for loss in losses)
+    else:
+        yield "d_loss", losses
+    for field in ARGUMENTS:
+        if field != "d_loss" and not (field == "features" and game.features is None):
+            yield field, getattr(game, field)
+
+
+def _check_network(what: str, network: Any) -> None:
+    if not isinstance(network, nn.Module):
+        raise ContractError(f"{what} must be a torch.nn.Module, got {_shown(network)}")
+    if next(network.parameters(), None) is None:
+        raise ContractError(
+            f"{named(what, type(network))} has no parameters to train{_hidden(network)}"
+        )
+
+
+def _hidden(network: nn.Module) -> str:
+    """A guess why a network has no parameters: `: layers in a plain list are not registered`."""
+    for each in network.modules():
+        for name, value in vars(each).items():
+            held = value.values() if isinstance(value, dict) else value
+            if name.startswith("_") or not isinstance(value, list | tuple | dict):
+                continue
+            if any(isinstance(one, nn.Module) for one in held):
+                kind = type(value).__name__
+                use = "nn.ModuleDict" if kind == "dict" else "nn.ModuleList or nn.Sequential"
+                return f": layers in a plain {kind} (self.{name}) are not registered: use {use}"
+    return ""
+
+
+def _wrong_with(value: Tensor) -> str:
+    """What keeps a tensor from being a loss."""
+    if value.numel() != 1:
+        return f"shape {tuple(value.shape)}: take its mean()"
+    if not value.is_floating_point():
+        return f"dtype {value.dtype}, which has none: take no count and no comparison"
+    return "a tensor without: leave out detach() and no_grad, and compute it from D's output"
+
+
+def _shown(value: object) -> str:
+    """A value as a message names it: its shape, its class, or itself where it is short."""
+    if isinstance(value, Tensor):
+        return f"shape {tuple(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}: call it"
+    if value is None or isinstance(value, int | float | str):
+        return f"{value!r:.50}"
+    if isinstance(value, list | tuple) and not value:
+        return f"an empty {type(value).__name__}"
+    return f"a {type(value).__name__}"
