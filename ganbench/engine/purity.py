@@ -67,7 +67,7 @@ def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None
     if changed := before.changed(_state(roots, known)):
         now_state = _state(roots, known)
         where = _line_after(lambda: changed[0] in now_state.changed(_state(roots, known)), play)
-        raise ImpureError(f"{where} changes {changed[0]}")
+        raise ImpureError(f"{where} changes {_named(changed[0])}")
 
 
 def check_alike(trainers: Sequence[Trainer]) -> None:
@@ -82,9 +82,8 @@ def check_alike(trainers: Sequence[Trainer]) -> None:
         del functions["latent"]  # which each seed has for itself
         state = _state(functions, known)
         if state.met:
-            raise ImpureError(
-                f"{state.met[0]} is of a network that is trained, not of the one handed over"
-            )
+            met = _named(state.met[0])
+            raise ImpureError(f"{met} is of a network that is trained, not of the one handed over")
         modules = modules_of(trainer)
         for name, module in modules.items():
             _check_unhooked(name, module)
@@ -92,7 +91,12 @@ def check_alike(trainers: Sequence[Trainer]) -> None:
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
             if changed := one.changed(other):
-                raise ImpureError(f"{changed[0]} differs from seed to seed")
+                raise ImpureError(f"{_named(changed[0])} differs from seed to seed")
+
+
+def _named(path: str) -> str:
+    """A path as a message names it."""
+    return path.replace(":", "'s global ", 1)
 
 
 def _check_unhooked(name: str, network: nn.Module) -> None:
@@ -202,7 +206,9 @@ def _line_after(changed: Callable[[], bool], play: Callable[[], Any]) -> str:
         if lines and changed():
             found.append(place(*lines[-1]))
             return None
-        lines.append((frame.f_code, frame.f_lineno))
+        now = frame.f_back if event == "return" else frame
+        if now is not None and authors_frame(now):
+            lines.append((now.f_code, now.f_lineno))
         return trace
 
     before = sys.gettrace()
