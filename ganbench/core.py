@@ -19,7 +19,7 @@ from ganbench.scoring import Direction
 Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
 Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
 Sampler = Callable[[int, torch.Generator], Tensor]
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Loss = Callable[..., "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -260,38 +260,66 @@ class Recording:
 
 @dataclass(frozen=True, kw_only=True)
 class Game:
-    """A GAN written as its two networks and its two losses; the engine does the rest.
+    """A GAN written as its networks and its losses; the engine does the rest.
 
     `latent(n, rng)` draws the generator's input on the device of `rng`. `d_loss(D, real, fake)`
     and `g_loss(D, real, fake)` return scalars and touch nothing else, so that the engine may
     stack and compile them. Several `d_loss` make an update each, in turn. The optimizer fields
-    take parameters and return an optimizer.
+    take parameters and return an optimizer. Without a discriminator (None, as its loss and
+    optimizer then are) `g_loss` gets None for it: Li et al. 2015 (GMMN).
+
+    A loss asks for more by keyword-only arguments: a network of `more`, a scalar of `schedule`, or
+    `latent`, that of its fakes: `def d_loss(D, real, fake, *, E, gamma, latent)`. It may return
+    `(loss, {"name": scalar})` to have scalars of its own logged.
 
     The generator is updated at every `d_updates`-th step. With `reuse_latent` it is updated on
     the latent of the very fakes that the discriminator has just learned from, otherwise on a
     fresh one. With `inference_fakes` the discriminator learns from fakes that the generator makes
-    in inference mode, as `predict` does in Keras. `decision` is the discriminator output above
+    in inference mode, as `predict` does in Keras. With `simultaneous` both learn from where both
+    stand before the step: Mescheder et al. 2017. `decision` is the discriminator output above
     which a sample counts as taken for real; None for a critic.
+
+    `more` are further networks by name, which learn with the generator from its loss, by an
+    optimizer of their own, made as its is: Donahue et al. 2017 (BiGAN). `schedule` holds functions
+    of the share of the run's steps that is done, from 0: what they return at a step is handed to
+    losses that ask for it; of "d_lr" and "g_lr" it multiplies the learning rates. `after_d` and
+    `after_g` change D and G in place after each of their updates, as weight clipping does:
+    Arjovsky et al. 2017. With `average`, say 0.999, samples come from an exponential moving average
+    of G's weights, which keeps that share of itself at an update, less in the beginning,
+    (1 + t) / (10 + t) of t updates: Karras et al. 2018.
 
     `features(D, batch)` gives the activations (n, k) of the discriminator's feature layer, for
     the pictures. `recording` is what the source of a published system prints and draws.
     """
 
     generator: nn.Module
-    discriminator: nn.Module
+    discriminator: nn.Module | None
     latent: Sampler
-    d_loss: Loss | Sequence[Loss]
+    d_loss: Loss | Sequence[Loss] | None
     g_loss: Loss
-    d_optimizer: MakeOptimizer
+    d_optimizer: MakeOptimizer | None
     g_optimizer: MakeOptimizer
     d_updates: int = 1
     reuse_latent: bool = False
     inference_fakes: bool = False
+    simultaneous: bool = False
     decision: float | None = 0.0
+    more: Mapping[str, nn.Module] = field(default_factory=dict)
+    schedule: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
+    after_d: Callable[[nn.Module], object] | None = None
+    after_g: Callable[[nn.Module], object] | None = None
+    average: float | None = None
     features: Callable[[nn.Module, Tensor], Tensor] | None = None
     recording: Recording = Recording()
 
     @property
     def d_losses(self) -> Sequence[Loss]:
         """The discriminator's losses, one an update."""
+        if self.d_loss is None:
+            return ()
         return (self.d_loss,) if callable(self.d_loss) else self.d_loss
+
+    @property
+    def latents_a_step(self) -> int:
+        """How many latents are drawn for a step that updates G."""
+        return 1 if self.reuse_latent or self.discriminator is None else 2

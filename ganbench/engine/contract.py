@@ -6,7 +6,7 @@ Each check raises ContractError, which names the part and where its author has w
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,12 +17,18 @@ from ganbench.errors import ContractError, one_line
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
 
+OPTIONAL = ("features", "after_d", "after_g")
+TAKEN = ("G", "D", "average", "real", "fake", "latent")  # names
+LOGGED = ("d_loss", "g_loss", "d_accuracy", "g_accuracy")
 FACTORY = "give a function of the parameters, e.g. partial(torch.optim.Adam, lr=1e-3)"
 ARGUMENTS = {
     "latent": "n, rng",
     "d_loss": "D, real, fake",
     "g_loss": "D, real, fake",
     "features": "D, batch",
+    "after_d": "D",
+    "after_g": "G",
+    "schedule": "share",
     "d_optimizer": "parameters",
     "g_optimizer": "parameters",
 }
@@ -31,7 +37,18 @@ ARGUMENTS = {
 def checked(game: Game) -> Game:
     """The game, if its fields are what they must be."""
     _check_network("generator", game.generator)
-    _check_network("discriminator", game.discriminator)
+    if game.discriminator is not None:
+        _check_network("discriminator", game.discriminator)
+    elif game.d_loss is not None or game.d_optimizer is not None:
+        raise ContractError("without a discriminator d_loss and d_optimizer must be None too")
+    for name, network in game.more.items():
+        if not name.isidentifier() or name in TAKEN:
+            raise ContractError(f"more must have other names than {name!r}")
+        _check_network(name, network)
+    if game.simultaneous and (len(game.d_losses) != 1 or game.d_updates != 1):
+        raise ContractError("simultaneous updates are of one d_loss, and with d_updates of 1")
+    if game.average is not None and not 0 < game.average < 1:
+        raise ContractError(f"average must lie between 0 and 1, got {game.average!r:.50}")
     for field in ("d_optimizer", "g_optimizer"):
         if isinstance(made := getattr(game, field), torch.optim.Optimizer):
             raise ContractError(f"{field} is an optimizer, {type(made).__name__}(...): {FACTORY}")
@@ -39,21 +56,45 @@ def checked(game: Game) -> Game:
         takes = ARGUMENTS[field]
         if not callable(part):
             raise ContractError(f"{field} must be a function of ({takes}), got {_shown(part)}")
-        check_arguments(field, part, takes)
+        if not field.endswith("_loss"):
+            check_arguments(field, part, takes)
+    for loss in (*game.d_losses, game.g_loss):
+        asked(loss, game)
     updates: Any = game.d_updates
     if not isinstance(updates, int) or updates < 1:
         raise ContractError(f"d_updates must be an int of at least 1, got {updates!r:.50}")
     return game
 
 
-def check_arguments(what: str, function: Callable[..., Any], takes: str) -> None:
+def asked(loss: Callable[..., Any], game: Game) -> tuple[str, ...]:
+    """The names that a loss asks for by keyword-only arguments, if the game knows them."""
+    what = "g_loss" if loss is game.g_loss else "d_loss"
+    try:
+        arguments = inspect.signature(loss).parameters.values()
+    except ValueError:
+        return ()  # of a function in C, which shows no arguments
+    keywords = [each for each in arguments if each.kind is each.KEYWORD_ONLY]
+    known = ("latent", *game.more, *game.schedule)
+    names = tuple(each.name for each in keywords if each.name in known)
+    for each in keywords:
+        if each.name not in known and each.default is each.empty:
+            raise ContractError(
+                f"{named(what, loss)} asks for {each.name!r}, which is none of {', '.join(known)}"
+            )
+    check_arguments(what, loss, ARGUMENTS[what], names)
+    return names
+
+
+def check_arguments(
+    what: str, function: Callable[..., Any], takes: str, keywords: Sequence[str] = ()
+) -> None:
     """That a function can be called with the arguments that it `takes`, by position."""
     try:
         signature = inspect.signature(function)
     except ValueError:
         return  # of a function in C, which shows no arguments
     try:
-        signature.bind(*takes.split(", "))
+        signature.bind(*takes.split(", "), **dict.fromkeys(keywords))
     except TypeError as error:
         where, shown = named(what, function), one_line(str(signature))
         raise ContractError(f"{where} must take ({takes}), not {shown}") from error
@@ -105,6 +146,33 @@ def check_fakes(generator: nn.Module, fake: object, real: Tensor) -> None:
         )
 
 
+def scalars(
+    who: str, loss: Callable[..., Any], value: object
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """A loss of D or G, if it has a gradient, and the scalars that it logs."""
+    value, own = parted(value)
+    for name, each in own.items():
+        if not isinstance(each, Tensor) or each.numel() != 1 or name in LOGGED:
+            raise ContractError(
+                f"{_of(who, loss)} logs {name!r}: it must be a scalar tensor of a name of its own, "
+                f"got {_shown(each)}"
+            )
+    return scalar(who, loss, value), own
+
+
+def parted(value: Any) -> tuple[Any, Mapping[str, Any]]:
+    """A loss and the scalars that it logs, without dimensions."""
+    if not (isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping)):
+        return value, {}
+    loss, own = value
+    return loss, {name: _without_dimensions(each) for name, each in own.items()}
+
+
+def _without_dimensions(value: Any) -> Any:
+    single = isinstance(value, Tensor) and value.numel() == 1
+    return value.reshape(()) if single else value
+
+
 def scalar(who: str, loss: Callable[..., Any], value: object) -> Tensor:
     """A loss of D or G as a tensor without dimensions, if it has a gradient."""
     if isinstance(value, Tensor):
@@ -122,9 +190,9 @@ def scalar(who: str, loss: Callable[..., Any], value: object) -> Tensor:
     )
 
 
-def check_reached(who: str, loss: Callable[..., Any], optimizer: torch.optim.Optimizer) -> None:
+def check_reached(who: str, loss: Callable[..., Any], params: Sequence[Tensor]) -> None:
     """That a loss of D or G has given some of the parameters that are trained a gradient."""
-    if all(p.grad is None for group in optimizer.param_groups for p in group["params"]):
+    if all(p.grad is None for p in params):
         network = "discriminator" if who == "D" else "generator"
         how = "D(real) and D(fake)" if who == "D" else "D(fake), where fake is not detached"
         raise ContractError(
@@ -141,11 +209,13 @@ def _functions(game: Game) -> Iterator[tuple[str, Any]]:
     losses: Any = game.d_loss
     if isinstance(losses, Sequence) and not isinstance(losses, str) and len(losses):
         yield from (("d_loss", loss) for loss in losses)
-    else:
+    elif game.discriminator is not None:
         yield "d_loss", losses
     for field in ARGUMENTS:
-        if field != "d_loss" and not (field == "features" and game.features is None):
+        optional = field in OPTIONAL or (field == "d_optimizer" and game.discriminator is None)
+        if field not in ("d_loss", "schedule") and not (optional and getattr(game, field) is None):
             yield field, getattr(game, field)
+    yield from (("schedule", function) for function in game.schedule.values())
 
 
 def _check_network(what: str, network: Any) -> None:

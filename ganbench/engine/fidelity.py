@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.engine.graph import Key, sides
+from ganbench.engine.graph import Key
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 
@@ -114,7 +114,7 @@ def _move(trainer: Trainer, number: int) -> None:
         largest = gradient.abs().max() if gradient.numel() else 0.0
         return gradient + GRADIENT_UNITS * unit * largest * signs(gradient)
 
-    for p in (p for module, _ in sides(trainer).values() for p in module.parameters()):
+    for p in (p for network in trainer.networks.values() for p in network.parameters()):
         with torch.no_grad():
             p.mul_(1 + unit * signs(p))
         if p.requires_grad:
@@ -146,9 +146,14 @@ def _same(a: Tensor, b: Tensor) -> bool:
 def tensors_of(trainer: Trainer) -> dict[Key, Tensor]:
     """All that a step may change."""
     found: dict[Key, Tensor] = {}
-    for who, (module, optimizer) in sides(trainer).items():
-        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+    for who, network in trainer.networks.items():
+        state = trainer.optimizers[who].state
+        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
             found[who, name] = tensor
-            for state, value in optimizer.state.get(tensor, {}).items():
-                found[who, name, state] = value
+            for kept, value in state.get(tensor, {}).items():
+                found[who, name, kept] = value
+    if trainer.averaged is not None:
+        averaged = trainer.averaged
+        for name, tensor in (*averaged.named_parameters(), *averaged.named_buffers()):
+            found["average", name] = tensor
     return found

@@ -15,16 +15,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn import functional
 
 from ganbench.core import Loss
+from ganbench.engine import contract
 from ganbench.engine.gradients import StackedGradients
 from ganbench.engine.loop import Loop, traced
-from ganbench.engine.noise import Call, Handler, SuppliedNoise
+from ganbench.engine.noise import Call, SuppliedNoise
+from ganbench.engine.operations import HANDLERS
 from ganbench.engine.optimizers import rule_of
 from ganbench.engine.precision import at_least_float32
-from ganbench.engine.provenance import Provenance
-from ganbench.engine.trainer import Player, Trainer, inference, shares_right, verdicts_of
+from ganbench.engine.trainer import Player, Trainer, inference, pick
+from ganbench.engine.verdicts import Provenance, shares_right, verdicts_of
 
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
@@ -136,18 +137,21 @@ class _Mapped(Player):
     """Plays steps on stacked tensors (seeds, ...), while they are traced."""
 
     def __init__(self, trainer: Trainer, tensors: Mapping[Key, Tensor], inputs: Inputs) -> None:
-        self.game, self._trainer = trainer.game, trainer
+        self.game, self.asks, self._trainer = trainer.game, trainer.asks, trainer
         self._tensors, self._latents, self._numbers = tensors, inputs.latents, inputs.numbers
-        self._sides = sides(trainer)
-        self._rules = {who: rule_of(optimizer) for who, (_, optimizer) in self._sides.items()}
-        self._groups = {who: _groups(*side) for who, side in self._sides.items()}
-        self._within = _Within(trainer.discriminator)
+        self._rules = {who: rule_of(each) for who, each in trainer.optimizers.items()}
+        self._groups = {
+            who: _groups(trainer.networks[who], each) for who, each in trainer.optimizers.items()
+        }
+        judges = {who: each for who, each in trainer.networks.items() if who != "G"}
+        self._within = _Within(judges)
         self._rates = iter(inputs.rates.unbind())
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
         self._supply = SuppliedNoise(self._give, HANDLERS)
         self._given: Mapping[int, Tensor] = {}
-        self._leaves: dict[str, Tensor] = {}
+        self._leaves: dict[Key, Tensor] = {}
+        self._grads: dict[Key, Tensor] = {}
 
     def end_step(self) -> None:
         """The next step's latents and numbers come next."""
@@ -157,6 +161,9 @@ class _Mapped(Player):
     def _give(self, call: Call) -> Tensor:
         self._used[call.slot] += 1
         return self._given[call.slot][self._used[call.slot] - 1]
+
+    def _scalars(self) -> dict[str, Tensor]:
+        return {name: next(self._rates) for name in self.game.schedule}
 
     def _latent(self, real: Tensor) -> Tensor:
         self._drawn += 1
@@ -169,44 +176,54 @@ class _Mapped(Player):
         with torch.set_grad_enabled(keep_graph), mode, self._trainer.autocast():
             fakes: Tensor = self._map(
                 lambda tensors, latent: functional_call(module, tensors, (latent,)),
-                {**leaves, **self._buffers("G")},
+                {name: each for (_, name), each in (leaves | self._buffers("G")).items()},
                 latent,
             )
         return fakes
 
-    def _learn(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        parameters = self._parameters("D", grad=who == "D")
-        leaves = parameters if who == "D" else self._leaves
-        decision = self.game.decision
+    def _differentiate(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        learners = self._trainer.learners(who)
+        leaves = {} if who == "D" else dict(self._leaves)
+        tensors: dict[Key, Tensor] = {}
+        for each in self._within.networks:
+            mine = self._parameters(each, grad=each in learners)
+            tensors |= mine | self._buffers(each)
+            leaves |= mine if each in learners else {}
+        decision, names = self.game.decision, self.asks[id(loss)]
 
-        def judged(D: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, list[Tensor]]:
+        def judged(
+            networks: Mapping[str, nn.Module], real: Tensor, fake: Tensor, latent: Tensor
+        ) -> tuple[Tensor, list[Tensor], Mapping[str, Tensor]]:
+            D = networks.get("D")
             with verdicts_of(D) as verdicts, Provenance(real, fake) as origins:
-                value = at_least_float32(loss(D, real, fake))
-            return value.reshape(()), shares_right(verdicts, decision, who, real, fake, origins)
-
-        def one(
-            tensors: Mapping[str, Tensor], real: Tensor, fake: Tensor
-        ) -> tuple[Tensor, list[Tensor]]:
-            found: tuple[Tensor, list[Tensor]] = self._within.call(judged, tensors, real, fake)
-            return found
+                asked = pick(names, networks, {**known, "latent": latent})
+                value, own = contract.parted(loss(D, real, fake, **asked))
+            right = shares_right(verdicts, decision, who, real, fake, origins)
+            return at_least_float32(value).reshape(()), right, dict(own)
 
         with torch.enable_grad():
             with self._trainer.autocast():
-                values, right = self._map(one, {**parameters, **self._buffers("D")}, real, fake)
+                values, right, own = self._map(
+                    lambda *args: self._within.call(judged, *args),
+                    tensors,
+                    real,
+                    fake,
+                    known["latent"],
+                )
             learning = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
             grads = torch.autograd.grad(values.sum(), list(learning.values()), allow_unused=True)
         found = zip(learning, grads, strict=True)
-        self._update(who, {name: grad for name, grad in found if grad is not None})
-        return values.detach(), [share.detach() for share in right]
+        self._grads |= {name: grad for name, grad in found if grad is not None}
+        logged = {name: each.detach() for name, each in own.items()}
+        return values.detach(), [share.detach() for share in right], logged
 
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Nothing: who wants to look trains step by step (`Stack.train_apart`)."""
 
     def _map(self, function: Callable[..., Any], *args: Any) -> Any:
         """`function` of each seed's slices, with its random numbers."""
-
         seeds = len(next(iter(self._tensors.values())))
         zero = torch.zeros((), device=self._latents.device, requires_grad=True)
 
@@ -217,15 +234,38 @@ class _Mapped(Player):
 
         return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
 
-    def _update(self, who: str, grads: Mapping[str, Tensor]) -> None:
+    def _update(self, who: str) -> None:
+        for each in self._trainer.learners(who):
+            self._update_network(each)
+        after = self.game.after_d if who == "D" else self.game.after_g
+        if after is not None:
+            within = _Within({who: self._trainer.networks[who]})
+            mine = self._parameters(who, grad=False) | self._buffers(who)
+            with torch.no_grad():
+                self._map(lambda tensors: within.call(_changed(after, who), tensors), mine)
+        if who == "G" and self.game.average is not None:
+            self._average(next(self._rates))
+
+    def _update_network(self, who: str) -> None:
         rule = self._rules[who]
         for group, names in self._groups[who]:
-            learning = [name for name in names if name in grads]
+            learning = [name for name in names if (who, name) in self._grads]
             params = [self._tensors[who, name] for name in learning]
             states = [self._state(who, name) for name in learning]
+            grads = [self._grads.pop((who, name)) for name in learning]
             rates = list(islice(self._rates, len(rule.rates(group, 1))))
             with torch.no_grad():
-                rule.update(params, [grads[name] for name in learning], states, group, rates)
+                rule.update(params, grads, states, group, rates)
+
+    def _average(self, share: Tensor) -> None:
+        """As `trainer.average` does."""
+        buffers = self._buffers("G")
+        for who, name in [*self._parameters("G", grad=False), *buffers]:
+            mine, its = self._tensors["average", name], self._tensors[who, name]
+            if (who, name) in buffers:
+                mine.copy_(its)
+            else:
+                mine.lerp_(its, share)
 
     def _state(self, who: str, name: str) -> Mapping[str, Tensor]:
         mine = (who, name)
@@ -233,140 +273,42 @@ class _Mapped(Player):
             k[2]: tensor for k, tensor in self._tensors.items() if len(k) == 3 and k[:2] == mine
         }
 
-    def _parameters(self, who: str, *, grad: bool) -> dict[str, Tensor]:
+    def _parameters(self, who: str, *, grad: bool) -> dict[Key, Tensor]:
         return {
-            name: self._tensors[who, name].detach().requires_grad_(grad and p.requires_grad)
-            for name, p in self._sides[who][0].named_parameters()
+            (who, name): self._tensors[who, name].detach().requires_grad_(grad and p.requires_grad)
+            for name, p in self._trainer.networks[who].named_parameters()
         }
 
-    def _buffers(self, who: str) -> dict[str, Tensor]:
-        return {name: self._tensors[who, name] for name, _ in self._sides[who][0].named_buffers()}
+    def _buffers(self, who: str) -> dict[Key, Tensor]:
+        names = [name for name, _ in self._trainer.networks[who].named_buffers()]
+        return {(who, name): self._tensors[who, name] for name in names}
+
+
+def _changed(after: Callable[[nn.Module], object], who: str) -> Callable[..., tuple[()]]:
+    """A function of networks that changes one of them in place."""
+
+    def change(networks: Mapping[str, nn.Module]) -> tuple[()]:
+        after(networks[who])
+        return ()
+
+    return change
 
 
 class _Within(nn.Module):
-    """Calls functions of a module while its parameters and buffers are others."""
+    """Calls functions of some networks while their parameters and buffers are others."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.module = module
+        self.networks = nn.ModuleDict(networks)
 
     def forward(self, function: Callable[..., Any], *args: Any) -> Any:
-        """`function` of the module."""
-        return function(self.module, *args)
+        """`function` of the networks by name."""
+        return function(dict(self.networks.items()), *args)
 
-    def call(self, function: Callable[..., Any], tensors: Mapping[str, Tensor], *args: Any) -> Any:
-        """A function of the module with its tensors replaced by name."""
-        named = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    def call(self, function: Callable[..., Any], tensors: Mapping[Key, Tensor], *args: Any) -> Any:
+        """A function of the networks with their tensors replaced by name."""
+        named = {f"networks.{who}.{name}": tensor for (who, name), tensor in tensors.items()}
         return functional_call(self, named, (function, *args))
-
-
-def _linear(supply: SuppliedNoise, *args: Any, **kwargs: Any) -> Tensor:
-    """Dense layers of a batch as one operation of all seeds, not a product, a view and a sum."""
-    if len(args) == 3 and args[0].ndim == 2 and args[2] is not None:
-        dense: Tensor = _Dense.apply(*args)  # type: ignore[no-untyped-call]
-        return dense
-    return functional.linear(*args, **kwargs)
-
-
-def _normalize(
-    supply: SuppliedNoise, *args: Any, out: Tensor | None = None, **kwargs: Any
-) -> Tensor:
-    """Norms as vmap can take them: spectral normalisation writes its own to a buffer."""
-    normal = functional.normalize(*args, **kwargs)
-    return normal if out is None else out.copy_(normal)
-
-
-def _convolution(convolve: Callable[..., Tensor]) -> Handler:
-    def lowered(
-        supply: SuppliedNoise, input: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any
-    ) -> Tensor:
-        kind = input.device.type
-        if torch.is_autocast_enabled(kind):  # which vmap keeps from convolutions
-            low = torch.get_autocast_dtype(kind)
-            input, weight = input.to(low), weight.to(low)
-            bias = None if bias is None else bias.to(low)
-        return convolve(input, weight, bias, *rest)
-
-    return lowered
-
-
-HANDLERS: dict[Any, Handler] = {
-    functional.linear: _linear,
-    functional.normalize: _normalize,
-    **{
-        each: _convolution(each)
-        for each in (
-            functional.conv1d,
-            functional.conv2d,
-            functional.conv3d,
-            functional.conv_transpose1d,
-            functional.conv_transpose2d,
-            functional.conv_transpose3d,
-        )
-    },
-}
-
-
-class _Dense(torch.autograd.Function):
-    """x (n, k), weight (m, k), bias (m,) to (n, m)."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return functional.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        x, weight = (each.to(grad.dtype) for each in ctx.saved_tensors)
-        return grad @ weight, grad.T @ x, grad.sum(0)
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor
-    ) -> tuple[Tensor, int]:
-        x, weight, bias = (
-            each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
-            for each, dim in zip((x, weight, bias), in_dims, strict=True)
-        )
-        if weight.shape[1] == 1:  # as a product, its bits would depend on how many seeds there are
-            return (x * weight).sum(2, keepdim=True) + bias.unsqueeze(1), 0
-        return _StackedDense.apply(x, weight, bias), 0  # type: ignore[no-untyped-call]
-
-
-class _StackedDense(torch.autograd.Function):
-    """x (s, n, k), weight (s, m, k), bias (s, m) of all seeds to (s, n, m)."""
-
-    generate_vmap_rule = True  # for losses that map over samples themselves
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = (each.to(grad.dtype) for each in ctx.saved_tensors)
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            torch.bmm(grad, weight) if of_x else None,
-            # Laid out as the weight, which autograd's own transposed gradient is not.
-            torch.bmm(grad.transpose(1, 2), x) if of_weight else None,
-            grad.sum(1) if of_bias else None,
-        )
-
-
-def sides(trainer: Trainer) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
-    """Each network with its optimiser."""
-    return {
-        "G": (trainer.generator, trainer.g_optimizer),
-        "D": (trainer.discriminator, trainer.d_optimizer),
-    }
 
 
 def _groups(

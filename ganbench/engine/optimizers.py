@@ -94,6 +94,11 @@ class _Torchs(ABC):
         """What is taken off a parameter, whose states change in place."""
 
     def rates(self, group: Group, count: int) -> tuple[float, ...]:
+        """The learning rate, what the rule makes of it, and what decoupled decay leaves."""
+        decay = group["weight_decay"] if group.get("decoupled_weight_decay") else 0.0
+        return (*self.own_rates(group, count), 1 - group["lr"] * decay)
+
+    def own_rates(self, group: Group, count: int) -> tuple[float, ...]:
         return (group["lr"],)
 
     def update(
@@ -107,7 +112,7 @@ class _Torchs(ABC):
         decay, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
         for p, given, state in zip(params, grads, states, strict=True):
             if decay and decoupled:
-                p.mul_(1 - group["lr"] * decay)
+                p.mul_(rates[-1])
             grad = given + decay * p if decay and not decoupled else given
             p.sub_(self.change(grad, state, group, rates))
 
@@ -118,7 +123,7 @@ class _Adam(_Torchs):
     def states(self, group: Group) -> tuple[str, ...]:
         return ("step", "exp_avg", "exp_avg_sq")
 
-    def rates(self, group: Group, count: int) -> tuple[float, ...]:
+    def own_rates(self, group: Group, count: int) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
         return group["lr"] / (1 - beta1**count), math.sqrt(1 - beta2**count)
 

@@ -25,6 +25,8 @@ from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.system.modules import authors_frame, place
 
+NETWORKS = ("generator", "discriminator", "more")  # of a Game
+UNUSED = ("d_optimizer", "g_optimizer", "features", "recording")  # in a step
 OUTSIDE: dict[str, str] = {
     "time": "looks at the clock",
     "datetime": "looks at the clock",
@@ -111,16 +113,17 @@ def _check_unhooked(name: str, network: nn.Module) -> None:
 
 def modules_of(trainer: Trainer) -> dict[str, nn.Module]:
     """The networks by name."""
-    return {"generator": trainer.generator, "discriminator": trainer.discriminator}
+    names = {"G": "generator", "D": "discriminator"}
+    return {names.get(who, who): network for who, network in trainer.networks.items()}
 
 
 def functions_of(game: Game) -> dict[str, Any]:
     """What a step of a game calls, and its settings, by name."""
-    losses = {f"d_loss {i}": each for i, each in enumerate(game.d_losses)}
-    if callable(game.d_loss):
-        losses = {"d_loss": game.d_loss}
-    settings = (game.d_updates, game.reuse_latent, game.inference_fakes, game.decision)
-    return {**losses, "g_loss": game.g_loss, "latent": game.latent, "settings": settings}
+    parts = {name: value for name, value in vars(game).items() if name not in NETWORKS + UNUSED}
+    if not callable(game.d_loss):
+        del parts["d_loss"]
+        parts |= {f"d_loss {i}": each for i, each in enumerate(game.d_losses)}
+    return parts
 
 
 def _state(roots: Mapping[str, Any], known: Set[int]) -> State:

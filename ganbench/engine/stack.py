@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.fidelity import STEPS, Expected, tensors_of
-from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key, sides
+from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import rule_of, start
@@ -54,7 +54,7 @@ class Stack:
         self.trainers, self.steps = trainers, first.steps
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
         self._game, self._batch_shape = first.game, tuple(batch_shape)
-        self._device = next(first.discriminator.parameters()).device
+        self._device = next(first.generator.parameters()).device
         tensors = _alike(trainers)
         with _reasons():
             check_alike(trainers)
@@ -65,7 +65,7 @@ class Stack:
                 [each.game.latent for each in trainers],
                 seeds,
                 each=self._batch_shape[0],
-                per_step=1 if self._game.reuse_latent else 2,
+                per_step=self._game.latents_a_step,
                 device=self._device,
             )
         self._numbers = {
@@ -215,17 +215,16 @@ class Stack:
     def _tell_trainers(self, before: int) -> None:
         """Tell the trainers and their optimisers what steps have been taken since `before`."""
         updates = self._game.d_updates
-        d_count = (self.steps - before) * len(self._game.d_losses)
-        g_count = self.steps // updates - before // updates
+        counts = {
+            "D": (self.steps - before) * len(self._game.d_losses),
+            "G": self.steps // updates - before // updates,
+        }
         for trainer in self.trainers:
             trainer.steps = self.steps
-            for optimizer, count in (
-                (trainer.d_optimizer, d_count),
-                (trainer.g_optimizer, g_count),
-            ):
+            for who, optimizer in trainer.optimizers.items():
                 for group in optimizer.param_groups:
                     if "steps" in group:
-                        group["steps"] += count
+                        group["steps"] += counts["D" if who == "D" else "G"]
 
     def _probe(self, updates_g: bool) -> list[Call]:
         """The random calls of a step; InputError for one that depends on more than its tensors."""
@@ -262,21 +261,29 @@ class Stack:
 
         Computed in a graph, they would be computed once for each number that is updated.
         """
-        d, g = (
-            [(rule_of(each), group) for group in each.param_groups]
-            for each in (self.trainers[0].d_optimizer, self.trainers[0].g_optimizer)
-        )
-        d_count = self.steps * len(self._game.d_losses)
-        g_count = self.steps // self._game.d_updates
+        first, game = self.trainers[0], self._game
+        d_count, g_count = self.steps * len(game.d_losses), self.steps // game.d_updates
         rates: list[float] = []
-        for updates_g in [*cycle] * cycles:
-            for _ in self._game.d_losses:
+        for step, updates_g in enumerate([*cycle] * cycles, start=self.steps + 1):
+            rates += first.scheduled(step).values()
+            for _ in game.d_losses:
                 d_count += 1
-                rates += [x for rule, group in d for x in rule.rates(group, d_count)]
+                rates += self._rates_of("D", step, d_count)
             if updates_g:
                 g_count += 1
-                rates += [x for rule, group in g for x in rule.rates(group, g_count)]
+                rates += self._rates_of("G", step, g_count)
+                rates += [1 - first.kept(g_count)] if game.average is not None else []
         return torch.tensor(rates, device=self._device).view(cycles, -1)
+
+    def _rates_of(self, who: str, step: int, count: int) -> list[float]:
+        """Those of an update of D, or of G and what learns with it."""
+        first = self.trainers[0]
+        return [
+            x
+            for each in first.learners(who)
+            for group in first.settings(each, step)
+            for x in rule_of(first.optimizers[each]).rates(group, count)
+        ]
 
     def _inputs(self, cycle: Sequence[bool], real: Tensor) -> Inputs:
         """What the next cycles need on batches (seeds, steps, batch_size, *shape)."""
@@ -313,7 +320,7 @@ def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
 
 def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """Their tensors, if these are of one game that a graph can update."""
-    optimizers = [optimizer for each in trainers for _, optimizer in sides(each).values()]
+    optimizers = [optimizer for each in trainers for optimizer in each.optimizers.values()]
     with _reasons():
         for optimizer in optimizers:
             rule_of(optimizer)

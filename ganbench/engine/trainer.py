@@ -16,48 +16,78 @@ from torch import Tensor, nn
 from ganbench.core import Game, Loss
 from ganbench.engine import contract
 from ganbench.engine.precision import at_least_float32, autocast
-from ganbench.engine.provenance import Rows
+from ganbench.engine.verdicts import shares_right, verdicts_of
 from ganbench.randomness import EAGER_LATENT, generator
 from ganbench.results.schema import Precision
 from ganbench.system.places import within
 
 
 class Player(ABC):
-    """The order of play in a step of a Game, for one seed or for many stacked in a dimension."""
+    """The order of play in a step of a Game, for one seed or for many stacked in a dimension.
+
+    `asks` are the names of what each loss, by its id, is to be handed besides D, real and fake.
+    """
 
     game: Game
+    asks: Mapping[int, Sequence[str]]
 
     def play(self, real: Tensor, *, updates_g: bool) -> dict[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G if `updates_g`."""
         game = self.game
+        scalars = self._scalars()
+        if game.discriminator is None:
+            return self._update_g(real, scalars, self._latent(real), None) if updates_g else {}
         latent = self._latent(real)
         keep = updates_g and game.reuse_latent and not game.inference_fakes
         fake = self._fakes(latent, trains=not game.inference_fakes, keep_graph=keep)
         contract.check_fakes(game.generator, fake, real)
         self._look("before_d", real, latent)
-        log = self._update_d(real, fake.detach())
+        log = self._update_d(real, fake.detach(), {**scalars, "latent": latent})
         if not updates_g:
             return log
         if not game.reuse_latent:
             latent = self._latent(real)
-        if not keep:
-            fake = self._fakes(latent, trains=True, keep_graph=True)
-        self._look("before_g", real, latent)
-        log |= self._update_g(real, fake)
-        self._look("after_g", real, latent)
+        log |= self._update_g(real, scalars, latent, fake if keep else None)
         return log
 
-    def _update_d(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        losses, right = [], []
+    def _update_d(
+        self, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        losses, right, logs = [], [], []
         for d_loss in self.game.d_losses:
-            loss, said = self._learn("D", d_loss, real, fake)
+            loss, said, log = self._differentiate("D", d_loss, real, fake, known)
+            if not self.game.simultaneous:
+                self._update("D")
             losses.append(loss)
+            logs.append(log)
             right += said
-        return {"d_loss": _mean(losses), **({"d_accuracy": _mean(right)} if right else {})}
+        own = {
+            name: _mean([log[name] for log in logs if name in log]) for log in logs for name in log
+        }
+        return {
+            "d_loss": _mean(losses),
+            **({"d_accuracy": _mean(right)} if right else {}),
+            **own,
+        }
 
-    def _update_g(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        loss, right = self._learn("G", self.game.g_loss, real, fake)
-        return {"g_loss": loss, **({"g_accuracy": _mean(right)} if right else {})}
+    def _update_g(
+        self, real: Tensor, scalars: Mapping[str, Tensor], latent: Tensor, fake: Tensor | None
+    ) -> dict[str, Tensor]:
+        if fake is None:
+            fake = self._fakes(latent, trains=True, keep_graph=True)
+            contract.check_fakes(self.game.generator, fake, real)
+        self._look("before_g", real, latent)
+        known = {**scalars, "latent": latent}
+        loss, right, own = self._differentiate("G", self.game.g_loss, real, fake, known)
+        if self.game.simultaneous:
+            self._update("D")
+        self._update("G")
+        self._look("after_g", real, latent)
+        return {"g_loss": loss, **({"g_accuracy": _mean(right)} if right else {}), **own}
+
+    @abstractmethod
+    def _scalars(self) -> dict[str, Tensor]:
+        """What the schedule says of this step."""
 
     @abstractmethod
     def _latent(self, real: Tensor) -> Tensor:
@@ -68,10 +98,17 @@ class Player(ABC):
         """What G makes of it, in inference mode unless it `trains`."""
 
     @abstractmethod
-    def _learn(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Update D or G by its loss; the loss before, and the shares of verdicts that are right."""
+    def _differentiate(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        """Have the gradients of a loss of D or G ready for its update.
+
+        Returns the loss, the shares of verdicts that are right, and what the loss logs itself.
+        """
+
+    @abstractmethod
+    def _update(self, who: str) -> None:
+        """Update D, or G and what learns with it, by the gradients that are ready."""
 
     @abstractmethod
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
@@ -81,23 +118,42 @@ class Player(ABC):
 class Trainer(Player):
     """One Game being trained for one seed: a `GAN` like any other to the harness.
 
-    Latent noise comes from a stream of the seed's own. Logged: `d_loss` (the mean, if there are
-    several) and `g_loss`, the discriminator's accuracy `d_accuracy` on the batches of its update,
-    before the update, and `g_accuracy`, the share of the generator's batch taken for real.
-    `during(part)` is entered for each part of a step: noise, D, G, optimizers; `autocast()` for
-    what is computed in the `precision`, all but samples and updates.
+    Latent noise comes from a stream of the seed's own; the schedule is that of a run of `total`
+    steps. Logged: `d_loss` (the mean, if there are several) and `g_loss`, the discriminator's
+    accuracy `d_accuracy` on the batches of its update, before the update, `g_accuracy`, the share
+    of the generator's batch taken for real, and what the losses log themselves. `during(part)` is
+    entered for each part of a step: noise, D, G, optimizers; `autocast()` for what is computed in
+    the `precision`, all but samples and updates.
     """
 
     def __init__(
-        self, game: Game, *, seed: int, device: str = "cpu", precision: Precision = "float32"
+        self,
+        game: Game,
+        *,
+        seed: int,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        total: int = 1,
     ) -> None:
         self.game = contract.checked(game)
-        self.seed = seed
-        self.generator = game.generator.to(device)
-        self.discriminator = game.discriminator.to(device)
-        self.g_params = list(self.generator.parameters())
-        self.d_optimizer = contract.optimizer("d_optimizer", game, self.discriminator)
-        self.g_optimizer = contract.optimizer("g_optimizer", game, self.generator)
+        self.seed, self.total = seed, total
+        self.generator, self.discriminator = game.generator, game.discriminator
+        self.networks: dict[str, nn.Module] = {}
+        self.networks |= {"D": game.discriminator} if game.discriminator is not None else {}
+        self.networks |= {"G": game.generator, **game.more}
+        for network in self.networks.values():
+            network.to(device)
+        self.optimizers = {
+            who: contract.optimizer("d_optimizer" if who == "D" else "g_optimizer", game, network)
+            for who, network in self.networks.items()
+        }
+        self._rates = {
+            who: [group["lr"] for group in optimizer.param_groups]
+            for who, optimizer in self.optimizers.items()
+            if f"{'d' if who == 'D' else 'g'}_lr" in game.schedule
+        }
+        self.averaged = None if game.average is None else copy.deepcopy(game.generator)
+        self.asks = {id(loss): contract.asked(loss, game) for loss in (*game.d_losses, game.g_loss)}
         self.rng = generator(seed, EAGER_LATENT, device=device)
         self.steps = 0
         self.snapshot: dict[str, Tensor] | None = None
@@ -106,17 +162,43 @@ class Trainer(Player):
         self.device, self.precision = device, precision
         self.autocast = partial(autocast, precision, device)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that training changes."""
+        averaged = {} if self.averaged is None else self.averaged.state_dict()
+        return {
+            "steps": self.steps,
+            "rng": self.rng.get_state(),
+            "networks": {who: each.state_dict() for who, each in self.networks.items()},
+            "optimizers": {who: each.state_dict() for who, each in self.optimizers.items()},
+            "averaged": averaged,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Stand where another one stood when it gave its `state_dict`."""
+        self.steps = state["steps"]
+        self.rng.set_state(state["rng"].cpu())
+        for who, network in self.networks.items():
+            network.load_state_dict(state["networks"][who])
+            self.optimizers[who].load_state_dict(state["optimizers"][who])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+
     def copy(self) -> Trainer:
         """Another one that stands where this one does, with networks and optimisers of its own."""
         game = replace(
             self.game,
             generator=copy.deepcopy(self.generator),
             discriminator=copy.deepcopy(self.discriminator),
+            more={who: copy.deepcopy(each) for who, each in self.game.more.items()},
         )
-        new = Trainer(game, seed=self.seed, device=self.device, precision=self.precision)
-        new.d_optimizer.load_state_dict(copy.deepcopy(self.d_optimizer.state_dict()))
-        new.g_optimizer.load_state_dict(copy.deepcopy(self.g_optimizer.state_dict()))
-        new.steps = self.steps
+        new = Trainer(
+            game,
+            seed=self.seed,
+            device=self.device,
+            precision=self.precision,
+            total=self.total,
+        )
+        new.load_state_dict(copy.deepcopy(self.state_dict()))
         return new
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
@@ -125,11 +207,42 @@ class Trainer(Player):
         return self.play(real, updates_g=self.steps % self.game.d_updates == 0)
 
     def sample(self, n: int) -> Tensor:
-        """n samples from the generator in inference mode."""
-        with inference(self.generator):
+        """n samples from the generator, or from its average, in inference mode."""
+        network = self.generator if self.averaged is None else self.averaged
+        with inference(network):
             latent = contract.draw(self.game.latent, n, self.rng)
-            samples: Tensor = contract.fakes(self.generator, latent)
+            samples: Tensor = contract.fakes(network, latent)
         return samples
+
+    def learners(self, who: str) -> list[str]:
+        """The networks that learn from a loss of D or G."""
+        return [each for each in self.networks if (each == "D") == (who == "D")]
+
+    def scheduled(self, step: int) -> dict[str, float]:
+        """What the schedule says of a step, counted from 1."""
+        return {name: f((step - 1) / self.total) for name, f in self.game.schedule.items()}
+
+    def settings(self, who: str, step: int) -> list[dict[str, Any]]:
+        """The groups of a network's optimizer with the learning rates of that step."""
+        groups = self.optimizers[who].param_groups
+        if who not in self._rates:
+            return groups
+        factor = self.scheduled(step)["d_lr" if who == "D" else "g_lr"]
+        rates = zip(groups, self._rates[who], strict=True)
+        return [{**group, "lr": rate * factor} for group, rate in rates]
+
+    def kept(self, updates: int) -> float:
+        """The share that the average of G keeps of itself at its update of that number, from 1."""
+        assert self.game.average is not None
+        return min(self.game.average, updates / (9 + updates))
+
+    def _scalars(self) -> dict[str, Tensor]:
+        if not self.game.schedule:
+            return {}
+        return {
+            name: torch.tensor(value, device=self.device)
+            for name, value in self.scheduled(self.steps).items()
+        }
 
     def _latent(self, real: Tensor) -> Tensor:
         """One of those handed out beforehand, while there are any."""
@@ -144,20 +257,41 @@ class Trainer(Player):
             fake: Tensor = contract.fakes(self.generator, latent)
         return fake
 
-    def _learn(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        optimizer = self.d_optimizer if who == "D" else self.g_optimizer
+    def _differentiate(
+        self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        learning = [self.networks[each] for each in self.learners(who)]
         with self.during(who), within(f"{who.lower()}_loss", loss):
             with self.autocast(), verdicts_of(self.discriminator) as verdicts:
-                found = loss(self.discriminator, real, fake)
-                value = at_least_float32(contract.scalar(who, loss, found))
-            optimizer.zero_grad()
-            value.backward(inputs=None if who == "D" else self.g_params)
-        contract.check_reached(who, loss, optimizer)
-        with self.during("optimizers"), within(f"{who.lower()}_optimizer", optimizer):
-            optimizer.step()
-        return value.detach(), shares_right(verdicts, self.game.decision, who, real, fake)
+                asked = pick(self.asks[id(loss)], self.game.more, known)
+                value, own = contract.scalars(
+                    who, loss, loss(self.discriminator, real, fake, **asked)
+                )
+                value = at_least_float32(value)
+            for each in self.learners(who):
+                self.optimizers[each].zero_grad()
+            params = [p for network in learning for p in network.parameters()]
+            value.backward(inputs=None if who == "D" else params)
+        contract.check_reached(who, loss, params)
+        right = shares_right(verdicts, self.game.decision, who, real, fake)
+        return value.detach(), right, {name: each.detach() for name, each in own.items()}
+
+    def _update(self, who: str) -> None:
+        for each in self.learners(who):
+            optimizer = self.optimizers[each]
+            with self.during("optimizers"), within(f"{who.lower()}_optimizer", optimizer):
+                for group, scheduled in zip(
+                    optimizer.param_groups, self.settings(each, self.steps), strict=True
+                ):
+                    group["lr"] = scheduled["lr"]
+                optimizer.step()
+        after = self.game.after_d if who == "D" else self.game.after_g
+        if after is not None:
+            with torch.no_grad(), within(f"after_{who.lower()}", after):
+                after(self.networks[who])
+        if who == "G" and self.averaged is not None:
+            kept = self.kept(self.steps // self.game.d_updates)
+            average(self.averaged, self.generator, torch.tensor(1 - kept, device=self.device))
 
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Add the features of a batch and of the latent's fakes to the snapshot, if one is taken.
@@ -165,12 +299,28 @@ class Trainer(Player):
         In inference mode, so that looking changes neither weights nor random streams.
         """
         features = self.game.features
-        if self.snapshot is None or features is None:
+        if self.snapshot is None or features is None or self.discriminator is None:
             return
         with inference(self.generator), inference(self.discriminator):
             fake = self.generator(latent)
             self.snapshot[f"real_{when}"] = features(self.discriminator, real)
             self.snapshot[f"fake_{when}"] = features(self.discriminator, fake)
+
+
+def pick(
+    names: Sequence[str], networks: Mapping[str, Any], known: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """What a loss asks for by name."""
+    return {name: networks[name] if name in networks else known[name] for name in names}
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, network: nn.Module, share: Tensor) -> None:
+    """Move an average of a network by a share towards where it is; buffers are taken over."""
+    for mine, its in zip(averaged.parameters(), network.parameters(), strict=True):
+        mine.lerp_(its, share)
+    for own, other in zip(averaged.buffers(), network.buffers(), strict=True):
+        own.copy_(other)
 
 
 def _mean(values: list[Tensor]) -> Tensor:
@@ -179,71 +329,12 @@ def _mean(values: list[Tensor]) -> Tensor:
 
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
-    """The module in inference mode, without gradients; in training mode again afterwards."""
+    """The module in inference mode, without gradients; each of its parts as it was afterwards."""
+    modes = [(each, each.training) for each in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        module.train()
-
-
-@contextmanager
-def verdicts_of(discriminator: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """The batches that it is called on inside, each with what it says of it (n,) or (n, 1).
-
-    So that losses need not return accuracies. Of several tensors that it returns, the verdict is
-    the one of that shape.
-    """
-    said: list[tuple[Tensor, Tensor]] = []
-
-    def hear(module: nn.Module, batches: tuple[Any, ...], output: Any) -> None:
-        if module is discriminator and batches:  # not a copy of it, which has this hook too
-            said.extend((batches[0], verdict) for verdict in _verdicts(output, len(batches[0])))
-
-    hook = discriminator.register_forward_hook(hear)
-    try:
-        yield said
-    finally:
-        hook.remove()
-
-
-def _verdicts(output: Any, n: int) -> list[Tensor]:
-    """The verdict on n samples, if it can be told."""
-    if isinstance(output, Tensor):
-        return [output]
-    several = output.values() if isinstance(output, Mapping) else output
-    found = [x for x in several if isinstance(x, Tensor) and tuple(x.shape) in ((n,), (n, 1))]
-    return found if len(found) == 1 else []
-
-
-def shares_right(
-    verdicts: Sequence[tuple[Tensor, Tensor]],
-    decision: float | None,
-    who: str,
-    real: Tensor,
-    fake: Tensor,
-    origins: Callable[[Tensor], Rows] = lambda batch: [],
-) -> list[Tensor]:
-    """Shares of verdicts that D wants, real for `real`, or that G wants, real for `fake`.
-
-    Where neither of the two has been judged itself, of batches that are made of them, by `origins`.
-    """
-    if decision is None:
-        return []
-    known: list[tuple[Tensor, Rows]] = [
-        (verdict, [(len(verdict), "real" if batch is real else "fake")])
-        for batch, verdict in verdicts
-        if batch is real or batch is fake
-    ]
-    known = known or [(verdict, origins(batch)) for batch, verdict in verdicts]
-    wanted = "real" if who == "D" else "fake"
-    shares = []
-    for verdict, rows in known:
-        counts = [count for count, _ in rows]
-        if sum(counts) != len(verdict):  # nothing that can be told apart
-            continue
-        for part, (_, origin) in zip(verdict.detach().split(counts), rows, strict=True):
-            if origin == wanted or (origin == "fake" and who == "D"):
-                shares.append(((part > decision) == (origin == wanted)).float().mean())
-    return shares
+        for each, training in modes:
+            each.training = training

@@ -29,7 +29,7 @@ from ganbench.system.places import named, within
 
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
 NOTE_LENGTH = 500  # characters of why a Game is not trained by the engine asked for
-CHECKPOINT = 2  # of the layout of a checkpoint
+CHECKPOINT = 3  # of the layout of a checkpoint
 TRACEBACK = "traceback.txt"  # in a seed's folder, of the error that ended it
 
 Outcome = Mapping[str, Column] | EndedError  # of a block: what was logged, or what ends the run
@@ -149,8 +149,9 @@ class SeedRun:
 
     def _note_first(self, outcome: Mapping[str, Column]) -> None:
         """Say so if the first step of a Game did not show how often D is right."""
-        asked = isinstance(self.gan, Trainer) and self.gan.game.decision is not None
-        if asked and "d_accuracy" not in outcome:
+        game = self.gan.game if isinstance(self.gan, Trainer) else None
+        judged = game is not None and game.discriminator is not None and game.decision is not None
+        if judged and "d_accuracy" not in outcome:
             note = "d_accuracy is not known: D is not called on `real` and `fake` themselves"
             self.recorder.tell(0, {}, note=note)
             self.engine_note = "; ".join(filter(None, (self.engine_note, note)))[:NOTE_LENGTH]

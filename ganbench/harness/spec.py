@@ -102,7 +102,8 @@ def build(job: Job, seed: int) -> GAN:
     except (Exception, SystemExit) as error:
         raise InputError(f"{file}: GAN(...) raised {describe(error)}") from error
     if isinstance(made, Game):
-        made = Trainer(made, seed=seed, device=device, precision=precision)
+        total = job.budget.steps
+        made = Trainer(made, seed=seed, device=device, precision=precision, total=total)
     elif precision == "bf16":
         raise InputError(f"{file}: precision bf16 is for a ganbench.Game")
     if not isinstance(made, GAN):

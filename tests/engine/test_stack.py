@@ -396,8 +396,8 @@ def test_seeds_see_what_was_learnt() -> None:
     stack.train(data([0, 1], 3, N, 2))
     for place, each in enumerate(stack.trainers):
         assert not torch.equal(before[place], weights(each))
-        state = each.d_optimizer.state[each.discriminator[0].weight]
-        assert float(state["step"]) == each.d_optimizer.param_groups[0]["steps"] == 3
+        state = each.optimizers["D"].state[each.discriminator[0].weight]
+        assert float(state["step"]) == each.optimizers["D"].param_groups[0]["steps"] == 3
     first, second = (each.sample(5) for each in stack.trainers)
     assert not torch.equal(first, second)
 
