@@ -46,14 +46,14 @@ class Schedule:
 
     Rows of the log come every `row_every` steps and at the end, points of the curve every
     `point_every` steps of a round and at its end. Samples are kept after each of `sample_steps`
-    (ascending) and at the end. With `watches`, the step that leads to such a one is trained
-    alone, so that it can be looked into.
+    (ascending) and at the end; with None nowhere. With `watches`, the step that leads to such a one
+    is trained alone, so that it can be looked into.
     """
 
     steps: int
     point_every: int
     row_every: int
-    sample_steps: Sequence[int] = ()
+    sample_steps: Sequence[int] | None = None
     watches: bool = False
     tells_rows: bool = False
 
@@ -72,7 +72,7 @@ class Schedule:
         Rows are printed if asked for, or if there are no more of them than points.
         """
         row_every = log_every or recording.log_every or budget.log_every
-        samples: Sequence[int] = recording.sample_steps or ()
+        samples = recording.sample_steps
         if sample_every is not None:
             samples = range(sample_every, budget.steps + 1, sample_every)
         return cls(
@@ -108,6 +108,8 @@ class Schedule:
         return min(point, row, self._next_sample(step), end)
 
     def _next_sample(self, step: int) -> int:
+        if self.sample_steps is None:
+            return self.steps
         index = bisect_right(self.sample_steps, step)
         if index == len(self.sample_steps):
             return self.steps
@@ -125,6 +127,7 @@ class Schedule:
 
     def has_samples(self, step: int) -> bool:
         """Whether samples are kept here."""
+        if self.sample_steps is None:
+            return False
         index = bisect_right(self.sample_steps, step)
-        here = index > 0 and self.sample_steps[index - 1] == step
-        return here or (len(self.sample_steps) > 0 and step == self.steps)
+        return step == self.steps or (index > 0 and self.sample_steps[index - 1] == step)

@@ -73,6 +73,7 @@ def look_up(spec: Spec) -> Job:
         budget = budget.with_steps(spec.steps)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
+    task = replace(task, budget=budget)  # which tells the baseline what it may spend
     return Job(
         spec=spec,
         task=task,

@@ -1,0 +1,347 @@
+"""What a variant may ask of a Game, each held against the same written by hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ganbench.core import Game
+from ganbench.engine.stack import Stack
+from ganbench.engine.trainer import Trainer
+from ganbench.errors import ContractError
+
+STEPS, SIZE = 8, 16
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+
+
+def latent(n: int, rng: torch.Generator) -> Tensor:
+    return torch.randn(n, 4, generator=rng)
+
+
+def d_loss(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-D(real)).mean() + softplus(D(fake)).mean()
+
+
+def g_loss(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-D(fake)).mean()
+
+
+def game(seed: int = 0, **fields: Any) -> Game:
+    torch.manual_seed(seed)
+    made: dict[str, Any] = {
+        "generator": nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
+        ),
+        "discriminator": nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1)),
+        "latent": latent,
+        "d_loss": d_loss,
+        "g_loss": g_loss,
+        "d_optimizer": ADAM,
+        "g_optimizer": ADAM,
+    }
+    return Game(**{**made, **fields})
+
+
+def batches(seeds: int = 1) -> Tensor:
+    return torch.randn(seeds, STEPS, SIZE, 2, generator=torch.Generator().manual_seed(1))
+
+
+def trained(made: Game) -> Trainer:
+    trainer = Trainer(made, seed=0, total=STEPS)
+    for real in batches()[0]:
+        trainer.train_step(real)
+    return trainer
+
+
+def by_hand(made: Game, step: Callable[[Any, Tensor, Callable[[], Tensor]], None]) -> Trainer:
+    """A trainer whose networks and optimisers are moved by `step` alone."""
+    trainer = Trainer(made, seed=0, total=STEPS)
+    for real in batches()[0]:
+        step(trainer, real, lambda: latent(SIZE, trainer.rng))
+    return trainer
+
+
+def descend(trainer: Trainer, who: str, loss: Tensor) -> None:
+    trainer.optimizers[who].zero_grad()
+    loss.backward(inputs=list(trainer.networks[who].parameters()))
+    trainer.optimizers[who].step()
+
+
+def alternate(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+    G, D = trainer.generator, trainer.discriminator
+    assert D is not None
+    descend(trainer, "D", d_loss(D, real, G(draw()).detach()))
+    descend(trainer, "G", g_loss(D, real, G(draw())))
+
+
+def assert_same(one: nn.Module, other: nn.Module) -> None:
+    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_average_is_of_the_weights_and_what_samples_come_from() -> None:
+    averages: list[nn.Module] = []
+
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        averages[:] = averages or [copy.deepcopy(trainer.generator)]
+        alternate(trainer, real, draw)
+        trainer.steps += 1
+        keep = min(0.5, (1 + trainer.steps - 1) / (10 + trainer.steps - 1))
+        for a, p in zip(averages[0].parameters(), trainer.generator.parameters(), strict=True):
+            a.data = keep * a.data + (1 - keep) * p.data
+        averages[0].load_state_dict(dict(trainer.generator.named_buffers()), strict=False)
+
+    hand = by_hand(game(), step)
+    trainer = trained(game(average=0.5))
+    assert trainer.averaged is not None
+    assert_same(trainer.generator, hand.generator)
+    assert_same(trainer.averaged, averages[0])
+    averages[0].eval()
+    torch.testing.assert_close(trainer.sample(5), averages[0](latent(5, hand.rng)))
+
+
+def test_schedule_is_of_the_share_that_is_done() -> None:
+    """Rates as torch's LambdaLR has them; a scalar for the loss that asks for it."""
+    seen = []
+
+    def scaled(D: nn.Module, real: Tensor, fake: Tensor, *, weight: Tensor) -> Tensor:
+        seen.append(float(weight))
+        return weight * d_loss(D, real, fake)
+
+    schedule = {"weight": lambda t: 1 + t, "d_lr": lambda t: 1 - t, "g_lr": lambda t: t}
+    trainer = trained(game(d_loss=scaled, schedule=schedule))
+    assert seen == pytest.approx([1 + i / STEPS for i in range(STEPS)])
+    made = game()
+    hand = Trainer(made, seed=0)
+    rates = torch.optim.lr_scheduler.LambdaLR
+    d_rate = rates(hand.optimizers["D"], lambda i: 1 - i / STEPS)
+    g_rate = rates(hand.optimizers["G"], lambda i: i / STEPS)
+    for i, real in enumerate(batches()[0]):
+        G, D = hand.generator, hand.discriminator
+        assert D is not None
+        descend(hand, "D", (1 + i / STEPS) * d_loss(D, real, G(latent(SIZE, hand.rng)).detach()))
+        descend(hand, "G", g_loss(D, real, G(latent(SIZE, hand.rng))))
+        d_rate.step()
+        g_rate.step()
+    assert_same(trainer.generator, hand.generator)
+    assert trainer.discriminator is not None and hand.discriminator is not None
+    assert_same(trainer.discriminator, hand.discriminator)
+
+
+def test_after_d_changes_d_after_each_update() -> None:
+    def clip(D: nn.Module) -> None:
+        for p in D.parameters():
+            p.clamp_(-0.05, 0.05)
+
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        G, D = trainer.generator, trainer.discriminator
+        assert D is not None
+        descend(trainer, "D", d_loss(D, real, G(draw()).detach()))
+        with torch.no_grad():
+            clip(D)
+        descend(trainer, "G", g_loss(D, real, G(draw())))
+
+    trainer, hand = trained(game(after_d=clip)), by_hand(game(), step)
+    assert trainer.discriminator is not None and hand.discriminator is not None
+    assert (
+        max(float(p.detach().abs().max()) for p in trainer.discriminator.parameters())
+        <= 0.05 + 1e-8
+    )
+    assert_same(trainer.discriminator, hand.discriminator)
+    assert_same(trainer.generator, hand.generator)
+
+
+def test_simultaneous_updates_are_from_one_point() -> None:
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        G, D = trainer.generator, trainer.discriminator
+        assert D is not None
+        of_d = d_loss(D, real, G(draw()).detach())
+        trainer.optimizers["D"].zero_grad()
+        of_d.backward(inputs=list(D.parameters()))
+        of_g = g_loss(D, real, G(draw()))
+        descend(trainer, "G", of_g)
+        trainer.optimizers["D"].step()
+
+    trainer, hand = trained(game(simultaneous=True)), by_hand(game(), step)
+    other = by_hand(game(), alternate)
+    assert_same(trainer.generator, hand.generator)
+    with pytest.raises(AssertionError):
+        assert_same(trainer.generator, other.generator)
+
+
+def encoder_loss(
+    D: nn.Module, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor
+) -> Tensor:
+    return softplus(-D(fake)).mean() + (E(fake) - latent).square().mean()
+
+
+def test_further_networks_learn_with_the_generator() -> None:
+    """As VEEGAN's reconstructor does, from the latent of the fakes."""
+    torch.manual_seed(5)
+    E = nn.Linear(2, 4)
+    mine, its = copy.deepcopy(E), ADAM(E.parameters())
+
+    def both(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        G, D = trainer.generator, trainer.discriminator
+        assert D is not None
+        descend(trainer, "D", d_loss(D, real, G(draw()).detach()))
+        z = draw()
+        fake = G(z)
+        loss = encoder_loss(D, real, fake, E=E, latent=z)
+        trainer.optimizers["G"].zero_grad()
+        its.zero_grad()
+        loss.backward(inputs=[*G.parameters(), *E.parameters()])
+        trainer.optimizers["G"].step()
+        its.step()
+
+    trainer = trained(game(g_loss=encoder_loss, more={"E": mine}))
+    hand = by_hand(game(), both)
+    assert_same(trainer.generator, hand.generator)
+    assert_same(mine, E)
+
+
+def moments(D: None, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    apart = (real.mean(0) - fake.mean(0)).square().sum()
+    return apart, {"apart": apart.sqrt()}
+
+
+def test_without_a_discriminator() -> None:
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        descend(trainer, "G", moments(None, real, trainer.generator(draw()))[0])
+
+    trainer, hand = Trainer(game(**WITHOUT), seed=0), by_hand(game(**WITHOUT), step)
+    logs = [trainer.train_step(real) for real in batches()[0]]
+    assert_same(trainer.generator, hand.generator)
+    assert [set(log) for log in logs] == [{"g_loss", "apart"}] * STEPS
+    assert float(logs[0]["apart"]) == pytest.approx(float(logs[0]["g_loss"]) ** 0.5)
+
+
+def clip(network: nn.Module) -> None:
+    for p in network.parameters():
+        p.clamp_(-0.5, 0.5)
+
+
+def weighted(
+    D: nn.Module, real: Tensor, fake: Tensor, *, weight: Tensor, latent: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    r = real.detach().requires_grad_()
+    (g,) = torch.autograd.grad(D(r).sum(), r, create_graph=True)
+    penalty = g.square().sum(1).mean()
+    return d_loss(D, real, fake) + weight * penalty, {"penalty": penalty, "z": latent.mean()}
+
+
+def encoder() -> nn.Module:
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(2, 4, bias=False), nn.BatchNorm1d(4))
+
+
+WITHOUT = {"discriminator": None, "d_loss": None, "d_optimizer": None, "g_loss": moments}
+VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "average": lambda: {"average": 0.9, "d_updates": 2},
+    "schedule": lambda: {
+        "d_loss": weighted,
+        "schedule": {"weight": lambda t: 1 - t, "d_lr": lambda t: 1 - t, "g_lr": lambda t: t},
+        "d_optimizer": partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.5),
+    },
+    "clipping": lambda: {"after_d": clip, "after_g": clip},
+    "simultaneous": lambda: {"simultaneous": True},
+    "encoder": lambda: {
+        "g_loss": encoder_loss,
+        "more": {"E": encoder()},
+    },
+    "no discriminator": lambda: WITHOUT,
+    "all together": lambda: {
+        "d_loss": weighted,
+        "g_loss": encoder_loss,
+        "more": {"E": encoder()},
+        "average": 0.9,
+        "schedule": {"weight": lambda t: 1 - t, "d_lr": lambda t: 1 - t, "g_lr": lambda t: t},
+        "after_d": clip,
+        "reuse_latent": True,
+    },
+}
+COMPILED = ("simultaneous", "no discriminator", "all together")  # which takes half a minute each
+
+
+@pytest.mark.parametrize(
+    ("name", "compiled"),
+    [
+        *((name, False) for name in VARIANTS),
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in COMPILED),
+    ],
+)
+def test_stacked_as_eager(name: str, compiled: bool) -> None:
+    def trainers() -> list[Trainer]:
+        made = [game(seed, **VARIANTS[name]()) for seed in range(3)]
+        return [Trainer(each, seed=seed, total=STEPS) for seed, each in enumerate(made)]
+
+    apart, stacked, real = trainers(), trainers(), batches(3)
+    eager = Stack(apart, (SIZE, 2))
+    logs = [eager.train_apart(real[:, i : i + 1]) for i in range(STEPS)]
+    stack = Stack(stacked, (SIZE, 2))
+    if compiled:
+        stack.compile()
+    together = stack.train(real)
+    for seed, (one, other) in enumerate(zip(stacked, apart, strict=True)):
+        assert one.steps == other.steps == STEPS
+        for who, network in one.networks.items():
+            for a, b in zip(network.parameters(), other.networks[who].parameters(), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+        assert float(together[seed]["g_loss"][-1]) == pytest.approx(
+            float(logs[-1][seed]["g_loss"][-1]), rel=1e-3
+        )
+        if one.averaged is not None and other.averaged is not None:
+            pairs = _pairs(one.averaged, one.generator)
+            assert max(float((a - b).detach().abs().max()) for a, b in pairs) > 1e-3
+            for a, b in _pairs(one.averaged, other.averaged):
+                torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def _pairs(one: nn.Module, other: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_goes_on_where_it_stood(name: str) -> None:
+    whole = Trainer(game(**VARIANTS[name]()), seed=0, total=STEPS)
+    first = Trainer(game(**VARIANTS[name]()), seed=0, total=STEPS)
+    for i, real in enumerate(batches()[0]):
+        whole.train_step(real)
+        if i < STEPS // 2:
+            first.train_step(real)
+    second = Trainer(game(1, **VARIANTS[name]()), seed=0, total=STEPS)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for real in batches()[0, STEPS // 2 :]:
+        second.train_step(real)
+    for a, b in _pairs(nn.ModuleDict(whole.networks), nn.ModuleDict(second.networks)):
+        assert torch.equal(a, b)
+    assert torch.equal(whole.sample(4), second.sample(4))
+
+
+def asks_for_more(D: nn.Module, real: Tensor, fake: Tensor, *, gamma: Tensor) -> Tensor:
+    return gamma * D(fake).mean()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"g_loss": asks_for_more}, "asks for 'gamma', which is none of latent"),
+        ({"average": 1.5}, "average must lie between 0 and 1, got 1.5"),
+        ({"simultaneous": True, "d_updates": 2}, "simultaneous updates are of one d_loss"),
+        ({"discriminator": None}, "without a discriminator d_loss and d_optimizer must be None"),
+        ({"more": {"G": nn.Linear(1, 1)}}, "more must have other names than 'G'"),
+        ({"schedule": {"weight": 3}}, "schedule must be a function of (share), got 3"),
+        ({"after_d": 3}, "after_d must be a function of (D), got 3"),
+    ],
+)
+def test_what_cannot_be_is_said(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        Trainer(game(**fields), seed=0)
+    assert message in str(raised.value)
