@@ -288,6 +288,10 @@ class Game:
     of G's weights, which keeps that share of itself at an update, less in the beginning,
     (1 + t) / (10 + t) of t updates: Karras et al. 2018.
 
+    With a `pack` of 2 or more a step gets so many times the task's batch, and the losses batches of
+    (batch_size, pack * shape[0], *shape[1:]), so that D judges several samples at once: Lin et al.
+    2018 (PacGAN).
+
     `features(D, batch)` gives the activations (n, k) of the discriminator's feature layer, for
     the pictures. `recording` is what the source of a published system prints and draws.
     """
@@ -309,6 +313,7 @@ class Game:
     after_d: Callable[[nn.Module], object] | None = None
     after_g: Callable[[nn.Module], object] | None = None
     average: float | None = None
+    pack: int = 1
     features: Callable[[nn.Module, Tensor], Tensor] | None = None
     recording: Recording = Recording()
 
@@ -318,6 +323,13 @@ class Game:
         if self.d_loss is None:
             return ()
         return (self.d_loss,) if callable(self.d_loss) else self.d_loss
+
+    def packed(self, batch: Tensor) -> Tensor:
+        """A batch as the losses get it."""
+        if self.pack == 1:
+            return batch
+        n, first, *rest = batch.shape
+        return batch.reshape(n // self.pack, self.pack * first, *rest)
 
     @property
     def latents_a_step(self) -> int:

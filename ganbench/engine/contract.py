@@ -60,9 +60,10 @@ def checked(game: Game) -> Game:
             check_arguments(field, part, takes)
     for loss in (*game.d_losses, game.g_loss):
         asked(loss, game)
-    updates: Any = game.d_updates
-    if not isinstance(updates, int) or updates < 1:
-        raise ContractError(f"d_updates must be an int of at least 1, got {updates!r:.50}")
+    for field in ("d_updates", "pack"):
+        count: Any = getattr(game, field)
+        if not isinstance(count, int) or count < 1:
+            raise ContractError(f"{field} must be an int of at least 1, got {count!r:.50}")
     return game
 
 

@@ -191,12 +191,12 @@ class _Mapped(Player):
             mine = self._parameters(each, grad=each in learners)
             tensors |= mine | self._buffers(each)
             leaves |= mine if each in learners else {}
-        decision, names = self.game.decision, self.asks[id(loss)]
+        decision, names, pack = self.game.decision, self.asks[id(loss)], self.game.packed
 
         def judged(
             networks: Mapping[str, nn.Module], real: Tensor, fake: Tensor, latent: Tensor
         ) -> tuple[Tensor, list[Tensor], Mapping[str, Tensor]]:
-            D = networks.get("D")
+            D, real, fake = networks.get("D"), pack(real), pack(fake)
             with verdicts_of(D) as verdicts, Provenance(real, fake) as origins:
                 asked = pick(names, networks, {**known, "latent": latent})
                 value, own = contract.parted(loss(D, real, fake, **asked))

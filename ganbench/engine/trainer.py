@@ -261,6 +261,7 @@ class Trainer(Player):
         self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
     ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         learning = [self.networks[each] for each in self.learners(who)]
+        real, fake = self.game.packed(real), self.game.packed(fake)
         with self.during(who), within(f"{who.lower()}_loss", loss):
             with self.autocast(), verdicts_of(self.discriminator) as verdicts:
                 asked = pick(self.asks[id(loss)], self.game.more, known)
@@ -303,8 +304,9 @@ class Trainer(Player):
             return
         with inference(self.generator), inference(self.discriminator):
             fake = self.generator(latent)
-            self.snapshot[f"real_{when}"] = features(self.discriminator, real)
-            self.snapshot[f"fake_{when}"] = features(self.discriminator, fake)
+            for name, batch in (("real", real), ("fake", fake)):
+                seen = features(self.discriminator, self.game.packed(batch))
+                self.snapshot[f"{name}_{when}"] = seen
 
 
 def pick(

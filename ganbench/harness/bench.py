@@ -13,10 +13,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganbench.core import GAN
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.harness import machine
 from ganbench.harness.spec import Job, Spec, build, look_up
 from ganbench.harness.train import rehearse, rehearse_apart
+from ganbench.randomness import generator
 from ganbench.results.schema import Machine, Precision
 from ganbench.system import processes
 from ganbench.system.threads import one_thread
@@ -203,7 +205,8 @@ def _matmul_gflops(device: str) -> float:
 def _flops(job: Job, seed: int) -> int:
     """Operations of a training step's matrix products; 0 of what is not torch's."""
     gan: GAN = build(job, seed)
-    real = job.task.reference[: job.task.budget.batch_size].to(job.spec.device)
+    size = job.task.budget.batch_size * (gan.game.pack if isinstance(gan, Trainer) else 1)
+    real = job.task.sample(size, generator(seed, "examples")).to(job.spec.device)
     with FlopCounterMode(display=False) as counter:
         gan.train_step(real)
     return int(counter.get_total_flops())

@@ -110,7 +110,7 @@ class Stacked:
         first = runs[0]
         self._runs = list(runs)
         trainers = [run.gan for run in runs if isinstance(run.gan, Trainer)]
-        shape = (first.job.budget.batch_size, *first.job.task.shape)
+        shape = (first.env.budget.batch_size, *first.job.task.shape)
         with shared(runs, "warmup"):
             self._stack = Stack(trainers, shape, self._examples)
             compiled = first.job.compiles and self._compile()

@@ -6,6 +6,7 @@ import shutil
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -64,6 +65,9 @@ class SeedRun:
         self._before = 0.0
         with self.env.clock.during("building"):
             self.gan = build(job, seed)
+            if isinstance(self.gan, Trainer):
+                size = job.budget.batch_size * self.gan.game.pack
+                self.env.budget = replace(job.budget, batch_size=size)
             self._plan(report)
             self.first_round = self._restore() if job.spec.resume else self._start_afresh()
         self.env.clock.switch(WAITING)

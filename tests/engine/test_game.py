@@ -242,6 +242,28 @@ def encoder() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 4, bias=False), nn.BatchNorm1d(4))
 
 
+def judge_of_pairs() -> nn.Module:
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(4, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+
+
+def test_packed_samples_are_judged_together() -> None:
+    """Lin et al. 2018: D gets pairs of samples as one; half as many verdicts as rows."""
+
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        G, D = trainer.generator, trainer.discriminator
+        assert D is not None
+        pairs, half = real.view(SIZE // 2, 4), SIZE // 2
+        descend(trainer, "D", d_loss(D, pairs, G(draw()).detach().view(half, 4)))
+        descend(trainer, "G", g_loss(D, pairs, G(draw()).view(half, 4)))
+
+    trainer = trained(game(discriminator=judge_of_pairs(), pack=2))
+    hand = by_hand(game(discriminator=judge_of_pairs()), step)
+    assert_same(trainer.generator, hand.generator)
+    images = game(pack=3).packed(torch.arange(24.0).view(6, 2, 2, 1))
+    assert images.shape == (2, 6, 2, 1) and images[0, 2:4].flatten().tolist() == [4, 5, 6, 7]
+
+
 WITHOUT = {"discriminator": None, "d_loss": None, "d_optimizer": None, "g_loss": moments}
 VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
     "average": lambda: {"average": 0.9, "d_updates": 2},
@@ -256,6 +278,7 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
         "g_loss": encoder_loss,
         "more": {"E": encoder()},
     },
+    "packed": lambda: {"discriminator": judge_of_pairs(), "pack": 2},
     "no discriminator": lambda: WITHOUT,
     "all together": lambda: {
         "d_loss": weighted,
