@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 Discriminator = Callable[[Tensor], Tensor]
 
 
 def gradient_penalty(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
     """How far the gradient's norm is from 1 between the two: Gulrajani et al. 2017 (WGAN-GP)."""
-    return (gradients(D, between(real, fake)).norm(dim=1) - 1).square().mean()
+    return (norms(D, between(real, fake)) - 1).square().mean()
 
 
 def zero_centered(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
@@ -36,13 +37,19 @@ def r2(D: Discriminator, fake: Tensor) -> Tensor:
 def dragan(D: Discriminator, real: Tensor) -> Tensor:
     """How far the gradient's norm is from 1 around real samples: Kodali et al. 2017."""
     around = real + 0.5 * real.std() * torch.rand_like(real)
-    return (gradients(D, around).norm(dim=1) - 1).square().mean()
+    return (norms(D, around) - 1).square().mean()
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
     """A point on the line between each real sample and a fake one, anywhere alike."""
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     return torch.lerp(fake, real, share)
+
+
+def norms(D: Discriminator, batch: Tensor) -> Tensor:
+    """Norms (n,) of D's gradient; where that is nothing, theirs is nothing too."""
+    norms: Tensor = vector_norm(gradients(D, batch), dim=1)
+    return norms
 
 
 def gradients(D: Discriminator, batch: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganbench.board.text import ARROWS, number, score, unplaced, with_interval
 from ganbench.cli.fitting import Styled, console, print_table
-from ganbench.results.schema import Summary, mean_speed
+from ganbench.results.schema import SeedResult, Summary, mean_speed
 from ganbench.scoring import clear_position
 
 if TYPE_CHECKING:
@@ -40,9 +40,18 @@ def print_result(finished: Finished) -> None:
     if speed is not None:
         how = f"{result.protocol.device}, one thread a seed, {result.protocol.engine}"
         out.print(f"{speed:,.0f} steps/s on {how}")
+    out.print(f"seconds a seed: {_spent(finished.seeds)}")
     out.print(f"result    {finished.path}", soft_wrap=True)
     for picture in finished.pictures:
         out.print(f"picture   {picture}", soft_wrap=True)
+
+
+def _spent(seeds: Sequence[SeedResult]) -> str:
+    """What training and sampling took, the mean over seeds."""
+    timings = [seed.timing for seed in seeds]
+    training = sum(each.train_seconds + each.warmup_seconds for each in timings) / len(timings)
+    sampling = sum(each.sampling_seconds for each in timings) / len(timings)
+    return f"{training:.1f} training, {sampling:.1f} making the samples that were scored"
 
 
 def print_evaluation(document: Mapping[str, Any]) -> None:

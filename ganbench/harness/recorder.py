@@ -20,7 +20,7 @@ from ganbench.results.schema import Point, Status, Timing
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 WAITING = "waiting"  # what the clock of a seed in a stack charges while others are at work
-PARTS = ("warmup", "building", "evaluation", "data", "saving")
+PARTS = ("warmup", "building", "evaluation", "sampling", "data", "saving")
 
 
 class EndedError(Exception):
@@ -176,6 +176,7 @@ class Recorder:
             train_seconds=trained,
             warmup_seconds=known["warmup"] + known["building"],
             evaluation_seconds=known["evaluation"],
+            sampling_seconds=known["sampling"],
             data_seconds=known["data"],
             saving_seconds=known["saving"],
             other_seconds=wall - trained - math.fsum(known.values()),

@@ -190,7 +190,7 @@ class SeedRun:
 
     def _end_round(self) -> None:
         """Score the samples of a round, and save where the run stands."""
-        with self.env.clock.during("evaluation"):
+        with self.env.clock.during("sampling"):
             samples = self._evaluated_samples()
         *_, info = self.env.score_round(samples)
         with self.env.clock.during("saving"):

@@ -138,8 +138,9 @@ class Point(Strict):
 class Timing(Strict):
     """Where the seconds went; the parts add up to `wall_seconds`.
 
-    Steps are timed in blocks, without the first step, which is `warmup_seconds`. `other_seconds`
-    is the harness itself. A resumed run counts all its parts.
+    Steps are timed in blocks, without the first step, which is `warmup_seconds`. `sampling_seconds`
+    are what the GAN took to make the samples that were scored, in older results a part of
+    `evaluation_seconds`; `other_seconds` is the harness itself. A resumed run counts all its parts.
     """
 
     steps_per_second: Rate | None
@@ -148,6 +149,7 @@ class Timing(Strict):
     train_seconds: Seconds
     warmup_seconds: Seconds
     evaluation_seconds: Seconds
+    sampling_seconds: Seconds = 0.0
     data_seconds: Seconds
     saving_seconds: Seconds
     other_seconds: Number

@@ -103,7 +103,14 @@ def test_a_dash_and_the_reason_where_a_metric_gives_no_position():
 
 def test_so_it_is_where_a_run_or_an_evaluation_is_shown(capsys):
     result = schema.load_result(BOARD / "ring8" / "mlp_gan.json")
-    finished = Finished(seeds=result.seeds, result=result, path=Path("x"), pictures=[], notes=[])
+    finished = Finished(
+        folder=Path("runs"),
+        seeds=result.seeds,
+        result=result,
+        path=Path("x"),
+        pictures=[],
+        notes=[],
+    )
     tables.print_result(finished)
     task = registry.load_task("ring8")
     metrics = {name: {"value": 0.9185, **vars(bound)} for name, bound in task.bounds.items()}
