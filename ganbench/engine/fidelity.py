@@ -1,8 +1,8 @@
 """Holds a stack against the eager player: same state, same noise, first steps, to rounding.
 
-How far rounding may carry a training is measured, not assumed: eager players whose weights are
-moved by a unit in the last place, and whose gradients by some of their largest, end where the stack
-may end too. (The latter is what sums in another order do to a gradient whose terms cancel.)
+How far rounding may carry a training is measured, not assumed: eager players in which weights, what
+each module makes and what flows back through it are moved by units in the last place, end where the
+stack may end too. (Each number by itself, as sums in another order do to terms that cancel.)
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganbench.engine.graph import Key
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 
 STEPS = 3  # that are held against each other, at least
+TRIALS = 3  # at most, on other examples
 MOVED = 2  # players that are moved
 FACTOR = 8.0  # as far as these, a stack may be away
 SHARE = 1e-4  # of what a training changes, besides
-GRADIENT_UNITS = 8.0  # in the last place of a gradient's largest number, that these are moved by
+OUTPUT_UNITS = 2.0  # in the last place, by which what a module makes is moved
 UNITS = {"float32": 2.0**-23, "tf32": 2.0**-11, "bf16": 2.0**-9}  # in the last place
 LAST_PLACES = 8.0  # units in the last place of a tensor's largest number, besides
 
@@ -103,22 +104,25 @@ def _together(logs: Logs) -> dict[str, Tensor]:
 
 
 def _move(trainer: Trainer, number: int) -> None:
-    """Move weights and gradients by what rounding may, up or down at random."""
+    """Move weights, outputs of modules and gradients by what rounding may, up or down at random."""
     unit = UNITS[trainer.precision]
-    rng = torch.Generator().manual_seed(number)
+    rng = np.random.default_rng(number)  # NumPy's: torch's draws are a step's own
 
-    def signs(like: Tensor) -> Tensor:
-        return torch.rand(like.shape, generator=rng).to(like.device).round() * 2 - 1
+    def moved(values: Tensor, units: float) -> Tensor:
+        ups = torch.from_numpy(rng.integers(2, size=values.shape)).to(values)
+        return values * (1 + units * unit * (2 * ups - 1))
 
-    def moved(gradient: Tensor) -> Tensor:
-        largest = gradient.abs().max() if gradient.numel() else 0.0
-        return gradient + GRADIENT_UNITS * unit * largest * signs(gradient)
+    def move_output(module: nn.Module, given: Any, output: Any) -> Any:
+        number = isinstance(output, Tensor) and output.is_floating_point()
+        return moved(output, OUTPUT_UNITS) if number else output
 
-    for p in (p for network in trainer.networks.values() for p in network.parameters()):
-        with torch.no_grad():
-            p.mul_(1 + unit * signs(p))
-        if p.requires_grad:
-            p.register_hook(moved)
+    for network in trainer.networks.values():
+        for module in network.modules():
+            if next(module.children(), None) is None:
+                module.register_forward_hook(move_output)
+        for p in network.parameters():
+            with torch.no_grad():
+                p.copy_(moved(p, 1))
 
 
 def _allowed(end: Tensor, change: Tensor, others: Sequence[Tensor]) -> Tensor:
