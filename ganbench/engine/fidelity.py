@@ -1,8 +1,9 @@
 """Holds a stack against the eager player: same state, same noise, first steps, to rounding.
 
 How far rounding may carry a training is measured, not assumed: eager players whose weights are
-moved by a unit in the last place, and whose gradients by some of their largest, end where the stack
-may end too. (The latter is what sums in another order do to a gradient whose terms cancel.)
+moved by a unit in the last place, and what each layer makes, and the gradients of both by some of
+their largest, end where the stack may end too. (The latter is what sums in another order do to a
+gradient whose terms cancel: behind a batch norm nothing but rounding may be left of one.)
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganbench.engine.graph import Key, sides
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 
 STEPS = 3  # that are held against each other, at least
-MOVED = 2  # players that are moved
+MOVED = 4  # players that are moved, two each in opposite directions
 FACTOR = 8.0  # as far as these, a stack may be away
 SHARE = 1e-4  # of what a training changes, besides
 GRADIENT_UNITS = 8.0  # in the last place of a gradient's largest number, that these are moved by
@@ -77,10 +78,11 @@ class Expected:
         apart = torch.nan_to_num((found - expected).abs(), nan=torch.inf)
         apart[found.isnan() & expected.isnan()] = 0
         apart[found == expected] = 0  # also where both are infinite
-        if bool((apart.reshape(len(apart), -1).amax(1) > allowed).any()):
+        most = apart.reshape(len(apart), -1).amax(1)
+        if bool((over := most > allowed).any()):
             raise UnfaithfulError(
-                f"{what} is {float(apart.max()):.2g} from what the eager player makes of it, "
-                f"of which rounding explains {float(allowed.max()):.2g}"
+                f"{what} is {float(most[over][0]):.2g} from what the eager player makes of it, "
+                f"of which rounding explains {float(allowed[over][0]):.2g}"
             )
 
     def _check_again(self, values: Mapping[Key, Tensor], logs: Mapping[str, Tensor]) -> None:
@@ -103,22 +105,39 @@ def _together(logs: Logs) -> dict[str, Tensor]:
 
 
 def _move(trainer: Trainer, number: int) -> None:
-    """Move weights and gradients by what rounding may, up or down at random."""
-    unit = UNITS[trainer.precision]
-    rng = torch.Generator().manual_seed(number)
+    """Move weights, what layers make, and its gradients by what rounding may, at random.
+
+    A gradient of which nothing but rounding is left has another sign in one of two opposite moves.
+    """
+    unit = UNITS[trainer.precision] * (1, -1)[number % 2]  # of two, one is moved the other way
+    rng = torch.Generator().manual_seed(number // 2)
 
     def signs(like: Tensor) -> Tensor:
-        return torch.rand(like.shape, generator=rng).to(like.device).round() * 2 - 1
+        drawn = torch.empty(like.shape).uniform_(-1, 1, generator=rng)  # which is not supplied
+        return drawn.sign().to(like.device)
 
     def moved(gradient: Tensor) -> Tensor:
-        largest = gradient.abs().max() if gradient.numel() else 0.0
+        if not gradient.numel():
+            return gradient
+        largest: Tensor = gradient.detach().abs().max()
         return gradient + GRADIENT_UNITS * unit * largest * signs(gradient)
 
-    for p in (p for module, _ in sides(trainer).values() for p in module.parameters()):
-        with torch.no_grad():
-            p.mul_(1 + unit * signs(p))
-        if p.requires_grad:
-            p.register_hook(moved)
+    def rounded(module: nn.Module, given: Any, made: Any) -> Any:
+        if not isinstance(made, Tensor) or not made.is_floating_point():
+            return made
+        made = made * (1 + unit * signs(made))
+        if made.requires_grad:
+            made.register_hook(moved)
+        return made
+
+    for network, _ in sides(trainer).values():
+        for p in network.parameters():
+            with torch.no_grad():
+                p.mul_(1 + unit * signs(p))
+            if p.requires_grad:
+                p.register_hook(moved)
+        for module in network.modules():
+            module.register_forward_hook(rounded)
 
 
 def _allowed(end: Tensor, change: Tensor, others: Sequence[Tensor]) -> Tensor:
