@@ -95,7 +95,7 @@ class Trainer(Player):
         self.seed = seed
         self.generator = game.generator.to(device)
         self.discriminator = game.discriminator.to(device)
-        self.g_params = list(self.generator.parameters())
+        self.g_params = [p for p in self.generator.parameters() if p.requires_grad]
         self.d_optimizer = contract.optimizer("d_optimizer", game, self.discriminator)
         self.g_optimizer = contract.optimizer("g_optimizer", game, self.generator)
         self.rng = generator(seed, EAGER_LATENT, device=device)
@@ -107,12 +107,12 @@ class Trainer(Player):
         self.autocast = partial(autocast, precision, device)
 
     def copy(self) -> Trainer:
-        """Another one that stands where this one does, with networks and optimisers of its own."""
-        game = replace(
-            self.game,
-            generator=copy.deepcopy(self.generator),
-            discriminator=copy.deepcopy(self.discriminator),
-        )
+        """Another one that stands where this one does, with networks and optimisers of its own.
+
+        What the networks share, their copies share too.
+        """
+        generator, discriminator = copy.deepcopy((self.generator, self.discriminator))
+        game = replace(self.game, generator=generator, discriminator=discriminator)
         new = Trainer(game, seed=self.seed, device=self.device, precision=self.precision)
         new.d_optimizer.load_state_dict(copy.deepcopy(self.d_optimizer.state_dict()))
         new.g_optimizer.load_state_dict(copy.deepcopy(self.g_optimizer.state_dict()))
