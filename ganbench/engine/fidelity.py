@@ -1,8 +1,9 @@
 """Holds a stack against the eager player: same state, same noise, first steps, to rounding.
 
-How far rounding may carry a training is measured, not assumed: eager players in which weights, what
-each module makes and what flows back through it are moved by units in the last place, end where the
-stack may end too. (Each number by itself, as sums in another order do to terms that cancel.)
+How far rounding may carry a training is measured, not assumed: eager players whose weights are
+moved by a unit in the last place, and what each layer makes, and the gradients of both by some of
+their largest, end where the stack may end too. (The latter is what sums in another order do to a
+gradient whose terms cancel: behind a batch norm nothing but rounding may be left of one.)
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from ganbench.errors import InputError
 
 STEPS = 3  # that are held against each other, at least
 TRIALS = 3  # at most, on other examples
-MOVED = 2  # players that are moved
+MOVED = 4  # players that are moved, two each in opposite directions
 FACTOR = 8.0  # as far as these, a stack may be away
 SHARE = 1e-4  # of what a training changes, besides
-OUTPUT_UNITS = 2.0  # in the last place, by which what a module makes is moved
+GRADIENT_UNITS = 8.0  # in the last place of a gradient's largest number, that these are moved by
 UNITS = {"float32": 2.0**-23, "tf32": 2.0**-11, "bf16": 2.0**-9}  # in the last place
 LAST_PLACES = 8.0  # units in the last place of a tensor's largest number, besides
 
@@ -78,10 +79,11 @@ class Expected:
         apart = torch.nan_to_num((found - expected).abs(), nan=torch.inf)
         apart[found.isnan() & expected.isnan()] = 0
         apart[found == expected] = 0  # also where both are infinite
-        if bool((apart.reshape(len(apart), -1).amax(1) > allowed).any()):
+        most = apart.reshape(len(apart), -1).amax(1)
+        if bool((over := most > allowed).any()):
             raise UnfaithfulError(
-                f"{what} is {float(apart.max()):.2g} from what the eager player makes of it, "
-                f"of which rounding explains {float(allowed.max()):.2g}"
+                f"{what} is {float(most[over][0]):.2g} from what the eager player makes of it, "
+                f"of which rounding explains {float(allowed[over][0]):.2g}"
             )
 
     def _check_again(self, values: Mapping[Key, Tensor], logs: Mapping[str, Tensor]) -> None:
@@ -104,25 +106,39 @@ def _together(logs: Logs) -> dict[str, Tensor]:
 
 
 def _move(trainer: Trainer, number: int) -> None:
-    """Move weights, outputs of modules and gradients by what rounding may, up or down at random."""
-    unit = UNITS[trainer.precision]
-    rng = np.random.default_rng(number)  # NumPy's: torch's draws are a step's own
+    """Move weights, what layers make, and its gradients by what rounding may, at random.
 
-    def moved(values: Tensor, units: float) -> Tensor:
-        ups = torch.from_numpy(rng.integers(2, size=values.shape)).to(values)
-        return values * (1 + units * unit * (2 * ups - 1))
+    A gradient of which nothing but rounding is left has another sign in one of two opposite moves.
+    """
+    unit = UNITS[trainer.precision] * (1, -1)[number % 2]  # of two, one is moved the other way
+    rng = torch.Generator().manual_seed(number // 2)
 
-    def move_output(module: nn.Module, given: Any, output: Any) -> Any:
-        number = isinstance(output, Tensor) and output.is_floating_point()
-        return moved(output, OUTPUT_UNITS) if number else output
+    def signs(like: Tensor) -> Tensor:
+        drawn = torch.empty(like.shape).uniform_(-1, 1, generator=rng)  # which is not supplied
+        return drawn.sign().to(like.device)
+
+    def moved(gradient: Tensor) -> Tensor:
+        if not gradient.numel():
+            return gradient
+        largest: Tensor = gradient.detach().abs().max()
+        return gradient + GRADIENT_UNITS * unit * largest * signs(gradient)
+
+    def rounded(module: nn.Module, given: Any, made: Any) -> Any:
+        if not isinstance(made, Tensor) or not made.is_floating_point():
+            return made
+        made = made * (1 + unit * signs(made))
+        if made.requires_grad:
+            made.register_hook(moved)
+        return made
 
     for network in trainer.networks.values():
-        for module in network.modules():
-            if next(module.children(), None) is None:
-                module.register_forward_hook(move_output)
         for p in network.parameters():
             with torch.no_grad():
-                p.copy_(moved(p, 1))
+                p.mul_(1 + unit * signs(p))
+            if p.requires_grad:
+                p.register_hook(moved)
+        for module in network.modules():
+            module.register_forward_hook(rounded)
 
 
 def _allowed(end: Tensor, change: Tensor, others: Sequence[Tensor]) -> Tensor:

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_map_only
 
 from ganbench.errors import InputError
 
+ASKS_GRAD = Tensor.requires_grad.__get__  # type: ignore[attr-defined]
 REQUIRES_GRAD = (Tensor.requires_grad_, Tensor.requires_grad.__set__)  # type: ignore[attr-defined]
 
 
@@ -47,6 +48,8 @@ class StackedGradients(TorchFunctionMode):
         args, kwargs = tree_map_only(Tensor, self._now, (tuple(args), dict(kwargs or {})))
         if len(torch._C._functorch.get_interpreter_stack() or []) != 1:
             return func(*args, **kwargs)  # inside of torch.func.grad, which does it by itself
+        if func == ASKS_GRAD:  # of the tensor below, as vmap's own says no
+            return _unwrapped(args[0], _level())[0].requires_grad
         if func in REQUIRES_GRAD:
             return self._require(func, *args, **kwargs)
         if func is torch.autograd.grad:

@@ -27,6 +27,7 @@ from ganbench.engine.precision import at_least_float32
 from ganbench.engine.trainer import Player, Trainer, inference, pick
 from ganbench.engine.verdicts import Provenance, shares_right, verdicts_of
 
+aten = torch.ops.aten
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
@@ -97,6 +98,8 @@ class Graph:
 
         self._steps, self._cycle = len(updates_g), [each[0] for each in inputs.flat()]
         self._module = traced(steps, [*self._memories[0], *self._cycle])
+        for node in self._module.graph.find_nodes(op="call_function", target=aten.view.default):
+            node.target = aten.reshape.default  # as strides are not always what a trace has shown
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}

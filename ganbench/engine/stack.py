@@ -323,7 +323,8 @@ class Stack:
         shape = (len(self.trainers), len(cycle), *self._batch_shape)
         with _reasons():
             inputs = self._inputs(cycle, torch.zeros(shape, device=self._device))
-            return Graph(self.trainers[0], cycle, self._memory, inputs, part_bytes=part_bytes)
+            copy = self.trainers[0].copy()  # as layers may keep what they see while they are traced
+            return Graph(copy, cycle, self._memory, inputs, part_bytes=part_bytes)
 
 
 def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
@@ -347,6 +348,9 @@ def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     shapes = [[tensor.shape for tensor in each] for each in tensors.values()]
     if any(len(each) != len(trainers) or len(set(each)) > 1 for each in shapes):
         raise UnstackableError("its networks differ from seed to seed")
+    for key, each in tensors.items():
+        if len({id(tensor) for tensor in each}) < len(each) and each[0].requires_grad:
+            raise UnstackableError(f"{' '.join(key)} is shared by seeds")
     return tensors
 
 

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from ganbench.core import Task
 from ganbench.system.modules import is_authors
@@ -216,6 +218,8 @@ def _of_object(value: Any, path: str) -> Parts:
         for name, each in inside.items():
             if isinstance(value, nn.Module) and name in ("_parameters", "_buffers", "_modules"):
                 parts += [(f".{k}", v) for k, v in each.items()]
+            elif name in _computed(value):
+                continue
             elif isinstance(value, nn.Module) and name.endswith("_hooks"):  # numbered in a process
                 parts += [(f".{name}{i}", v) for i, v in _listed((each or {}).values())]
             else:
@@ -226,6 +230,14 @@ def _of_object(value: Any, path: str) -> Parts:
         except TypeError as error:
             raise UnwatchableError(f"{path} ({type(value).__name__})") from error
     return parts
+
+
+def _computed(value: Any) -> set[str]:
+    """The attributes of a module that torch's normalisations compute anew before every call."""
+    if not isinstance(value, nn.Module):
+        return set()
+    hooks = value._forward_pre_hooks.values()
+    return {hook.name for hook in hooks if isinstance(hook, SpectralNorm | WeightNorm)}
 
 
 def _slots(kind: type) -> Iterable[str]:

@@ -184,13 +184,13 @@ class Trainer(Player):
             self.averaged.load_state_dict(state["averaged"])
 
     def copy(self) -> Trainer:
-        """Another one that stands where this one does, with networks and optimisers of its own."""
-        game = replace(
-            self.game,
-            generator=copy.deepcopy(self.generator),
-            discriminator=copy.deepcopy(self.discriminator),
-            more={who: copy.deepcopy(each) for who, each in self.game.more.items()},
-        )
+        """Another one that stands where this one does, with networks and optimisers of its own.
+
+        What the networks share, their copies share too.
+        """
+        mine = (self.generator, self.discriminator, dict(self.game.more))
+        generator, discriminator, more = copy.deepcopy(mine)
+        game = replace(self.game, generator=generator, discriminator=discriminator, more=more)
         new = Trainer(
             game,
             seed=self.seed,
@@ -271,7 +271,7 @@ class Trainer(Player):
                 value = at_least_float32(value)
             for each in self.learners(who):
                 self.optimizers[each].zero_grad()
-            params = [p for network in learning for p in network.parameters()]
+            params = [p for each in learning for p in each.parameters() if p.requires_grad]
             value.backward(inputs=None if who == "D" else params)
         contract.check_reached(who, loss, params)
         right = shares_right(verdicts, self.game.decision, who, real, fake)
