@@ -184,7 +184,7 @@ def new(name: str) -> None:
         raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
     shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
     click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
-    click.echo(f"once you have changed it: ganbench check {target}")
+    click.echo(f"after each change: ganbench check {target}")
 
 
 COLORS = {"ok": "green", "note": "yellow", "fails": "red"}

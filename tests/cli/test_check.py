@@ -6,14 +6,19 @@ must name.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from ganbench import check
+from ganbench.check.repeats import differing
 from ganbench.cli import main
+from ganbench.harness import pictures
 from ganbench.harness.spec import Spec
+from ganbench.randomness import random_state
 
 GAME = """
 import random, time
@@ -283,8 +288,9 @@ SHOWS_TWICE = (
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs in an empty folder of its own."""
+    """Every test runs in an empty folder of its own, and draws nothing, which takes seconds."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictures, "draw", lambda *_: [])
 
 
 def invoke(*arguments: str) -> Result:
@@ -320,3 +326,110 @@ def test_what_the_cases_are_made_of_is_in_order(source: str) -> None:
     """Else the table above could not fail."""
     Path("my_gan.py").write_text(source)
     assert [line for line in findings("my_gan.py") if not line.startswith("ok ")] == []
+
+
+FAST = (
+    ("mlp_gan", "gaussian"),
+    ("mlp_gan", "quadratic"),
+    ("moment_matching", "ring8"),
+    ("oracle", "ring8"),
+    ("uniform_noise", "ring8"),
+)
+
+
+@pytest.mark.parametrize(("name", "task"), FAST)
+def test_nothing_fails_of_a_baseline(name: str, task: str) -> None:
+    assert failing(findings(name, task)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["sine", "ring8", "mnist"])
+def test_nothing_fails_of_any_baseline(baseline_name: str, task: str) -> None:
+    assert failing(findings(baseline_name, task)) == []
+
+
+@pytest.mark.slow
+def test_nothing_fails_of_a_baseline_on_any_task(task_name: str) -> None:
+    assert failing(findings("mlp_gan", task_name)) == []
+
+
+def test_all_is_well_with_the_scaffold() -> None:
+    told = invoke("new", "my_gan")
+    assert told.stdout.splitlines()[-1] == "after each change: ganbench check my_gan.py"
+    done = invoke("check", "my_gan.py", "--set", "width=16", "--quiet")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", name] for name in (*check.CHECKS, *check.ENGINES)
+    ]
+    assert len({line.index(line.split(maxsplit=2)[2]) for line in lines}) == 1  # aligned
+    assert "the 20,000 steps of ring8 take " in lines[-1]
+
+
+@pytest.mark.slow
+def test_it_is_compiled_if_that_is_asked_for() -> None:
+    Path("my_gan.py").write_text(GAME)
+    done = invoke("check", "my_gan.py", "--compile", "--quiet")
+    assert done.stdout.splitlines()[-1].startswith("ok     compiles      compiled, a step of each")
+
+
+def test_a_failure_is_exit_code_1_and_a_document() -> None:
+    Path("my_gan.py").write_text(GAME.replace(D_LOSS, "return D(real)"))
+    done = invoke("check", "my_gan.py", "--json", "--quiet")
+    assert (done.exit_code, done.stderr) == (1, "")
+    document = json.loads(done.stdout)
+    assert all(set(each) == {"check", "verdict", "says"} for each in document)
+    (failed,) = [each for each in document if each["verdict"] == "fails"]
+    assert failed["check"] == "training"
+    assert failed["says"].startswith("d_loss (my_gan.py:10) must return a scalar tensor")
+    assert document[-1]["check"] == "not tried"
+
+
+def test_debug_shows_the_traceback_of_what_fails() -> None:
+    Path("my_gan.py").write_text(GAME.replace(D_LOSS, "return D(real).no"))
+    quiet = invoke("check", "my_gan.py", "--quiet")
+    loud = invoke("--debug", "check", "my_gan.py", "--quiet")
+    assert "Traceback" not in quiet.output
+    assert 'my_gan.py", line 11, in d_loss' in loud.stderr
+    assert quiet.stdout == loud.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "words"),
+    [
+        (GAME, ("--set", "act=1,2"), "--set takes one value each here"),
+        (GAME, ("--set", "act=1.5"), "act must be an int"),
+        ("import no_such", (), "my_gan.py cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(text: str, more: tuple[str, ...], words: str) -> None:
+    Path("my_gan.py").write_text(text)
+    done = invoke("check", "my_gan.py", "--quiet", *more)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+def test_what_a_gan_prints_is_no_part_of_the_document() -> None:
+    Path("my_gan.py").write_text(OBJECT.replace("loss.backward()", "loss.backward(); print('hm')"))
+    done = invoke("check", "my_gan.py", "--json", "--quiet")
+    assert "hm" in done.stderr
+    assert json.loads(done.stdout)
+
+
+def test_random_streams_and_threads_are_left_as_they_were() -> None:
+    Path("my_gan.py").write_text(OBJECT)
+    before, threads = random_state(), torch.get_num_threads()
+    findings("my_gan.py")
+    assert differing(random_state(), before) is None
+    assert torch.get_num_threads() == threads
+
+
+def test_what_fails_is_not_submitted() -> None:
+    Path("my_gan.py").write_text(GAME.replace(LATENT, "    return torch.randn(n, 4)"))
+    options = ("--task", "ring8", "--steps", "2", "--quiet", "--workers", "1")
+    assert invoke("run", "my_gan.py", *options).exit_code == 0
+    done = invoke("submit", "my_gan-2steps", "--task", "ring8")
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert "my_gan.py cannot be submitted (see `ganbench check`): fails latent: latent (my_" in line
+    assert not Path("submission").exists()
