@@ -92,13 +92,17 @@ class Subject:
 
     @cached_property
     def stack(self) -> Stack | UnstackableError:
-        """Ten seeds stacked, or why they cannot be; only of a Game."""
-        trainers = [each for seed in range(SEEDS) if isinstance(each := self.build(seed), Trainer)]
-        shape = (self.job.budget.batch_size, *self.task.shape)
+        """Ten seeds of a Game stacked, or why they cannot be."""
         try:
-            return Stack(trainers, shape, lambda n: self.task.sample(n, generator(0, "examples")))
+            return self.new_stack()
         except UnstackableError as error:
             return error
+
+    def new_stack(self) -> Stack:
+        """Ten seeds of a Game stacked, which have not been trained; else UnstackableError."""
+        trainers = [each for seed in range(SEEDS) if isinstance(each := self.build(seed), Trainer)]
+        shape = (self.job.budget.batch_size, *self.task.shape)
+        return Stack(trainers, shape, lambda n: self.task.sample(n, generator(0, "examples")))
 
 
 Check = Callable[[Subject], Iterator[Said]]
