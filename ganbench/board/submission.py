@@ -20,6 +20,7 @@ from ganbench.board.checking import bundled_task
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
 from ganbench.board.watch import Watch, unwatched
+from ganbench.check import check
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
@@ -50,8 +51,8 @@ def submit(
 
     Samples are those of the first `most` seeds, or of as many as there is room for. The folder is
     laid out as the leaderboard. Raises InputError, before anything is written, for what `ganbench
-    leaderboard check` would find, and if the source or the samples are not those of the result any
-    more.
+    leaderboard check` would find, for what fails of `ganbench check`, and if the source or the
+    samples are not those of the result any more.
     """
     path, chosen = _find(root, task, entry)
     result = schema.load_result(path)
@@ -63,12 +64,30 @@ def submit(
     run = runs / task / result.entry.name
     source = _sources(run, result)
     kept, notes = _samples(run, result, most)
+    _check(result, next(iter(source.values())))
     folder = store.attached(target)
     made = _copied(source, folder)
     samples.write_seeds(folder / SAMPLES, kept)
     files.write_atomically(target, path.read_bytes())
     notes = [*chosen, *notes, *_unranked(result)]
     return Submission(files=[target, *made, folder / SAMPLES], notes=notes)
+
+
+def _check(result: Result, source: Path) -> None:
+    """InputError with what fails of all that `ganbench check` tries, but for engines and speed."""
+    found = list(check(_spec(result, source), engines=False))
+    if lines := [each.line for each in found if each.verdict == "fails"]:
+        raise InputError(f"{source} cannot be submitted (see `ganbench check`): {'; '.join(lines)}")
+
+
+def _spec(result: Result, source: Path) -> Spec:
+    """What is to be trained anew to have such a result."""
+    return Spec(
+        task=result.task.name,
+        baseline=str(source),
+        hparams=result.entry.hparams,
+        steps=None if result.protocol.budget == "full" else result.protocol.steps,
+    )
 
 
 def _unranked(result: Result) -> list[str]:
@@ -187,12 +206,7 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
     with tempfile.TemporaryDirectory() as folder:
-        spec = Spec(
-            task=result.task.name,
-            baseline=str(_copied(named, Path(folder) / "source")[0]),
-            hparams=result.entry.hparams,
-            steps=None if result.protocol.budget == "full" else result.protocol.steps,
-        )
+        spec = _spec(result, _copied(named, Path(folder) / "source")[0])
         (finished,) = entries.run(
             [spec],
             seeds=range(first, first + seeds),

@@ -20,7 +20,7 @@ from ganbench.cli.options import (
     tuning_option,
     workers_option,
 )
-from ganbench.cli.progress import show_progress, watch
+from ganbench.cli.progress import show_progress, watch, working
 from ganbench.errors import one_line
 from ganbench.system import processes
 
@@ -48,7 +48,8 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
     """Collect an ENTRY's result, source and samples into one folder, for a pull request."""
     from ganbench.board import submission
 
-    done = submission.submit(entry, task, root=root, runs=out, to=to, most=most)
+    with working("trying what `ganbench check` tries"):  # which runs the source
+        done = submission.submit(entry, task, root=root, runs=out, to=to, most=most)
     for note in done.notes:
         click.echo(note, err=True)
     for path in done.files:

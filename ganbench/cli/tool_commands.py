@@ -1,10 +1,11 @@
-"""The commands beside training: list, evaluate, audit, data, new."""
+"""The commands beside training: list, evaluate, audit, data, new, check."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import click
 
 from ganbench import registry
-from ganbench.cli.options import json_option, out_option, quiet_option
+from ganbench.cli.options import Asked, json_option, out_option, quiet_option, spec_options
 from ganbench.cli.progress import IMPORTING, Tell, working
 from ganbench.errors import InputError
 from ganbench.registry import Listing
@@ -183,6 +184,48 @@ def new(name: str) -> None:
         raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
     shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
     click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
+    click.echo(f"after each change: ganbench check {target}")
 
 
-COMMANDS = (list_command, evaluate, audit, data_group, new)
+COLORS = {"ok": "green", "note": "yellow", "fails": "red"}
+
+
+@click.command()
+@spec_options("baseline", "hparams")
+@click.option(
+    "--task", default="ring8", show_default=True, help="A task's name, or the path of a task file."
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile it too, for half a minute.")
+@json_option
+@quiet_option
+def check(asked: Asked, task: str, compiled: bool, as_json: bool, quiet: bool) -> None:
+    """Try whether BASELINE (a name, or the path of a file) keeps what a GAN must, and its speed.
+
+    A line for each check: ok, a note of something to know, or what fails; exit code 1 if any does.
+    """
+    if len(asked.hparams) > 1:
+        raise click.UsageError("--set takes one value each here: a GAN is checked, not a sweep")
+    asked.check(task=task)
+    with working(IMPORTING, quiet=quiet) as tell:
+        from ganbench import check as checker
+
+        tell("checking")
+        (spec,) = asked.specs(task=task)
+        found = list(checker.check(spec, compiled=compiled))
+    if click.get_current_context().find_root().params["debug"]:
+        for each in found:
+            if each.error is not None:
+                traceback.print_exception(each.error)
+    if as_json:
+        lines = [{"check": f.check, "verdict": f.verdict, "says": f.says} for f in found]
+        click.echo(json.dumps(lines))
+    else:
+        width = max(len(each.check) for each in found)
+        for each in found:
+            verdict = click.style(f"{each.verdict:<5}", fg=COLORS[each.verdict])
+            click.echo(f"{verdict}  {each.check:<{width}}  {each.says}")
+    if any(each.verdict == "fails" for each in found):
+        sys.exit(1)
+
+
+COMMANDS = (list_command, evaluate, audit, data_group, new, check)

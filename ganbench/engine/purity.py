@@ -181,7 +181,7 @@ def _reaches_outside(function: Any) -> str | None:
     return OUTSIDE.get("numpy.random" if module.startswith("numpy.random") else module)
 
 
-def _author(frame: FrameType, around: Set[FrameType]) -> FrameType | None:
+def _author(frame: FrameType | None, around: Set[FrameType]) -> FrameType | None:
     """The innermost frame of an author's code, unless it is one of those around what is watched."""
     for each in _stack(frame):
         if each in around or each.f_code.co_filename.startswith("<frozen importlib"):
@@ -209,8 +209,8 @@ def _line_after(changed: Callable[[], bool], play: Callable[[], Any]) -> str:
         if lines and changed():
             found.append(place(*lines[-1]))
             return None
-        now = frame.f_back if event == "return" else frame
-        if now is not None and authors_frame(now):
+        now = _author(frame.f_back, frozenset()) if event == "return" else frame
+        if now is not None:
             lines.append((now.f_code, now.f_lineno))
         return trace
 

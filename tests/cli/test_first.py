@@ -31,6 +31,9 @@ COMMANDS = {
     "audit --task sin": "unknown task 'sin'",
     "plot nothing": "'nothing' is no folder of a run",
     "list baselines --task sin": "unknown task 'sin'",
+    "check mlp_gna": "unknown baseline 'mlp_gna'",
+    "check mlp_gan --task sin": "unknown task 'sin'",
+    "check mlp_gan --set lrr=1": "no hyper-parameter 'lrr'",
     "new no-name": "'no-name' is no Python name",
     "data fetch mnits": "unknown data set 'mnits': did you mean 'mnist'?",
 }

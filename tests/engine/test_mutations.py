@@ -17,7 +17,7 @@ from torch.nn.utils import parametrizations
 
 from ganbench import nn
 from ganbench.core import Game
-from ganbench.engine import graph, optimizers, stack
+from ganbench.engine import graph, operations, optimizers, stack
 from ganbench.engine.gradients import StackedGradients
 from ganbench.engine.graph import Graph, Inputs, _Mapped
 from ganbench.engine.stack import Stack, UnstackableError
@@ -227,13 +227,13 @@ def _(patch: Patch) -> None:
 
 
 def skip(patch: Patch, skipped: str) -> None:
-    right = _Mapped._update
+    right = _Mapped._update_network
 
-    def update(self: Any, who: str, grads: Any) -> None:
+    def update(self: Any, who: str) -> None:
         if who != skipped:
-            right(self, who, grads)
+            right(self, who)
 
-    patch.setattr(_Mapped, "_update", update)
+    patch.setattr(_Mapped, "_update_network", update)
 
 
 @mutation("D is not updated", by(nn.RMSprop))
@@ -306,7 +306,7 @@ def another_batch_norm(patch: Patch, **settings: float) -> None:
             **{**dict(zip(names, args, strict=False)), **options, **settings}
         )
 
-    patch.setitem(graph.HANDLERS, functional.batch_norm, other)
+    patch.setitem(operations.HANDLERS, functional.batch_norm, other)
 
 
 @mutation("inference mode is forgotten", in_inference)
@@ -319,7 +319,7 @@ def _(patch: Patch) -> None:
     def normalize(supply: Any, *args: Any, out: Tensor | None = None, **options: Any) -> Tensor:
         return functional.normalize(*args, **options) if out is None else out
 
-    patch.setitem(graph.HANDLERS, functional.normalize, normalize)
+    patch.setitem(operations.HANDLERS, functional.normalize, normalize)
 
 
 @mutation("masks of dropout are those of another call", dropout)
@@ -383,15 +383,15 @@ def _(patch: Patch) -> None:
 
 @mutation("one group's rate is used for all", with_groups)
 def _(patch: Patch) -> None:
-    right = _Mapped._update
+    right = _Mapped._update_network
 
-    def update(self: Any, who: str, grads: Any) -> None:
+    def update(self: Any, who: str) -> None:
         rates = [*self._rates]
         groups = len(self._groups[who])
-        self._rates = iter([*rates[:2] * groups, *rates[2 * groups :]])
-        right(self, who, grads)
+        self._rates = iter([*rates[:3] * groups, *rates[3 * groups :]])
+        right(self, who)
 
-    patch.setattr(_Mapped, "_update", update)
+    patch.setattr(_Mapped, "_update_network", update)
 
 
 @mutation("a learning rate is off by a thousandth", by(torch.optim.SGD, lr=0.01))
@@ -402,9 +402,9 @@ def _(patch: Patch) -> None:
 
 @mutation("frozen weights are trained", frozen)
 def _(patch: Patch) -> None:
-    def parameters(self: Any, who: str, *, grad: bool) -> dict[str, Tensor]:
-        named = self._sides[who][0].named_parameters()
-        return {k: self._tensors[who, k].detach().requires_grad_(grad) for k, _ in named}
+    def parameters(self: Any, who: str, *, grad: bool) -> dict[Any, Tensor]:
+        names = [(who, name) for name, _ in self._trainer.networks[who].named_parameters()]
+        return {key: self._tensors[key].detach().requires_grad_(grad) for key in names}
 
     patch.setattr(_Mapped, "_parameters", parameters)
 
@@ -423,12 +423,19 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     right = Player._update_d
 
-    def update(self: Any, real: Tensor, fake: Tensor) -> Any:
+    def update(self: Any, real: Tensor, fake: Tensor, known: Any) -> Any:
         if isinstance(self, Trainer):
-            return right(self, real, fake)
-        loss, said = self._learn("D", d_loss, real, fake)
-        list(zip(range(2), self._rates, strict=False))  # those of the second
+            return right(self, real, fake, known)
+        first = self.game.d_losses[0]
+        loss, said, _ = self._differentiate("D", first, real, fake, known)
+        self._update("D")
+        list(zip(range(self._skipped()), self._rates, strict=False))  # those of the second
         return {"d_loss": loss, "d_accuracy": said[0]}
+
+    def skipped(self: Any) -> int:
+        return sum(len(self._rules["D"].rates(group, 1)) for group, _ in self._groups["D"])
+
+    patch.setattr(_Mapped, "_skipped", skipped, raising=False)
 
     patch.setattr(Player, "_update_d", update)
 
@@ -436,11 +443,12 @@ def _(patch: Patch) -> None:
 def graded(patch: Patch, change: Callable[[Tensor], Tensor]) -> None:
     """Change the gradients that updates are made from."""
     right = _Mapped._update
-    patch.setattr(
-        _Mapped,
-        "_update",
-        lambda self, who, grads: right(self, who, {k: change(g) for k, g in grads.items()}),
-    )
+
+    def update(self: Any, who: str) -> None:
+        self._grads = {key: change(grad) for key, grad in self._grads.items()}
+        right(self, who)
+
+    patch.setattr(_Mapped, "_update", update)
 
 
 @mutation("gradients are those of a mean over seeds", by(torch.optim.SGD, lr=0.01))
@@ -470,7 +478,9 @@ def _(patch: Patch) -> None:
 
 def rounded(patch: Patch, change: Callable[[Tensor], Tensor]) -> None:
     patch.setitem(
-        graph.HANDLERS, functional.linear, lambda supply, *args: change(functional.linear(*args))
+        operations.HANDLERS,
+        functional.linear,
+        lambda supply, *args: change(functional.linear(*args)),
     )
 
 
