@@ -180,7 +180,7 @@ class _Mapped(Player):
     def _learn(
         self, who: str, loss: Loss, real: Tensor, fake: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        parameters = self._parameters("D", grad=who == "D")
+        parameters = self._parameters("D", grad=True)
         leaves = parameters if who == "D" else self._leaves
         decision = self.game.decision
 
