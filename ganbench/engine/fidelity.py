@@ -69,7 +69,7 @@ class Expected:
                 continue
             self._compare(name, value, self._logs[name], self._allowed_logs[name])
         for key, value in memory.items():
-            self._compare(" ".join(key), value, self._values[key], self._allowed[key])
+            self._compare(" ".join(key), _sized(key, value), self._values[key], self._allowed[key])
 
     def _compare(self, what: str, found: Tensor, expected: Tensor, allowed: Tensor) -> None:
         if not found.is_floating_point():
@@ -156,7 +156,14 @@ def _allowed(end: Tensor, change: Tensor, others: Sequence[Tensor]) -> Tensor:
 
 def _stacked(trainers: Sequence[Trainer]) -> dict[Key, Tensor]:
     found = [tensors_of(each) for each in trainers]
-    return {key: torch.stack([each[key].detach() for each in found]) for key in found[0]}
+    return {
+        key: _sized(key, torch.stack([each[key].detach() for each in found])) for key in found[0]
+    }
+
+
+def _sized(key: Key, value: Tensor) -> Tensor:
+    """The roots of an optimiser's mean squares, which are as large as gradients are."""
+    return value.sqrt() if len(key) == 3 and "sq" in key[2] else value
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -191,7 +191,7 @@ class _Mapped(Player):
         leaves = {} if who == "D" else dict(self._leaves)
         tensors: dict[Key, Tensor] = {}
         for each in self._within.networks:
-            mine = self._parameters(each, grad=each in learners)
+            mine = self._parameters(each, grad=True)  # also for slopes that a loss asks for
             tensors |= mine | self._buffers(each)
             leaves |= mine if each in learners else {}
         decision, names, pack = self.game.decision, self.asks[id(loss)], self.game.packed

@@ -233,6 +233,24 @@ def _dropout(
     return input * (kept * scale).to(input.dtype)
 
 
+def _dropout_of_channels(dimensions: int) -> Callable[..., Tensor]:
+    """Dropout of whole channels of batches with so many dimensions."""
+
+    def drop(
+        supply: SuppliedNoise,
+        input: Tensor,
+        p: float = 0.5,
+        training: bool = True,
+        inplace: bool = False,
+    ) -> Tensor:
+        if input.ndim != dimensions:
+            raise UnsuppliedError(f"drops channels of {input.ndim} dimensions")
+        ones = input.new_ones(*input.shape[:2], *[1] * (dimensions - 2))
+        return input * _dropout(supply, ones, p, training)
+
+    return drop
+
+
 def _filled(law: str) -> Callable[..., Tensor]:
     def draw(supply: SuppliedNoise, *size: Any, **options: Any) -> Tensor:
         if options.pop("generator", None) is not None:
@@ -258,6 +276,9 @@ def _filled_like(law: str) -> Callable[..., Tensor]:
 
 HANDLERS: dict[Any, Handler] = {
     functional.dropout: _dropout,
+    functional.dropout1d: _dropout_of_channels(3),
+    functional.dropout2d: _dropout_of_channels(4),
+    functional.dropout3d: _dropout_of_channels(5),
     torch.rand: _filled("uniform"),
     torch.randn: _filled("normal"),
     torch.rand_like: _filled_like("uniform"),
@@ -265,9 +286,6 @@ HANDLERS: dict[Any, Handler] = {
 }
 UNSUPPLIED = frozenset(
     {
-        functional.dropout1d,
-        functional.dropout2d,
-        functional.dropout3d,
         functional.alpha_dropout,
         functional.feature_alpha_dropout,
         functional.gumbel_softmax,

@@ -85,6 +85,14 @@ class Noise(nn.Module):
         return x + self.size * torch.randn_like(x)
 
 
+class Spare(nn.Linear):
+    """With a weight that nothing is computed from."""
+
+    def __init__(self, wide: int, out: int) -> None:
+        super().__init__(wide, out)
+        self.spare = nn.Parameter(torch.ones(3))
+
+
 class Average(nn.Module):
     """Subtracts a running mean that is a buffer of its own."""
 
@@ -108,6 +116,9 @@ def linear(rng: Rng, wide: int, out: int, said: list[str], *, norms: bool = True
     if norms and kind < 0.16:
         said.append("weight norm")
         return parametrizations.weight_norm(layer)
+    if 0.16 <= kind < 0.2:
+        said.append("spare weight")
+        return Spare(wide, out)
     if kind > 0.95:
         said.append("frozen")
         layer.weight.requires_grad_(False)
@@ -148,6 +159,9 @@ def convolution(rng: Rng, width: int, said: list[str]) -> tuple[Layers, int]:
     if out.ndim == 4 and rng.random() < 0.3:
         said.append("batch norm 2d")
         steps.append(nn.BatchNorm2d(out.shape[1]))
+    if rng.random() < 0.2:
+        said.append("dropout of channels")
+        steps.append(nn.Dropout1d(0.3) if out.ndim == 3 else nn.Dropout2d(0.3))
     return [*steps, nn.Flatten()], out.numel()
 
 
@@ -376,6 +390,16 @@ def groups(make: Callable[..., torch.optim.Optimizer], rates: Sequence[float]) -
     return made
 
 
+def half(make: Callable[..., torch.optim.Optimizer]) -> MakeOptimizer:
+    """Of the last parameters alone."""
+
+    def made(params: Any) -> torch.optim.Optimizer:
+        params = list(params)
+        return make(params[len(params) // 2 :])
+
+    return made
+
+
 def optimizer(rng: Rng, said: list[str]) -> MakeOptimizer:
     rate = rng.choice([1e-3, 3e-3, 1e-2])
     decay = rng.choice([0.0, 0.0, 0.1])
@@ -394,6 +418,9 @@ def optimizer(rng: Rng, said: list[str]) -> MakeOptimizer:
     if not name.startswith("Keras") and rng.random() < 0.2:
         said.append("groups")
         return groups(kinds[name], (rate, rate / 5))
+    if rng.random() < 0.08:
+        said.append("of half")
+        return half(kinds[name])
     return kinds[name]
 
 
@@ -607,6 +634,11 @@ def _constant_of_seed(game: Game) -> Game:
     return scaled(game, lambda: constant)
 
 
+def _rate_of_seed(game: Game) -> Game:
+    rate = 1e-3 * (1 + float(torch.rand(())))
+    return replace(game, d_optimizer=partial(torch.optim.Adam, lr=rate))
+
+
 def _inner_training(game: Game) -> Game:
     """A third network, which is nobody's."""
     net = nn.Linear(1, 1)
@@ -684,6 +716,7 @@ IMPURE: dict[str, Callable[[Game], Game]] = {
     "item": _item,
     "mask": _mask,
     "constant of a seed": _constant_of_seed,
+    "rate of a seed": _rate_of_seed,
     "third network": _inner_training,
     "mean of past fakes": _average_of_fakes,
     "counts calls": lambda game: replace(

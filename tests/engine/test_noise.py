@@ -79,6 +79,17 @@ def test_dropout_keeps_its_share(p: float) -> None:
     assert float(kept.double().mean()) == pytest.approx(float(p < 1), abs=0.01)
 
 
+def test_dropout_of_channels_keeps_or_drops_them_whole() -> None:
+    channels = torch.ones(40, 50, 3, 2)
+    with SuppliedNoise(lambda call: number_source(call, [0], CPU).take([0])[0, 0]):
+        kept = torch_nn.functional.dropout2d(channels, 0.3).flatten(2)
+        with pytest.raises(InputError, match="3 dimensions"):
+            torch_nn.functional.dropout2d(channels[0], 0.3)
+    assert torch.equal(kept, kept[..., :1].expand_as(kept))
+    assert float(kept.ne(0).double().mean()) == pytest.approx(0.7, abs=0.03)
+    assert torch.allclose(kept[kept.ne(0)], torch.tensor(1 / 0.7), atol=1e-4)
+
+
 def test_draws_that_are_not_supplied_are_refused() -> None:
     def ones(call: Call) -> Tensor:
         return torch.ones(call.shape)

@@ -211,7 +211,10 @@ def compare_ends(found: Found, where: str, trainer: Trainer, eager: Sequence[Tra
     for key in mine.keys() - expected.keys():  # of what no gradient has reached
         assert not mine[key].any(), key
     for key, value in expected.items():
-        found.compare(f"{key}, {where}", mine[key], value, [other[key] for other in moved])
+        values = mine[key], value, *(other[key] for other in moved)
+        if "sq" in key.rpartition(".")[2]:  # means of squares, which are held against each other
+            values = tuple(each.sqrt() for each in values)  # by what they are means of
+        found.compare(f"{key}, {where}", values[0], values[1], values[2:])
 
 
 def resume(made: Recipe, steps: int) -> None:

@@ -144,6 +144,12 @@ def slope_by_weights(D, real: Tensor, fake: Tensor) -> Tensor:
     return d_loss(D, real, fake) + 0.1 * sum(each.square().sum() for each in slopes)
 
 
+def matching(D, real: Tensor, fake: Tensor) -> Tensor:
+    """G's loss, and how far fakes would lead D's weights."""
+    slopes = torch.autograd.grad(D(fake).mean(), list(D.parameters()), create_graph=True)
+    return g_loss(D, real, fake) + 0.1 * sum(each.square().sum() for each in slopes)
+
+
 def frozen(*sizes: int) -> torch_nn.Module:
     net = nn.mlp(sizes)
     net[0].weight.requires_grad_(False)
@@ -165,12 +171,12 @@ def convolutions() -> tuple[torch_nn.Module, torch_nn.Module]:
     return G, D
 
 
-def one_dimensional() -> torch_nn.Module:
+def one_dimensional(*more: torch_nn.Module) -> torch_nn.Module:
     """Whose gradients have other strides than a trace shows."""
     to, back = torch_nn.Unflatten(1, (1, 6)), torch_nn.Flatten()
     convolution = torch_nn.Conv1d(1, 2, 3, padding=1)
     return torch_nn.Sequential(
-        nn.dense(2, 6), to, convolution, back, torch_nn.Softplus(), nn.dense(12, 1)
+        nn.dense(2, 6), to, convolution, *more, back, torch_nn.Softplus(), nn.dense(12, 1)
     )
 
 
@@ -223,6 +229,8 @@ GAMES: dict[str, Make] = {
     "slope by weights": lambda: small(discriminator=frozen(2, 6, 1), d_loss=slope_by_weights),
     "spectral norm": lambda: small(discriminator=spectral(parametrizations.spectral_norm)),
     "spectral norm by hooks": lambda: small(discriminator=spectral(torch_nn.utils.spectral_norm)),
+    "slope of D's weights in G's loss": lambda: small(g_loss=matching),
+    "dropout of channels": lambda: small(discriminator=one_dimensional(torch_nn.Dropout1d(0.4))),
     "convolutions": with_convolutions,
     "a convolution before softplus": lambda: small(discriminator=one_dimensional()),
 }
