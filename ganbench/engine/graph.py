@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from ganbench.core import Loss
+from ganbench.engine.invariant import own_bits
 from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, Handler, SuppliedNoise
 from ganbench.engine.optimizers import rule_of
@@ -96,14 +97,16 @@ class Graph:
         self._module = traced(steps, [*self._memories[0], *self._cycle])
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
+        self._plain = own_bits(self._module)
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
         self._loop: Loop | None = None
 
     def loop(self, *, compiled: bool) -> None:
         """Take many cycles at once; compiled, with some sums in another order."""
         cycles = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // self._input_bytes))
+        step = self._module if compiled else self._plain
         with torch.no_grad():
-            self._loop = Loop(self._module, self._memories, self._cycle, cycles, compiled=compiled)
+            self._loop = Loop(step, self._memories, self._cycle, cycles, compiled=compiled)
         self.cycles = cycles
 
     def __call__(self, inputs: Inputs) -> Tensor:
@@ -119,7 +122,7 @@ class Graph:
         if self._loop is not None:
             return self._loop(inputs.flat(), place)
         (first,) = zip(*inputs.flat(), strict=True)
-        values: Tensor = self._module(*self._memories[place], *first)[0]
+        values: Tensor = self._plain(*self._memories[place], *first)[0]
         return values.unsqueeze(0)
 
 
