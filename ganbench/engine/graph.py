@@ -19,6 +19,7 @@ from torch.func import functional_call, vmap
 from ganbench.core import Loss
 from ganbench.engine import contract
 from ganbench.engine.gradients import StackedGradients
+from ganbench.engine.invariant import own_bits
 from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, SuppliedNoise
 from ganbench.engine.operations import HANDLERS
@@ -102,14 +103,16 @@ class Graph:
             node.target = aten.reshape.default  # as strides are not always what a trace has shown
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
+        self._plain = own_bits(self._module)
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
         self._loop: Loop | None = None
 
     def loop(self, *, compiled: bool) -> None:
         """Take many cycles at once; compiled, with some sums in another order."""
         cycles = max(1, min(MAX_STEPS // self._steps, MAX_BYTES // self._input_bytes))
+        step = self._module if compiled else self._plain
         with torch.no_grad():
-            self._loop = Loop(self._module, self._memories, self._cycle, cycles, compiled=compiled)
+            self._loop = Loop(step, self._memories, self._cycle, cycles, compiled=compiled)
         self.cycles = cycles
 
     def __call__(self, inputs: Inputs) -> Tensor:
@@ -125,7 +128,7 @@ class Graph:
         if self._loop is not None:
             return self._loop(inputs.flat(), place)
         (first,) = zip(*inputs.flat(), strict=True)
-        values: Tensor = self._module(*self._memories[place], *first)[0]
+        values: Tensor = self._plain(*self._memories[place], *first)[0]
         return values.unsqueeze(0)
 
 
