@@ -102,9 +102,9 @@ def latent_source(
         drawn = []
         for law, seed in zip(laws, seeds, strict=True):
             rng = generator(seed, STACKED_LATENT, index, device=str(device))
-            one_by_one = 1 if at_once else count
-            parts = [law(count * each // one_by_one, rng) for _ in range(one_by_one)]
-            drawn.append(torch.cat(parts).unflatten(0, (CHUNK, per_step, each)))
+            draws = 1 if at_once else count
+            numbers = torch.cat([law(count * each // draws, rng) for _ in range(draws)])
+            drawn.append(numbers.unflatten(0, (CHUNK, per_step, each)))
         return drawn
 
     cpu = torch.device("cpu")  # where a law shows what it is; a GPU gives other numbers either way

@@ -83,7 +83,13 @@ def weights(case: str, seeds: list[int], *, compiled: bool = False) -> dict[int,
     }
 
 
-@pytest.mark.parametrize("case", MAKES)
+SLOW = [name for name in MAKES if name not in ("gaussian", "softplus")]
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["gaussian", "softplus", *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)],
+)
 def test_with_others_as_alone(case: str) -> None:
     together = weights(case, [0, 1, 2, 3, 4])
     for few in ([0], [3, 4], [1, 2, 0]):

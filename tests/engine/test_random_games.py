@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,10 @@ MOVED = 4  # players whose numbers are moved by a unit in the last place
 FACTOR = 8.0  # as far as these, a stack may be away
 LAST_PLACES = 16 * ULP  # of a tensor's largest number, besides
 GRADIENT_ULPS = 4  # of a gradient's largest number, that these are moved by
-SMALL, GAMES = 30, 300
-RESUMED = range(0, 300, 10)
-COMPILED = range(7, 300, 40)
+SMALL = 12
+GAMES = int(os.environ.get("GANBENCH_GAMES", "60"))  # more for a change of the engine
+RESUMED = range(0, GAMES, 6)
+COMPILED = (7, 47, 127)
 
 
 @pytest.fixture(autouse=True)
