@@ -79,7 +79,7 @@ def own_bits(step: fx.GraphModule) -> fx.GraphModule:
     graph = fx.Graph()
     graph.output(graph.graph_copy(step.graph, {}))
     graph.output_node().meta.update(step.graph.output_node().meta)
-    runs = {node: _exchanged(node) or _in_order(node) for node in graph.nodes if _computes(node)}
+    runs = {node: _exchanged(node) for node in graph.nodes if _computes(node)}
     for node, run in runs.items():
         if run is not None:
             node.target = run
@@ -128,16 +128,6 @@ def _exact(kind: Any, node: fx.Node) -> bool:
     if kind is aten.sub:
         return "alpha" not in node.kwargs
     return kind is aten.pow and node.args[1] in EXACT
-
-
-def _in_order(node: fx.Node) -> Run | None:
-    """The operation with its result laid out in order, as it is of one seed."""
-    function, value = node.target, node.meta.get("val")
-    if not isinstance(value, Tensor) or value.is_contiguous():
-        return None
-    if function._schema.returns[0].alias_info is not None:  # type: ignore[union-attr]
-        return None  # a view
-    return lambda *args, **kwargs: function(*args, **kwargs).contiguous()  # type: ignore[operator]
 
 
 def _in_vectors(node: fx.Node, kind: Any, *, in_place: bool) -> Run | None:
