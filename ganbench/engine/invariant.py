@@ -6,6 +6,8 @@ the two round differently, so that a number's bits depend on where it lies, whic
 seeds leave it room. Here they are given tensors of whole vectors. Products of one pair of matrices,
 of which a side is 1, are computed by another routine than those of many: here they are of two.
 
+Convolutions and torch's batch norms are left as they are: there, bits may depend on the others.
+
 Functions of which the two agree, as tanh, exp, log, log1p, erf and sqrt, are left as they are, and
 so is what torch's compiler makes: it takes what is left over as a vector of which less is kept.
 """
@@ -114,7 +116,7 @@ def _exchanged(node: fx.Node) -> Run | None:
         return _product(node)
     if kind in REDUCTIONS:
         return _reduction(node)
-    return OTHERS.get(node.target)
+    return None
 
 
 def _kind(target: Any) -> tuple[Any, bool]:
@@ -206,106 +208,3 @@ def _reduction(node: fx.Node) -> Run | None:
         return function(laid, *args, **kwargs)  # type: ignore[operator]
 
     return reduction
-
-
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
-    """Group by group, of which vmap makes one of each seed."""
-    *others, groups = how
-    biases = [None] * groups if bias is None else bias.chunk(groups)
-    each = zip(_apart(x, groups, 1), _apart(weight, groups, 0), biases, strict=True)
-    return torch.cat([aten.convolution(*own, *others, 1) for own in each], 1)
-
-
-def _convolution_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: list[int] | None, *how: Any
-) -> list[Tensor | None]:
-    """Group by group as well."""
-    *others, groups, wanted = how
-    sizes = None if bias is None else [size // groups for size in bias]
-    apart = [_apart(each, groups, dim) for each, dim in ((grad, 1), (x, 1), (weight, 0))]
-    found = [
-        aten.convolution_backward(*own, sizes, *others, 1, wanted)
-        for own in zip(*apart, strict=True)
-    ]
-    return [
-        torch.cat(parts, dim) if want else None
-        for want, parts, dim in zip(wanted, zip(*found, strict=True), (1, 0, 0), strict=True)
-    ]
-
-
-def _apart(x: Tensor, groups: int, dim: int) -> list[Tensor]:
-    """The groups' tensors, each laid out as if there were no other."""
-    return [torch.empty(each.shape, dtype=x.dtype).copy_(each) for each in x.chunk(groups, dim)]
-
-
-def _batch_norm(
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running_mean: Any,
-    running_var: Any,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Channel by channel, each in a row of its own."""
-    rows = _rows(x)
-    mean, var = running_mean, running_var
-    if training:
-        mean = rows.mean(1)
-        squares = (rows - mean[:, None]).square().sum(1)
-        var, count = squares / rows.shape[1], rows.shape[1]
-        for average, new in ((running_mean, mean), (running_var, squares / (count - 1))):
-            if average is not None:
-                average.mul_(1 - momentum).add_(new * momentum)
-    scale = (var + eps).rsqrt()
-    normal = (rows - mean[:, None]) * scale[:, None]
-    if weight is not None:
-        normal = normal * weight[:, None]
-    if bias is not None:
-        normal = normal + bias[:, None]
-    saved = (mean, scale) if training else (x.new_empty(0), x.new_empty(0))
-    return _unrowed(normal, x), *saved
-
-
-def _batch_norm_backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    running_mean: Any,
-    running_var: Any,
-    mean: Any,
-    scale: Any,
-    training: bool,
-    eps: float,
-    wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Channel by channel as well."""
-    rows = _rows(grad)
-    if not training:
-        mean, scale = running_mean, (running_var + eps).rsqrt()
-    normal = (_rows(x) - mean[:, None]) * scale[:, None]
-    of_weight, of_bias = (rows * normal).sum(1), rows.sum(1)
-    if training:
-        count = rows.shape[1]
-        rows = rows - of_bias[:, None] / count - normal * (of_weight[:, None] / count)
-    factor = scale if weight is None else scale * weight
-    return _unrowed(rows * factor[:, None], x), of_weight, of_bias
-
-
-def _rows(x: Tensor) -> Tensor:
-    """(n, channels, *) to (channels, n times *)."""
-    return x.transpose(0, 1).reshape(x.shape[1], -1).contiguous()
-
-
-def _unrowed(rows: Tensor, like: Tensor) -> Tensor:
-    """(channels, n times *) to (n, channels, *)."""
-    return rows.view(like.shape[1], like.shape[0], *like.shape[2:]).transpose(0, 1).contiguous()
-
-
-OTHERS: dict[Any, Run] = {
-    aten.convolution.default: _convolution,
-    aten.convolution_backward.default: _convolution_backward,
-    aten.native_batch_norm.default: _batch_norm,
-    aten.native_batch_norm_backward.default: _batch_norm_backward,
-}
