@@ -114,17 +114,22 @@ def test_presets_have_the_published_noise():
 
 @pytest.mark.slow
 def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_matching(tmp_path):
-    """The median of five seeds: after four epochs rounding alone makes one end elsewhere."""
+    """As one published run does, seeds differ, and after an epoch rounding alone makes them.
+
+    So its first accuracy is held against the spread of ten, the others against their median.
+    """
 
     def train(baseline: str):
         spec = Spec(task="gaussian", baseline=baseline, folder=tmp_path / baseline)
-        return list(train_seeds(look_up(spec), range(5)))
+        return list(train_seeds(look_up(spec), range(10)))
 
     gan, moments = train("mlp_gan"), train("moment_matching")
     curves = [[point.losses["d_accuracy"] for point in seed.curve] for seed in gan]
     accuracy = np.median(curves, 0).tolist()
+    first = np.array(curves)[:, 0]
     published = [0.76, 0.64, 0.55, 0.52, 0.50, 0.50, 0.50, 0.52, 0.50, 0.50]
-    assert accuracy[0] == pytest.approx(published[0], abs=0.02)
+    assert first.std(ddof=1) < 0.03
+    assert first.mean() == pytest.approx(published[0], abs=3 * first.std(ddof=1) * 1.1**0.5)
     assert accuracy == pytest.approx(published, abs=0.06)
     assert np.mean(accuracy[-4:]) == pytest.approx(0.5, abs=0.03)
     assert all(seed.score == pytest.approx(1, abs=0.01) for seed in moments)

@@ -93,11 +93,12 @@ def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
         else:
             yield from groups
             return
+    eager = Eager(note)
     for seed in seeds:
         if seed == seeds[0] or not stop.is_set():
             run = first if seed == seeds[0] else make(seed)
             run.engine_note = note or None
-            yield [run], Eager(note)
+            yield [run], eager
 
 
 def _learner(runs: Sequence[SeedRun]) -> Learner:

@@ -29,7 +29,7 @@ ULP = 2.0**-23
 MOVED = 4  # players whose numbers are moved by a unit in the last place
 FACTOR = 8.0  # as far as these, a stack may be away
 LAST_PLACES = 16 * ULP  # of a tensor's largest number, besides
-GRADIENT_ULPS = 4  # of a gradient's largest number, that these are moved by
+GRADIENT_ULPS = 4  # of the largest gradient's, that gradients are moved by
 SMALL = 12
 GAMES = int(os.environ.get("GANBENCH_GAMES", "60"))  # more for a change of the engine
 RESUMED = range(0, GAMES, 6)
@@ -40,6 +40,11 @@ COMPILED = (7, 47, 127)
 def _one_thread() -> Iterator[None]:
     with one_thread():
         yield
+
+
+def pure(number: int) -> Recipe:
+    """The first recipe from a number on whose Game is to be stacked."""
+    return next(each for each in map(recipe, itertools.count(number)) if not each.impure)
 
 
 def trainers_of(made: Recipe, salt: str = "init") -> list[Trainer]:
@@ -64,14 +69,15 @@ class Eager:
 
     `moved` by a number, all that enters a step is moved by up to a unit in the last place, as
     rounding may: weights, batches, latents and what layers make; and the gradients of weights and
-    layers by some of their largest. A gradient of which rounding alone is left has another sign in
-    one of two opposite moves.
+    layers by some of the largest that a backward pass has met, as where large ones cancel (behind
+    a batch norm) what is left is their rounding. It has another sign in one of two opposite moves.
     """
 
     def __init__(self, trainer: Trainer, n: int, *, moved: int | None = None) -> None:
         self.trainer, self._n, self._moved = copy.deepcopy(trainer), n, moved is not None
         self._sources: dict[int, Any] = {}
         self._ulp = ULP * (-1) ** (moved or 0)  # of two players, one is moved the other way
+        self._largest = 0.0  # of the gradients since something was last made
         self._rng = np.random.default_rng((moved or 0) // 2)  # as torch's draws are supplied
         if self._moved:
             for network in (self.trainer.generator, self.trainer.discriminator):
@@ -114,14 +120,15 @@ class Eager:
         return x * (1 + self._ulp * self._uniform(x))
 
     def _made(self, module: nn.Module, given: Any, made: Tensor) -> Tensor:
-        made = self._nudged(made)
+        made, self._largest = self._nudged(made), 0.0
         if made.requires_grad:
             made.register_hook(self._gradient)
         return made
 
     def _gradient(self, grad: Tensor) -> Tensor:
-        largest = float(grad.detach().abs().max()) if grad.numel() else 0.0
-        return grad + GRADIENT_ULPS * self._ulp * largest * self._uniform(grad)
+        if grad.numel():
+            self._largest = max(self._largest, float(grad.detach().abs().max()))
+        return grad + GRADIENT_ULPS * self._ulp * self._largest * self._uniform(grad)
 
     def _uniform(self, like: Tensor) -> Tensor:
         return torch.from_numpy(self._rng.uniform(-1, 1, tuple(like.shape))).float()
@@ -298,14 +305,14 @@ def test_an_impure_game_is_refused(impure: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", RESUMED)
 def test_resumed_to_the_bit(number: int) -> None:
-    resume(recipe(number), 10)
+    resume(pure(number), 10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", COMPILED)
 def test_a_compiled_game(number: int) -> None:
     """A whole cycle against the eager player; many cycles at once as one by one, to the bit."""
-    made = next(each for each in map(recipe, itertools.count(number)) if not each.impure)
+    made = pure(number)
     trainers = trainers_of(made)
     before = [copy.deepcopy(each) for each in trainers]
     stacked = Stack(trainers, made.batch_shape)
