@@ -165,6 +165,7 @@ def labelled_digits() -> dict[bytes, tuple[int, int]]:
     return {image.tobytes(): (i, int(labels[i])) for i, image in enumerate(images)}
 
 
+@pytest.mark.slow
 def test_channels_of_stacked_images_are_digits_drawn_evenly_and_apart() -> None:
     task = registry.load_task(STACKED)
     pixels = (task.reference * 127.5 + 127.5).round().to(torch.uint8)

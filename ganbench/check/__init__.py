@@ -32,6 +32,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {  # each with the check that it needs
 }
 ENGINES: Mapping[str, tuple[Check, str]] = {
     "stacks": (speed.stacks, "training"),
+    "bits": (speed.own_bits, "training"),
     "speed": (speed.takes, "training"),
 }
 COMPILED: Mapping[str, tuple[Check, str]] = {"compiles": (speed.compiles, "training")}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from ganbench.check.subject import SEEDS, Said, Subject, note, ok
+import torch
+
+from ganbench.check.subject import SEEDS, STEPS, Said, Subject, note, ok
+from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
 
@@ -25,8 +28,31 @@ def stacks(subject: Subject) -> Iterator[Said]:
         yield ok(f"{SEEDS} seeds are trained at once, to the same end as one by one")
 
 
+def own_bits(subject: Subject) -> Iterator[Said]:
+    """Whether a seed trains to the same bits alone as beside others, on this machine."""
+    if isinstance(subject.build(), Trainer) and isinstance(subject.stack, Stack):
+        yield _own_bits(subject, subject.new_stack(), "")
+
+
+def _own_bits(subject: Subject, together: Stack, how: str) -> Said:
+    """Of the last seed of a stack of ten, which has not been trained."""
+    alone = subject.new_stack(SEEDS - 1)
+    if how:
+        alone.compile()
+    for stack in (alone, together):
+        real = subject.batches(stack.trainers[0].game.d_updates * STEPS)
+        stack.train(real.expand(len(stack.trainers), *real.shape))
+    one, other = (tensors_of(stack.trainers[-1]) for stack in (alone, together))
+    if all(torch.equal(one[key].nan_to_num(), other[key].nan_to_num()) for key in one):
+        return ok(f"{how}a seed trains to the same bits alone as beside others")
+    return note(
+        f"{how}a seed's bits depend on how many are trained beside it, "
+        "so results repeat bit by bit only with as many --workers"
+    )
+
+
 def compiles(subject: Subject) -> Iterator[Said]:
-    """Whether torch's compiler can make a loop of the steps, or why not."""
+    """Whether torch's compiler can make a loop of the steps, or why not; and their bits."""
     if not isinstance(subject.build(), Trainer) or isinstance(subject.stack, UnstackableError):
         return
     stack = subject.new_stack()  # as one that has been trained cannot be held against anything
@@ -35,6 +61,7 @@ def compiles(subject: Subject) -> Iterator[Said]:
     except UnstackableError as error:
         yield note(f"its steps are not compiled: {error}")
     else:
+        bits = _own_bits(subject, stack, "compiled, ")
         count = max(1, min(MANY, stack.steps_at_once))
         each = _seconds_stacked(subject, stack, count)
         steps = subject.job.budget.steps
@@ -42,6 +69,7 @@ def compiles(subject: Subject) -> Iterator[Said]:
             f"compiled, a step of each of {SEEDS} seeds takes {_shown(each)}, "
             f"the {steps:,} steps of all {_shown(SEEDS * each * steps)}"
         )
+        yield bits
 
 
 def takes(subject: Subject) -> Iterator[Said]:

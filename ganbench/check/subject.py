@@ -104,9 +104,10 @@ class Subject:
         except UnstackableError as error:
             return error
 
-    def new_stack(self) -> Stack:
-        """Ten seeds of a Game stacked, which have not been trained; else UnstackableError."""
-        trainers = [each for seed in range(SEEDS) if isinstance(each := self.build(seed), Trainer)]
+    def new_stack(self, first: int = 0) -> Stack:
+        """The ten seeds of a Game, or those from the `first` on, stacked; else UnstackableError."""
+        seeds = range(first, SEEDS)
+        trainers = [each for seed in seeds if isinstance(each := self.build(seed), Trainer)]
         shape = (self.batch_size, *self.task.shape)
         return Stack(trainers, shape, lambda n: self.task.sample(n, generator(0, "examples")))
 

@@ -18,6 +18,8 @@ from ganbench.results import schema, store
 
 from ..made import a_result, a_seed, content
 
+pytestmark = pytest.mark.slow  # all but two begin from runs that are published
+
 RUN = ("run", "moment_matching", "--task", "ring8", "--steps", "4", "--quiet", "--workers", "1")
 NAME = "moment_matching-4steps"
 
@@ -53,12 +55,10 @@ def world(published: Path, tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_check_finds_nothing_though_the_samples_are_the_published_ones(world: Path):
     assert checking.check(world / "leaderboard") == (2, [])
 
 
-@pytest.mark.slow
 def test_show_names_it_local_and_does_not_rank_it(world: Path):
     shown = invoke("leaderboard", "show")
     (line,) = [line for line in shown.stdout.splitlines() if f"{NAME}.local" in line]
@@ -90,7 +90,6 @@ def test_the_site_has_a_page_of_it(world: Path):
     assert f"entry/ring8/{NAME}.local.html" in (world / "site" / "index.html").read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("asked", [NAME, f"{NAME}.local"])
 def test_submit_makes_a_publication_of_it(world: Path, asked: str):
     local = store.place(world / "leaderboard", "ring8", NAME)

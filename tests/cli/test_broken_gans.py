@@ -477,6 +477,7 @@ ALSO_FINE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ALSO_FINE.values(), ids=ALSO_FINE)
 def test_what_the_cases_are_made_of_works(source: str) -> None:
     """Else the table above could not fail."""

@@ -370,7 +370,19 @@ def test_all_is_well_with_the_scaffold() -> None:
 def test_it_is_compiled_if_that_is_asked_for() -> None:
     Path("my_gan.py").write_text(GAME)
     done = invoke("check", "my_gan.py", "--compile", "--quiet")
-    assert done.stdout.splitlines()[-1].startswith("ok     compiles      compiled, a step of each")
+    cost, bits = done.stdout.splitlines()[-2:]
+    assert cost.startswith("ok     compiles      compiled, a step of each")
+    assert bits == "ok     compiles      compiled, a seed trains to the same bits alone as beside others"
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="computes nothing in vectors"
+)
+def test_bits_that_depend_on_the_other_seeds_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "own_bits", lambda step: step)
+    Path("my_gan.py").write_text(GAME)
+    (line,) = [each for each in findings("my_gan.py", engines=True) if " bits: " in each]
+    assert line.startswith("note bits: a seed's bits depend on how many are trained beside it")
 
 
 def test_a_failure_is_exit_code_1_and_a_document() -> None:

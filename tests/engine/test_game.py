@@ -293,10 +293,15 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
 COMPILED = ("simultaneous", "no discriminator", "all together")  # which takes half a minute each
 
 
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """What is asked for all together is tried every time, each by itself with all tests."""
+    return [] if name == "all together" else [pytest.mark.slow]
+
+
 @pytest.mark.parametrize(
     ("name", "compiled"),
     [
-        *((name, False) for name in VARIANTS),
+        *(pytest.param(name, False, marks=marks(name)) for name in VARIANTS),
         *(pytest.param(name, True, marks=pytest.mark.slow) for name in COMPILED),
     ],
 )
