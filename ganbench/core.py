@@ -276,8 +276,10 @@ class Game:
     the latent of the very fakes that the discriminator has just learned from, otherwise on a
     fresh one. With `inference_fakes` the discriminator learns from fakes that the generator makes
     in inference mode, as `predict` does in Keras. With `simultaneous` both learn from where both
-    stand before the step: Mescheder et al. 2017. `decision` is the discriminator output above
-    which a sample counts as taken for real; None for a critic.
+    stand before the step: Mescheder et al. 2017. With `extragradient` they do so twice: a first
+    update of both looks ahead, and by the gradients that it finds there, on the same batch and a
+    fresh latent, both are updated from where they stood: Gidel et al. 2019. `decision` is the
+    discriminator output above which a sample counts as taken for real; None for a critic.
 
     `more` are further networks by name, which learn with the generator from its loss, by an
     optimizer of their own, made as its is: Donahue et al. 2017 (BiGAN). `schedule` holds functions
@@ -307,6 +309,7 @@ class Game:
     reuse_latent: bool = False
     inference_fakes: bool = False
     simultaneous: bool = False
+    extragradient: bool = False
     decision: float | None = 0.0
     more: Mapping[str, nn.Module] = field(default_factory=dict)
     schedule: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
@@ -332,6 +335,16 @@ class Game:
         return batch.reshape(n // self.pack, self.pack * first, *rest)
 
     @property
+    def at_once(self) -> bool:
+        """Whether D and G are updated together."""
+        return self.simultaneous or self.extragradient
+
+    @property
+    def turns(self) -> int:
+        """How often a step updates each."""
+        return 2 if self.extragradient else 1
+
+    @property
     def latents_a_step(self) -> int:
         """How many latents are drawn for a step that updates G."""
-        return 1 if self.reuse_latent or self.discriminator is None else 2
+        return self.turns * (1 if self.reuse_latent or self.discriminator is None else 2)

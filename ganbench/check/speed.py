@@ -35,14 +35,14 @@ def own_bits(subject: Subject) -> Iterator[Said]:
 
 
 def _own_bits(subject: Subject, together: Stack, how: str) -> Said:
-    """Of the last seed of a stack of ten, which has not been trained."""
-    alone = subject.new_stack(SEEDS - 1)
+    """Of the first seed of a stack of ten, which has not been trained."""
+    alone = subject.new_stack(1)
     if how:
         alone.compile()
     for stack in (alone, together):
         real = subject.batches(stack.trainers[0].game.d_updates * STEPS)
         stack.train(real.expand(len(stack.trainers), *real.shape))
-    one, other = (tensors_of(stack.trainers[-1]) for stack in (alone, together))
+    one, other = (tensors_of(stack.trainers[0]) for stack in (alone, together))
     if all(torch.equal(one[key].nan_to_num(), other[key].nan_to_num()) for key in one):
         return ok(f"{how}a seed trains to the same bits alone as beside others")
     return note(

@@ -104,10 +104,9 @@ class Subject:
         except UnstackableError as error:
             return error
 
-    def new_stack(self, first: int = 0) -> Stack:
-        """The ten seeds of a Game, or those from the `first` on, stacked; else UnstackableError."""
-        seeds = range(first, SEEDS)
-        trainers = [each for seed in seeds if isinstance(each := self.build(seed), Trainer)]
+    def new_stack(self, seeds: int = SEEDS) -> Stack:
+        """The first seeds of a Game, not trained, stacked; else UnstackableError."""
+        trainers = [each for seed in range(seeds) if isinstance(each := self.build(seed), Trainer)]
         shape = (self.batch_size, *self.task.shape)
         return Stack(trainers, shape, lambda n: self.task.sample(n, generator(0, "examples")))
 

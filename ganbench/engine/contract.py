@@ -45,7 +45,7 @@ def checked(game: Game) -> Game:
         if not name.isidentifier() or name in TAKEN:
             raise ContractError(f"more must have other names than {name!r}")
         _check_network(name, network)
-    if game.simultaneous and (len(game.d_losses) != 1 or game.d_updates != 1):
+    if game.at_once and (len(game.d_losses) > 1 or game.d_updates != 1):
         raise ContractError("simultaneous updates are of one d_loss, and with d_updates of 1")
     if game.average is not None and not 0 < game.average < 1:
         raise ContractError(f"average must lie between 0 and 1, got {game.average!r:.50}")

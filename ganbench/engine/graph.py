@@ -249,8 +249,15 @@ class _Mapped(Player):
             mine = self._parameters(who, grad=False) | self._buffers(who)
             with torch.no_grad():
                 self._map(lambda tensors: within.call(_changed(after, who), tensors), mine)
-        if who == "G" and self.game.average is not None:
-            self._average(next(self._rates))
+
+    def _weights(self) -> list[Tensor]:
+        networks = self._trainer.networks.items()
+        return [
+            self._tensors[who, name]
+            for who, network in networks
+            for name, p in network.named_parameters()
+            if p.requires_grad
+        ]
 
     def _update_network(self, who: str) -> None:
         rule = self._rules[who]
@@ -263,9 +270,9 @@ class _Mapped(Player):
             with torch.no_grad():
                 rule.update(params, grads, states, group, rates)
 
-    def _average(self, share: Tensor) -> None:
+    def _average(self) -> None:
         """As `trainer.average` does."""
-        buffers = self._buffers("G")
+        share, buffers = next(self._rates), self._buffers("G")
         for who, name in [*self._parameters("G", grad=False), *buffers]:
             mine, its = self._tensors["average", name], self._tensors[who, name]
             if (who, name) in buffers:

@@ -129,9 +129,8 @@ class Stack:
         A log has the values of each name over the steps that have one, fewer once `stopped`.
         """
         self._expected.clear()
-        before = self.steps
         logs = self._play(real, stopped)
-        self._tell_trainers(before)
+        self._tell_trainers()
         return logs
 
     def _play(self, real: Tensor, stopped: Callable[[], bool]) -> list[dict[str, Column]]:
@@ -228,19 +227,15 @@ class Stack:
             return self._whole
         return ((self.steps + 1) % updates == 0,)
 
-    def _tell_trainers(self, before: int) -> None:
-        """Tell the trainers and their optimisers what steps have been taken since `before`."""
-        updates = self._game.d_updates
-        counts = {
-            "D": (self.steps - before) * len(self._game.d_losses),
-            "G": self.steps // updates - before // updates,
-        }
+    def _tell_trainers(self) -> None:
+        """Tell the trainers and their optimisers what steps have been taken."""
+        d_count, g_count = self._updates()
         for trainer in self.trainers:
             trainer.steps = self.steps
             for who, optimizer in trainer.optimizers.items():
                 for group in optimizer.param_groups:
                     if "steps" in group:
-                        group["steps"] += counts["D" if who == "D" else "G"]
+                        group["steps"] = d_count if who == "D" else g_count
 
     def _probe(self, updates_g: bool) -> list[Call]:
         """The random calls of a step; InputError for one that depends on more than its tensors."""
@@ -256,7 +251,7 @@ class Stack:
         def play() -> None:
             calls.clear()
             rng = generator(first.seed, "latents", device=str(self._device))
-            trainer.handed = [law(len(real), rng), law(len(real), rng)]
+            trainer.handed = [law(len(real), rng) for _ in range(self._game.latents_a_step)]
             with SuppliedNoise(give):
                 trainer.play(real, updates_g=updates_g)
 
@@ -278,18 +273,26 @@ class Stack:
         Computed in a graph, they would be computed once for each number that is updated.
         """
         first, game = self.trainers[0], self._game
-        d_count, g_count = self.steps * len(game.d_losses), self.steps // game.d_updates
+        d_count, g_count = self._updates()
         rates: list[float] = []
         for step, updates_g in enumerate([*cycle] * cycles, start=self.steps + 1):
             rates += first.scheduled(step).values()
-            for _ in game.d_losses:
-                d_count += 1
-                rates += self._rates_of("D", step, d_count)
-            if updates_g:
-                g_count += 1
-                rates += self._rates_of("G", step, g_count)
-                rates += [1 - first.kept(g_count)] if game.average is not None else []
+            for _ in range(game.turns):
+                for _ in game.d_losses:
+                    d_count += 1
+                    rates += self._rates_of("D", step, d_count)
+                if updates_g:
+                    g_count += 1
+                    rates += self._rates_of("G", step, g_count)
+            if updates_g and game.average is not None:
+                rates += [1 - first.kept(step // game.d_updates)]
         return torch.tensor(rates, device=self._device).view(cycles, -1)
+
+    def _updates(self) -> tuple[int, int]:
+        """How often D and G have been updated."""
+        game = self._game
+        d_count = self.steps * len(game.d_losses)
+        return game.turns * d_count, game.turns * (self.steps // game.d_updates)
 
     def _rates_of(self, who: str, step: int, count: int) -> list[float]:
         """Those of an update of D, or of G and what learns with it."""

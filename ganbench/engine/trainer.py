@@ -32,22 +32,47 @@ class Player(ABC):
     asks: Mapping[int, Sequence[str]]
 
     def play(self, real: Tensor, *, updates_g: bool) -> dict[str, Tensor]:
-        """One update of D on `real` (batch_size, *shape), and of G if `updates_g`."""
-        game = self.game
+        """One update of D on `real` (batch_size, *shape), and of G if `updates_g`.
+
+        An extragradient step is two, of which the second begins where the first did, by the
+        gradients of where that has led. The log is of where it began.
+        """
         scalars = self._scalars()
-        if game.discriminator is None:
-            return self._update_g(real, scalars, self._latent(real), None) if updates_g else {}
+        if self.game.extragradient:
+            with torch.no_grad():
+                before = [each.clone() for each in self._weights()]
+            log = self._turn(real, scalars, updates_g=updates_g)
+            self._turn(real, scalars, updates_g=updates_g, before=before)
+        else:
+            log = self._turn(real, scalars, updates_g=updates_g)
+        if updates_g and self.game.average is not None:
+            self._average()
+        return log
+
+    def _turn(
+        self,
+        real: Tensor,
+        scalars: Mapping[str, Tensor],
+        *,
+        updates_g: bool,
+        before: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """The updates of a step, made of the weights `before` if there are any."""
+        game = self.game
         latent = self._latent(real)
+        if game.discriminator is None:
+            return self._update_g(real, scalars, latent, None, before) if updates_g else {}
         keep = updates_g and game.reuse_latent and not game.inference_fakes
         fake = self._fakes(latent, trains=not game.inference_fakes, keep_graph=keep)
         contract.check_fakes(game.generator, fake, real)
-        self._look("before_d", real, latent)
+        if not before:
+            self._look("before_d", real, latent)
         log = self._update_d(real, fake.detach(), {**scalars, "latent": latent})
         if not updates_g:
             return log
         if not game.reuse_latent:
             latent = self._latent(real)
-        log |= self._update_g(real, scalars, latent, fake if keep else None)
+        log |= self._update_g(real, scalars, latent, fake if keep else None, before)
         return log
 
     def _update_d(
@@ -56,7 +81,7 @@ class Player(ABC):
         losses, right, logs = [], [], []
         for d_loss in self.game.d_losses:
             loss, said, log = self._differentiate("D", d_loss, real, fake, known)
-            if not self.game.simultaneous:
+            if not self.game.at_once:
                 self._update("D")
             losses.append(loss)
             logs.append(log)
@@ -71,15 +96,25 @@ class Player(ABC):
         }
 
     def _update_g(
-        self, real: Tensor, scalars: Mapping[str, Tensor], latent: Tensor, fake: Tensor | None
+        self,
+        real: Tensor,
+        scalars: Mapping[str, Tensor],
+        latent: Tensor,
+        fake: Tensor | None,
+        before: Sequence[Tensor],
     ) -> dict[str, Tensor]:
         if fake is None:
             fake = self._fakes(latent, trains=True, keep_graph=True)
             contract.check_fakes(self.game.generator, fake, real)
-        self._look("before_g", real, latent)
+        if not before:
+            self._look("before_g", real, latent)
         known = {**scalars, "latent": latent}
         loss, right, own = self._differentiate("G", self.game.g_loss, real, fake, known)
-        if self.game.simultaneous:
+        if before:
+            with torch.no_grad():
+                for weight, old in zip(self._weights(), before, strict=True):
+                    weight.copy_(old)
+        if self.game.at_once and self.game.discriminator is not None:
             self._update("D")
         self._update("G")
         self._look("after_g", real, latent)
@@ -109,6 +144,14 @@ class Player(ABC):
     @abstractmethod
     def _update(self, who: str) -> None:
         """Update D, or G and what learns with it, by the gradients that are ready."""
+
+    @abstractmethod
+    def _weights(self) -> list[Tensor]:
+        """All that learns."""
+
+    @abstractmethod
+    def _average(self) -> None:
+        """Have the average of G follow."""
 
     @abstractmethod
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
@@ -290,9 +333,15 @@ class Trainer(Player):
         if after is not None:
             with torch.no_grad(), within(f"after_{who.lower()}", after):
                 after(self.networks[who])
-        if who == "G" and self.averaged is not None:
-            kept = self.kept(self.steps // self.game.d_updates)
-            average(self.averaged, self.generator, torch.tensor(1 - kept, device=self.device))
+
+    def _weights(self) -> list[Tensor]:
+        networks = self.networks.values()
+        return [p for each in networks for p in each.parameters() if p.requires_grad]
+
+    def _average(self) -> None:
+        assert self.averaged is not None
+        kept = self.kept(self.steps // self.game.d_updates)
+        average(self.averaged, self.generator, torch.tensor(1 - kept, device=self.device))
 
     def _look(self, when: str, real: Tensor, latent: Tensor) -> None:
         """Add the features of a batch and of the latent's fakes to the snapshot, if one is taken.

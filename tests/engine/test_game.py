@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,9 +17,11 @@ from ganbench.core import Game
 from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError
+from ganbench.nn import OptimisticAdam
 
 STEPS, SIZE = 8, 16
 ADAM = partial(torch.optim.Adam, lr=1e-2)
+OPTIMISTIC = partial(OptimisticAdam, lr=1e-2)
 
 
 def latent(n: int, rng: torch.Generator) -> Tensor:
@@ -176,6 +179,64 @@ def test_simultaneous_updates_are_from_one_point() -> None:
         assert_same(trainer.generator, other.generator)
 
 
+def test_extragradient_updates_by_the_gradients_of_where_one_update_leads() -> None:
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        G, D = trainer.generator, trainer.discriminator
+        assert D is not None
+        weights = [*D.parameters(), *G.parameters()]
+        before = [each.detach().clone() for each in weights]
+        for turn in range(2):
+            of_d = torch.autograd.grad(d_loss(D, real, G(draw()).detach()), list(D.parameters()))
+            of_g = torch.autograd.grad(g_loss(D, real, G(draw())), list(G.parameters()))
+            if turn:
+                restore(weights, before)
+            for weight, slope in zip(weights, (*of_d, *of_g), strict=True):
+                weight.grad = slope
+            trainer.optimizers["D"].step()
+            trainer.optimizers["G"].step()
+
+    trainer, hand = trained(game(extragradient=True)), by_hand(game(), step)
+    assert_same(trainer.generator, hand.generator)
+    assert_same(trainer.discriminator, hand.discriminator)
+
+
+@torch.no_grad()
+def restore(weights: list[nn.Parameter], values: list[Tensor]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.copy_(value)
+
+
+def spiral(**fields: Any) -> tuple[float, float]:
+    """How far min over x, max over y of x * y is from its end, at first and after 200 steps."""
+    G, D = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    for each in (G, D):
+        nn.init.ones_(each.weight)
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    made: dict[str, Any] = {
+        "generator": G,
+        "discriminator": D,
+        "latent": lambda n, rng: torch.ones(n, 1),
+        "d_loss": lambda D, real, fake: -D(fake).mean(),
+        "g_loss": lambda D, real, fake: D(fake).mean(),
+        "d_optimizer": sgd,
+        "g_optimizer": sgd,
+        "decision": None,
+    }
+    trainer = Trainer(Game(**{**made, **fields}), seed=0, total=200)
+    begin = math.hypot(G.weight.item(), D.weight.item())
+    for _ in range(200):
+        trainer.train_step(torch.zeros(1, 1))
+    return begin, math.hypot(G.weight.item(), D.weight.item())
+
+
+def test_extragradient_converges_where_simultaneous_updates_do_not() -> None:
+    """Each multiplies the distance by a factor that is known, of a rate of 0.1."""
+    begin, end = spiral(simultaneous=True)
+    assert end / begin == pytest.approx(1.01**100, rel=1e-3)
+    begin, end = spiral(extragradient=True)
+    assert end / begin == pytest.approx((1 - 0.01 + 0.0001) ** 100, rel=1e-3)
+
+
 def encoder_loss(
     D: nn.Module, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor
 ) -> Tensor:
@@ -274,6 +335,7 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "clipping": lambda: {"after_d": clip, "after_g": clip},
     "simultaneous": lambda: {"simultaneous": True},
+    "extragradient": lambda: {"extragradient": True, "average": 0.9, "d_optimizer": OPTIMISTIC},
     "encoder": lambda: {
         "g_loss": encoder_loss,
         "more": {"E": encoder()},
@@ -290,7 +352,7 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
         "reuse_latent": True,
     },
 }
-COMPILED = ("simultaneous", "no discriminator", "all together")  # which takes half a minute each
+COMPILED = ("extragradient", "no discriminator", "all together")  # which takes half a minute each
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
@@ -363,6 +425,7 @@ def asks_for_more(D: nn.Module, real: Tensor, fake: Tensor, *, gamma: Tensor) ->
         ({"g_loss": asks_for_more}, "asks for 'gamma', which is none of latent"),
         ({"average": 1.5}, "average must lie between 0 and 1, got 1.5"),
         ({"simultaneous": True, "d_updates": 2}, "simultaneous updates are of one d_loss"),
+        ({"extragradient": True, "d_updates": 2}, "simultaneous updates are of one d_loss"),
         ({"discriminator": None}, "without a discriminator d_loss and d_optimizer must be None"),
         ({"more": {"G": nn.Linear(1, 1)}}, "more must have other names than 'G'"),
         ({"schedule": {"weight": 3}}, "schedule must be a function of (share), got 3"),
