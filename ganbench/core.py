@@ -268,9 +268,13 @@ class Game:
     take parameters and return an optimizer. Without a discriminator (None, as its loss and
     optimizer then are) `g_loss` gets None for it: Li et al. 2015 (GMMN).
 
-    A loss asks for more by keyword-only arguments: a network of `more`, a scalar of `schedule`, or
-    `latent`, that of its fakes: `def d_loss(D, real, fake, *, E, gamma, latent)`. It may return
-    `(loss, {"name": scalar})` to have scalars of its own logged.
+    A loss asks for more by keyword-only arguments: a network of `more`, a scalar of `schedule`,
+    `latent`, that of its fakes, or `labels`: `def d_loss(D, real, fake, *, E, gamma, latent)`. It
+    may return `(loss, {"name": scalar})` to have scalars of its own logged.
+
+    `labels(real)` gives the classes of real samples, as `task.label` does where a task knows them.
+    A conditional GAN draws those of its fakes in its latent: Mirza and Osindero 2014. An entry with
+    labels is on a track of its own: shown, but not ranked among those that learn without.
 
     The generator is updated at every `d_updates`-th step. With `reuse_latent` it is updated on
     the latent of the very fakes that the discriminator has just learned from, otherwise on a
@@ -316,6 +320,7 @@ class Game:
     after_d: Callable[[nn.Module], object] | None = None
     after_g: Callable[[nn.Module], object] | None = None
     average: float | None = None
+    labels: Callable[[Tensor], Tensor] | None = None
     pack: int = 1
     features: Callable[[nn.Module, Tensor], Tensor] | None = None
     recording: Recording = Recording()

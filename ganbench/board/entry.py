@@ -24,8 +24,9 @@ class BoardEntry:
     """An entry on a task. The lists are by seed; the first of the metrics ranks.
 
     `seconds` are those of training. `bests` are the evaluations that scored higher than all before
-    them, as [seconds, score]. `hardware` is what times compare on. `local` is one that lies beside
-    a published entry, and `unpaired` says what lies beside this one and is not its own.
+    them, as [seconds, score]. `hardware` is what times compare on. `labels` says whether its losses
+    were told classes. `local` is one that lies beside a published entry, and `unpaired` says what
+    lies beside this one and is not its own.
     """
 
     name: str
@@ -47,6 +48,7 @@ class BoardEntry:
     device: str
     hardware: str
     tuning_trials: int
+    labels: bool
     local: bool
     unpaired: str | None
 
@@ -97,6 +99,7 @@ def board_entry(result: Result, *, local: bool = False, unpaired: str | None = N
         hardware=result.machine.accelerator
         or f"{result.machine.cpu}, {result.machine.cores} cores",
         tuning_trials=result.entry.tuning_trials,
+        labels=any(seed.labels for seed in result.seeds),
         local=local,
         unpaired=unpaired,
     )

@@ -69,6 +69,7 @@ def why_apart(entry: BoardEntry, standard: Standard) -> str | None:
     reasons = (
         (entry.local, "local"),
         (entry.unpaired is not None, entry.unpaired),
+        (entry.labels, "told the labels"),
         (entry.version != standard.version, f"version {entry.version} of the task"),
         (entry.budget != "full", custom),
         ("interrupted" in entry.statuses, "interrupted"),

@@ -17,8 +17,8 @@ from ganbench.errors import ContractError, one_line
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
 
-OPTIONAL = ("features", "after_d", "after_g")
-TAKEN = ("G", "D", "average", "real", "fake", "latent")  # names
+OPTIONAL = ("features", "labels", "after_d", "after_g")
+TAKEN = ("G", "D", "average", "real", "fake", "latent", "labels")  # names
 LOGGED = ("d_loss", "g_loss", "d_accuracy", "g_accuracy")
 FACTORY = "give a function of the parameters, e.g. partial(torch.optim.Adam, lr=1e-3)"
 ARGUMENTS = {
@@ -26,6 +26,7 @@ ARGUMENTS = {
     "d_loss": "D, real, fake",
     "g_loss": "D, real, fake",
     "features": "D, batch",
+    "labels": "real",
     "after_d": "D",
     "after_g": "G",
     "schedule": "share",
@@ -75,7 +76,8 @@ def asked(loss: Callable[..., Any], game: Game) -> tuple[str, ...]:
     except ValueError:
         return ()  # of a function in C, which shows no arguments
     keywords = [each for each in arguments if each.kind is each.KEYWORD_ONLY]
-    known = ("latent", *game.more, *game.schedule)
+    labels = () if game.labels is None else ("labels",)
+    known = ("latent", *labels, *game.more, *game.schedule)
     names = tuple(each.name for each in keywords if each.name in known)
     for each in keywords:
         if each.name not in known and each.default is each.empty:
@@ -130,6 +132,18 @@ def draw(latent: Sampler, n: int, rng: torch.Generator) -> Tensor:
             f"{named('latent', latent)} must return a tensor of n = {n} rows, got {_shown(drawn)}"
         )
     return drawn
+
+
+def labels(label: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """The class of each real sample."""
+    with within("labels", label):
+        found: Any = label(real)
+    if not isinstance(found, Tensor) or found.shape != real.shape[:1]:
+        raise ContractError(
+            f"{named('labels', label)} must return a label for each of {len(real)} samples, "
+            f"shape ({len(real)},), got {_shown(found)}"
+        )
+    return found
 
 
 def fakes(generator: nn.Module, latent: Tensor) -> Any:

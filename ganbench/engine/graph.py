@@ -24,8 +24,9 @@ from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, SuppliedNoise
 from ganbench.engine.operations import HANDLERS
 from ganbench.engine.optimizers import rule_of
+from ganbench.engine.player import Player
 from ganbench.engine.precision import at_least_float32
-from ganbench.engine.trainer import Player, Trainer, inference, pick
+from ganbench.engine.trainer import Trainer, inference, labelled, pick
 from ganbench.engine.verdicts import Provenance, shares_right, verdicts_of
 
 aten = torch.ops.aten
@@ -202,9 +203,10 @@ class _Mapped(Player):
         def judged(
             networks: Mapping[str, nn.Module], real: Tensor, fake: Tensor, latent: Tensor
         ) -> tuple[Tensor, list[Tensor], Mapping[str, Tensor]]:
+            labels = labelled(self.game, names, real)
             D, real, fake = networks.get("D"), pack(real), pack(fake)
             with verdicts_of(D) as verdicts, Provenance(real, fake) as origins:
-                asked = pick(names, networks, {**known, "latent": latent})
+                asked = pick(names, networks, {**known, **labels, "latent": latent})
                 value, own = contract.parted(loss(D, real, fake, **asked))
             right = shares_right(verdicts, decision, who, real, fake, origins)
             return at_least_float32(value).reshape(()), right, dict(own)

@@ -183,6 +183,7 @@ class SeedRun:
             peak_memory_bytes=machine.peak_memory_bytes(self.job.spec.device),
             engine=self.engine,
             engine_note=self.engine_note,
+            labels=isinstance(self.gan, Trainer) and self.gan.game.labels is not None,
             samples_sha256=None if notes.samples is None else sha256_of(notes.samples),
         )
         result.at_once = self.ended is not None and self.ended.at_once

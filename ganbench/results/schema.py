@@ -157,7 +157,10 @@ class Timing(Strict):
 
 
 class SeedResult(Strict):
-    """One training run. `engine_note` says why a Game was not trained by the engine asked for."""
+    """One training run. `engine_note` says why a Game was not trained by the engine asked for.
+
+    `labels` says whether its losses were told the classes of real samples.
+    """
 
     seed: Whole
     status: Status
@@ -166,6 +169,7 @@ class SeedResult(Strict):
     score: Number | None
     engine: Engine = "eager"
     engine_note: Annotated[str, Field(max_length=500)] | None = None
+    labels: bool = False
     curve: list[Point]
     timing: Timing
     peak_memory_bytes: Count

@@ -68,6 +68,9 @@ def test_what_is_not_comparable_stands_apart():
     stopped = an_entry("stopped", 0.1)
     stopped.seeds[3] = a_seed(3, "interrupted")
     odd["stopped"] = (stopped, "interrupted")
+    told = an_entry("told", 0.1)
+    told.seeds[:] = [each.model_copy(update={"labels": True}) for each in told.seeds]
+    odd["told"] = (told, "told the labels")
     (board,) = boards([an_entry("whole", 0.9), *(result for result, _ in odd.values())])
     assert [(row.entry.name, row.rank) for row in board.ranked] == [("whole", (1, 1))]
     assert {row.entry.name: row.apart for row in board.apart} == {

@@ -67,7 +67,7 @@ def by_hand(made: Game, step: Callable[[Any, Tensor, Callable[[], Tensor]], None
     """A trainer whose networks and optimisers are moved by `step` alone."""
     trainer = Trainer(made, seed=0, total=STEPS)
     for real in batches()[0]:
-        step(trainer, real, lambda: latent(SIZE, trainer.rng))
+        step(trainer, real, lambda: made.latent(SIZE, trainer.rng))
     return trainer
 
 
@@ -237,6 +237,58 @@ def test_extragradient_converges_where_simultaneous_updates_do_not() -> None:
     assert end / begin == pytest.approx((1 - 0.01 + 0.0001) ** 100, rel=1e-3)
 
 
+def half(points: Tensor) -> Tensor:
+    """Which half of the plane each of them lies in."""
+    return (points[:, 0] > 0).long()
+
+
+def of_class(n: int, rng: torch.Generator) -> Tensor:
+    """Noise, and a class to make a sample of, one-hot."""
+    classes = torch.randint(2, (n,), generator=rng)
+    return torch.cat([torch.randn(n, 2, generator=rng), torch.eye(2)[classes]], 1)
+
+
+def conditional_d_loss(
+    D: nn.Module, real: Tensor, fake: Tensor, *, labels: Tensor, latent: Tensor
+) -> Tensor:
+    told = torch.cat([real, torch.eye(2)[labels]], 1), torch.cat([fake, latent[:, 2:]], 1)
+    return softplus(-D(told[0])).mean() + softplus(D(told[1])).mean()
+
+
+def conditional_g_loss(D: nn.Module, real: Tensor, fake: Tensor, *, latent: Tensor) -> Tensor:
+    return softplus(-D(torch.cat([fake, latent[:, 2:]], 1))).mean()
+
+
+def conditional() -> dict[str, Any]:
+    torch.manual_seed(9)
+    return {
+        "discriminator": nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)),
+        "latent": of_class,
+        "labels": half,
+        "d_loss": conditional_d_loss,
+        "g_loss": conditional_g_loss,
+    }
+
+
+def test_a_conditional_gan_is_told_the_classes_of_real_samples() -> None:
+    def step(trainer: Trainer, real: Tensor, draw: Callable[[], Tensor]) -> None:
+        G, D = trainer.generator, trainer.discriminator
+        assert D is not None
+        z = draw()
+        descend(
+            trainer, "D", conditional_d_loss(D, real, G(z).detach(), labels=half(real), latent=z)
+        )
+        z = draw()
+        descend(trainer, "G", conditional_g_loss(D, real, G(z), latent=z))
+
+    made = game(**conditional())
+    hand = by_hand(game(**conditional()), step)
+    assert_same(trained(made).generator, hand.generator)
+    other = game(**{**conditional(), "labels": lambda real: 1 - half(real)})
+    with pytest.raises(AssertionError):
+        assert_same(trained(other).generator, hand.generator)
+
+
 def encoder_loss(
     D: nn.Module, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor
 ) -> Tensor:
@@ -336,6 +388,7 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
     "clipping": lambda: {"after_d": clip, "after_g": clip},
     "simultaneous": lambda: {"simultaneous": True},
     "extragradient": lambda: {"extragradient": True, "average": 0.9, "d_optimizer": OPTIMISTIC},
+    "conditional": conditional,
     "encoder": lambda: {
         "g_loss": encoder_loss,
         "more": {"E": encoder()},
@@ -423,6 +476,7 @@ def asks_for_more(D: nn.Module, real: Tensor, fake: Tensor, *, gamma: Tensor) ->
     ("fields", "message"),
     [
         ({"g_loss": asks_for_more}, "asks for 'gamma', which is none of latent"),
+        ({"g_loss": conditional_d_loss}, "asks for 'labels', which is none of latent"),
         ({"average": 1.5}, "average must lie between 0 and 1, got 1.5"),
         ({"simultaneous": True, "d_updates": 2}, "simultaneous updates are of one d_loss"),
         ({"extragradient": True, "d_updates": 2}, "simultaneous updates are of one d_loss"),
