@@ -189,7 +189,13 @@ class _Mapped(Player):
         return fakes
 
     def _differentiate(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+        self,
+        who: str,
+        loss: Loss,
+        asked: Sequence[str],
+        real: Tensor,
+        fake: Tensor,
+        known: Mapping[str, Tensor],
     ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         learners = self._trainer.learners(who)
         leaves = {} if who == "D" else dict(self._leaves)
@@ -198,16 +204,16 @@ class _Mapped(Player):
             mine = self._parameters(each, grad=True)  # also for slopes that a loss asks for
             tensors |= mine | self._buffers(each)
             leaves |= mine if each in learners else {}
-        decision, names, pack = self.game.decision, self.asks[id(loss)], self.game.packed
+        decision, pack = self.game.decision, self.game.packed
 
         def judged(
             networks: Mapping[str, nn.Module], real: Tensor, fake: Tensor, latent: Tensor
         ) -> tuple[Tensor, list[Tensor], Mapping[str, Tensor]]:
-            labels = labelled(self.game, names, real)
+            labels = labelled(self.game, asked, real)
             D, real, fake = networks.get("D"), pack(real), pack(fake)
             with verdicts_of(D) as verdicts, Provenance(real, fake) as origins:
-                asked = pick(names, networks, {**known, **labels, "latent": latent})
-                value, own = contract.parted(loss(D, real, fake, **asked))
+                handed = pick(asked, networks, {**known, **labels, "latent": latent})
+                value, own = contract.parted(loss(D, real, fake, **handed))
             right = shares_right(verdicts, decision, who, real, fake, origins)
             return at_least_float32(value).reshape(()), right, dict(own)
 

@@ -15,11 +15,12 @@ from ganbench.engine import contract
 class Player(ABC):
     """The order of play in a step of a Game, for one seed or for many stacked in a dimension.
 
-    `asks` are the names of what each loss, by its id, is to be handed besides D, real and fake.
+    `asks` are the names of what each loss of D, and the one of G, is to be handed besides D, real
+    and fake.
     """
 
     game: Game
-    asks: Mapping[int, Sequence[str]]
+    asks: Mapping[str, Sequence[Sequence[str]]]
 
     def play(self, real: Tensor, *, updates_g: bool) -> dict[str, Tensor]:
         """One update of D on `real` (batch_size, *shape), and of G if `updates_g`.
@@ -69,8 +70,8 @@ class Player(ABC):
         self, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         losses, right, logs = [], [], []
-        for d_loss in self.game.d_losses:
-            loss, said, log = self._differentiate("D", d_loss, real, fake, known)
+        for d_loss, asked in zip(self.game.d_losses, self.asks["D"], strict=True):
+            loss, said, log = self._differentiate("D", d_loss, asked, real, fake, known)
             if not self.game.at_once:
                 self._update("D")
             losses.append(loss)
@@ -98,8 +99,8 @@ class Player(ABC):
             contract.check_fakes(self.game.generator, fake, real)
         if not before:
             self._look("before_g", real, latent)
-        known = {**scalars, "latent": latent}
-        loss, right, own = self._differentiate("G", self.game.g_loss, real, fake, known)
+        (asked,), known = self.asks["G"], {**scalars, "latent": latent}
+        loss, right, own = self._differentiate("G", self.game.g_loss, asked, real, fake, known)
         if before:
             with torch.no_grad():
                 for weight, old in zip(self._weights(), before, strict=True):
@@ -124,9 +125,15 @@ class Player(ABC):
 
     @abstractmethod
     def _differentiate(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+        self,
+        who: str,
+        loss: Loss,
+        asked: Sequence[str],
+        real: Tensor,
+        fake: Tensor,
+        known: Mapping[str, Tensor],
     ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
-        """Have the gradients of a loss of D or G ready for its update.
+        """Have the gradients of a loss of D or G, handed what it asked for, ready for its update.
 
         Returns the loss, the shares of verdicts that are right, and what the loss logs itself.
         """

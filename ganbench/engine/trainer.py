@@ -60,7 +60,10 @@ class Trainer(Player):
             if f"{'d' if who == 'D' else 'g'}_lr" in game.schedule
         }
         self.averaged = None if game.average is None else copy.deepcopy(game.generator)
-        self.asks = {id(loss): contract.asked(loss, game) for loss in (*game.d_losses, game.g_loss)}
+        self.asks = {
+            "D": [contract.asked(loss, game) for loss in game.d_losses],
+            "G": [contract.asked(game.g_loss, game)],
+        }
         self.rng = generator(seed, EAGER_LATENT, device=device)
         self.steps = 0
         self.snapshot: dict[str, Tensor] | None = None
@@ -165,16 +168,22 @@ class Trainer(Player):
         return fake
 
     def _differentiate(
-        self, who: str, loss: Loss, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]
+        self,
+        who: str,
+        loss: Loss,
+        asked: Sequence[str],
+        real: Tensor,
+        fake: Tensor,
+        known: Mapping[str, Tensor],
     ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         learning = [self.networks[each] for each in self.learners(who)]
-        known = {**known, **labelled(self.game, self.asks[id(loss)], real)}
+        known = {**known, **labelled(self.game, asked, real)}
         real, fake = self.game.packed(real), self.game.packed(fake)
         with self.during(who), within(f"{who.lower()}_loss", loss):
             with self.autocast(), verdicts_of(self.discriminator) as verdicts:
-                asked = pick(self.asks[id(loss)], self.game.more, known)
+                handed = pick(asked, self.game.more, known)
                 value, own = contract.scalars(
-                    who, loss, loss(self.discriminator, real, fake, **asked)
+                    who, loss, loss(self.discriminator, real, fake, **handed)
                 )
                 value = at_least_float32(value)
             for each in self.learners(who):

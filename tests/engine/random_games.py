@@ -798,7 +798,29 @@ def _made(number: int, batch_shape: Sequence[int], small: bool) -> tuple[Game, l
         inference_fakes=inference,
         decision=None if rng.random() < 0.2 else 0.0,
     )
-    return game, said
+    return asking(Rng(f"asks {number}"), game, said), said
+
+
+def asking(rng: Rng, game: Game, said: list[str]) -> Game:
+    """The Game, with some of what else one may ask of it."""
+    asks: dict[str, Any] = {}
+    if rng.random() < 0.2:
+        asks["schedule"] = {"d_lr": lambda done: 1 - done / 2}
+    if rng.random() < 0.2:
+        asks["schedule"] = {**asks.get("schedule", {}), "g_lr": lambda done: 0.5 + done}
+    if rng.random() < 0.2:
+        asks["average"] = rng.choice([0.5, 0.9])
+    if rng.random() < 0.15:
+        asks["after_d"] = clip
+    if game.d_updates == 1 and callable(game.d_loss) and rng.random() < 0.25:
+        asks[rng.choice(["simultaneous", "extragradient"])] = True
+    said += asks
+    return replace(game, **asks)
+
+
+def clip(network: nn.Module) -> None:
+    for p in network.parameters():
+        p.clamp_(-0.5, 0.5)
 
 
 def losses(rng: Rng, D: nn.Module, said: list[str]) -> tuple[Loss | list[Loss], Loss]:

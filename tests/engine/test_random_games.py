@@ -30,6 +30,7 @@ MOVED = 4  # players whose numbers are moved by a unit in the last place
 FACTOR = 8.0  # as far as these, a stack may be away
 LAST_PLACES = 16 * ULP  # of a tensor's largest number, besides
 GRADIENT_ULPS = 4  # of the largest gradient's, that gradients are moved by
+TOTAL = 20  # steps of a run, by which schedules go
 SMALL = 8
 GAMES = int(os.environ.get("GANBENCH_GAMES", "60"))  # more for a change of the engine
 RESUMED = range(0, GAMES, 6)
@@ -51,7 +52,7 @@ def trainers_of(made: Recipe, salt: str = "init") -> list[Trainer]:
     trainers = []
     for seed in made.seeds:
         torch.manual_seed(stream(seed, salt))
-        trainers.append(Trainer(made.game(), seed=seed))
+        trainers.append(Trainer(made.game(), seed=seed, total=TOTAL))
     return trainers
 
 
@@ -97,7 +98,7 @@ class Eager:
     def step(self, real: Tensor) -> dict[str, float]:
         """The log of a step on `real` (batch_size, *shape)."""
         trainer, step, real = self.trainer, self.trainer.steps, real.clone()
-        per_step = 1 if trainer.game.reuse_latent else 2
+        per_step = trainer.game.latents_a_step
         rng = generator(trainer.seed, STACKED_LATENT, step // CHUNK)
         drawn = [trainer.game.latent(self._n, rng) for _ in range((step % CHUNK + 1) * per_step)]
         trainer.handed = drawn[-per_step:]
@@ -144,6 +145,8 @@ def numbers_of(trainer: Trainer) -> Numbers:
         found |= {f"{who}.{key}": tensor for key, tensor in network.state_dict().items()}
         for i, state in trainer.optimizers[who].state_dict()["state"].items():
             found |= {f"{who}.{i}.{key}": tensor for key, tensor in state.items()}
+    if trainer.averaged is not None:
+        found |= {f"average.{key}": each for key, each in trainer.averaged.state_dict().items()}
     return found
 
 

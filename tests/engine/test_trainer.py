@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import partial
 
@@ -188,6 +189,21 @@ def test_same_seed_same_bits() -> None:
     assert same(weights(first.generator), weights(again.generator))
     assert torch.equal(first.sample(20), again.sample(20))
     assert not same(weights(first.generator), weights(other.generator))
+
+
+class Losses:
+    def d_loss(self, D: torch_nn.Module, real: Tensor, fake: Tensor, *, latent: Tensor) -> Tensor:
+        return (D(fake) - D(real)).mean() + latent.mean()
+
+
+def test_a_deep_copy_goes_on_the_same() -> None:
+    """Also of losses that are methods, which are others in the copy."""
+    one = Trainer(tiny(d_loss=Losses().d_loss), seed=0)
+    other = copy.deepcopy(one)
+    assert other.game.d_loss is not one.game.d_loss
+    for real in batches(2):
+        assert one.train_step(real) == other.train_step(real)
+    assert same(weights(one.generator), weights(other.generator))
 
 
 def test_noise_is_no_global_stream() -> None:
