@@ -7,9 +7,11 @@ seed and its index alone, so nothing need be saved to go on from any step.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import CodeType, FrameType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,6 +25,7 @@ from ganbench.errors import InputError
 from ganbench.randomness import STACKED_LATENT, generator, stream
 
 CHUNK = 64  # steps
+WHOLE = 16  # numbers that torch draws at once
 Handler = Callable[..., Tensor]
 LEVELS = 2**16  # of the words that decide what dropout keeps
 
@@ -93,8 +96,8 @@ def latent_source(
 ) -> ChunkedNoise:
     """Latents of a law for each seed: `each` for every one of a step's `per_step` draws.
 
-    Those of a chunk are drawn at once only where one by one they would be the same numbers: not of
-    a law whose rows depend on one another, as antithetic or stratified ones do.
+    Those of a chunk are drawn at once only of a law by which rows follow one another: not where
+    they depend on one another, as antithetic or stratified ones do.
     """
     count = CHUNK * per_step
 
@@ -107,10 +110,40 @@ def latent_source(
             drawn.append(numbers.unflatten(0, (CHUNK, per_step, each)))
         return drawn
 
-    cpu = torch.device("cpu")  # where a law shows what it is; a GPU gives other numbers either way
-    pairs = zip(draw_all(0, True, cpu), draw_all(0, False, cpu), strict=True)
-    at_once = all(torch.equal(*pair) for pair in pairs)
+    at_once = all(_rows_follow(law, each, count * each) for law in laws)
     return ChunkedNoise(lambda index: draw_all(index, at_once, device))
+
+
+def _rows_follow(law: Sampler, few: int, many: int) -> bool:
+    """Whether a law makes of many rows, WHOLE times so many as few are, what it makes of less.
+
+    Not of few themselves, as torch draws less than WHOLE numbers by other means, to other bits: for
+    these Python must do the same, instruction by instruction.
+    """
+    at_once = law(many, torch.Generator().manual_seed(0))
+    rng = torch.Generator().manual_seed(0)  # on the CPU, where a law shows what it is
+    parts = [law(WHOLE * few, rng) for _ in range(many // (WHOLE * few))]
+    if not torch.equal(at_once, torch.cat(parts)):
+        return False
+    return _path(law, few, rng) == _path(law, many, rng)
+
+
+def _path(law: Sampler, n: int, rng: torch.Generator) -> list[tuple[CodeType, int]]:
+    """The instructions that Python executes for n rows, by their code and place."""
+    path: list[tuple[CodeType, int]] = []
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        frame.f_trace_opcodes = True
+        path.append((frame.f_code, frame.f_lasti))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        law(n, rng)
+    finally:
+        sys.settrace(before)
+    return path
 
 
 def number_source(call: Call, seeds: Sequence[int], device: torch.device) -> NoiseSource:

@@ -275,15 +275,24 @@ class Stack:
         first, game = self.trainers[0], self._game
         d_count, g_count = self._updates()
         rates: list[float] = []
+        rules = {who: rule_of(each) for who, each in first.optimizers.items()}
+        learning = {who: [(rules[each], each) for each in first.learners(who)] for who in "DG"}
+        groups = {who: first.settings(who, self.steps + 1) for who in rules}
         for step, updates_g in enumerate([*cycle] * cycles, start=self.steps + 1):
-            rates += first.scheduled(step).values()
+            if game.schedule:
+                rates += first.scheduled(step).values()
+                groups = {who: first.settings(who, step) for who in rules}
             for _ in range(game.turns):
                 for _ in game.d_losses:
                     d_count += 1
-                    rates += self._rates_of("D", step, d_count)
+                    for rule, who in learning["D"]:
+                        for group in groups[who]:
+                            rates += rule.rates(group, d_count)
                 if updates_g:
                     g_count += 1
-                    rates += self._rates_of("G", step, g_count)
+                    for rule, who in learning["G"]:
+                        for group in groups[who]:
+                            rates += rule.rates(group, g_count)
             if updates_g and game.average is not None:
                 rates += [1 - first.kept(step // game.d_updates)]
         return torch.tensor(rates, device=self._device).view(cycles, -1)
@@ -293,16 +302,6 @@ class Stack:
         game = self._game
         d_count = self.steps * len(game.d_losses)
         return game.turns * d_count, game.turns * (self.steps // game.d_updates)
-
-    def _rates_of(self, who: str, step: int, count: int) -> list[float]:
-        """Those of an update of D, or of G and what learns with it."""
-        first = self.trainers[0]
-        return [
-            x
-            for each in first.learners(who)
-            for group in first.settings(each, step)
-            for x in rule_of(first.optimizers[each]).rates(group, count)
-        ]
 
     def _inputs(self, cycle: Sequence[bool], real: Tensor) -> Inputs:
         """What the next cycles need on batches (seeds, steps, batch_size, *shape)."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch import nn as torch_nn
 
+from ganbench.core import Sampler
 from ganbench.engine.noise import (
     CHUNK,
     LEVELS,
@@ -37,6 +38,48 @@ def test_latents_do_not_depend_on_the_others_or_the_start() -> None:
     assert whole.shape == (2, 2 * CHUNK, 2, 3, 2)
     assert torch.equal(take([2], CHUNK - 2, 5)[0], whole[1, CHUNK - 2 : CHUNK + 3])
     assert len(whole.flatten(0, 3).unique(dim=0)) == whole[..., 0].numel()
+
+
+def few_are_others(n: int, rng: torch.Generator) -> Tensor:
+    return torch.randn(n, 2, generator=rng) * (2 if n < 10 else 1)
+
+
+def antithetic(n: int, rng: torch.Generator) -> Tensor:
+    half = torch.randn(n // 2, 2, generator=rng)
+    return torch.cat([half, -half])
+
+
+def row_by_row(n: int, rng: torch.Generator) -> Tensor:
+    return torch.stack([torch.rand(2, generator=rng) for _ in range(n)])
+
+
+@pytest.mark.parametrize(
+    ("law", "at_once"),
+    [
+        (noise, True),
+        (lambda n, rng: torch.rand(n, 3, generator=rng) * 2 - 1, True),
+        (lambda n, rng: torch.randint(5, (n, 2), generator=rng), True),
+        (few_are_others, False),
+        (antithetic, False),
+        (row_by_row, False),
+        (lambda n, rng: torch.randn(n, 2, generator=rng) * n, False),
+        (lambda n, rng: torch.randn(n, 2, generator=rng).sort(0).values, False),
+    ],
+)
+def test_a_chunk_is_drawn_at_once_of_laws_whose_rows_follow_one_another(
+    law: Sampler, at_once: bool
+) -> None:
+    sizes: list[int] = []
+
+    def asked(n: int, rng: torch.Generator) -> Tensor:
+        sizes.append(n)
+        return law(n, rng)
+
+    source = latent_source([asked], [1], each=4, per_step=2, device=CPU)
+    sizes.clear()
+    drawn = source.take(range(CHUNK))
+    assert drawn.shape[:4] == (1, CHUNK, 2, 4)
+    assert sizes == ([CHUNK * 8] if at_once else [4] * (CHUNK * 2))
 
 
 MAKERS = [

@@ -32,7 +32,7 @@ LAST_PLACES = 16 * ULP  # of a tensor's largest number, besides
 GRADIENT_ULPS = 4  # of the largest gradient's, that gradients are moved by
 TOTAL = 20  # steps of a run, by which schedules go
 SMALL = 8
-GAMES = int(os.environ.get("GANBENCH_GAMES", "60"))  # more for a change of the engine
+GAMES = int(os.environ.get("GANBENCH_GAMES", "40"))  # more for a change of the engine
 RESUMED = range(0, GAMES, 6)
 COMPILED = (7, 47, 127)
 
