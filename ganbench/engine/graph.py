@@ -102,6 +102,10 @@ class Graph:
         self._module = traced(steps, [*self._memories[0], *self._cycle])
         for node in self._module.graph.find_nodes(op="call_function", target=aten.view.default):
             node.target = aten.reshape.default  # as strides are not always what a trace has shown
+        for node in self._module.graph.find_nodes(op="call_function", target=aten.detach.default):
+            node.replace_all_uses_with(
+                node.args[0]
+            )  # which a graph without autograd has no use for
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
         self._plain = own_bits(self._module)

@@ -56,6 +56,37 @@ def test_operations_of_a_step() -> None:
     assert bench._flops(job, 0) == 2 * (d_update + g_update)
 
 
+SLOPED = """
+import torch
+from functools import partial
+from ganbench.core import Game
+
+def d_loss(D, real, fake):
+    real = real.requires_grad_()
+    (slope,) = torch.autograd.grad(D(real).sum(), real, create_graph=True)
+    return (D(fake) - D(real)).mean() + slope.square().sum(1).mean()
+
+def GAN(task, *, device="cpu"):
+    adam = partial(torch.optim.Adam, lr=1e-3)
+    return Game(
+        generator=torch.nn.Linear(4, 2),
+        discriminator=torch.nn.Linear(2, 1),
+        latent=lambda n, rng: torch.randn(n, 4, generator=rng),
+        d_loss=d_loss,
+        g_loss=lambda D, real, fake: -D(fake).mean(),
+        d_optimizer=adam,
+        g_optimizer=adam,
+    )
+"""
+
+
+def test_slopes_inside_of_a_loss_are_measured_too(tmp_path: Path) -> None:
+    (tmp_path / "sloped.py").write_text(SLOPED)
+    found = bench.measure(Spec(task="ring8", baseline=str(tmp_path / "sloped.py")), seconds=0.1)
+    assert found.gflops > 0
+    assert {"D", "G"} <= set(found.shares)
+
+
 def test_any_other_gan_is_not_told_apart() -> None:
     found = bench.measure(Spec(task="ring8", baseline="oracle"), seconds=0.1)
     assert set(found.shares) == {"data", "training", "harness"}
