@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_flatten_with_path
 from ganbench.check.subject import Said, Subject, fails, finite, note, ok, steps_of
 from ganbench.core import GAN
 from ganbench.engine import contract
-from ganbench.engine.purity import ImpureError
 from ganbench.engine.stack import UnstackableError
+from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.harness.checkpoint import (
     UnsaveableError,
@@ -112,6 +112,13 @@ def resumes(subject: Subject) -> Iterator[Said]:
         return gan
 
     if what := differing(_end(subject, goes_on), _end(subject, resumed)):
+        stack = subject.stack if isinstance(gan, Trainer) else None
+        if isinstance(stack, UnstackableError) and stack.keeps:
+            yield note(
+                f"{stack}: no checkpoint holds that, so a seed that is stopped begins again; "
+                f"{HINTS[True]}"
+            )
+            return
         yield fails(
             f"after --resume {what} is another than without, as some state is in no checkpoint "
             f"({_why(subject) or 'an attribute, or a global'}): {HINTS[isinstance(gan, Trainer)]}"

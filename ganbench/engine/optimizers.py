@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim import optimizer as torch_optimizer
 
+from ganbench.engine.state import ImpureError
 from ganbench.errors import InputError
 from ganbench.nn import Group, States
 
@@ -42,7 +43,7 @@ def rule_of(optimizer: Optimizer) -> Rule:
     """The optimiser's rule; InputError if it has none, or for what changes its step besides."""
     kind: Any = type(optimizer)
     if hooked := _hooked(optimizer):
-        raise InputError(f"{kind.__qualname__} has {hooked}")
+        raise ImpureError(f"{kind.__qualname__} has {hooked}", keeps=True)
     if "update" in vars(kind):  # its own, not that of a class whose step it may have changed
         return kind  # type: ignore[no-any-return]
     rule = RULES.get(kind)

@@ -20,9 +20,8 @@ from torch import nn
 
 from ganbench.core import Game
 from ganbench.engine.fidelity import tensors_of
-from ganbench.engine.state import State, UnwatchableError
+from ganbench.engine.state import ImpureError, State, UnwatchableError
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError
 from ganbench.system.modules import authors_frame, place
 
 NETWORKS = ("generator", "discriminator", "more")  # of a Game
@@ -49,10 +48,6 @@ OUTSIDE_CALLS: dict[str, str] = {
 }
 
 
-class ImpureError(InputError):
-    """A step that depends on more than its tensors; the message says on what, and where."""
-
-
 def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None:
     """ImpureError if `play`, a step of a copy of the trainer, is not what it would do again."""
     known = {id(tensor) for each in (trainer, copy) for tensor in tensors_of(each).values()}
@@ -60,16 +55,17 @@ def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None
     before, randoms = _state(roots, known), _randoms()
     with _watched() as found:
         play()
+    changed = before.changed(_state(roots, known))
     if found:
-        raise ImpureError(found[0])
+        raise ImpureError(found[0], keeps=bool(changed))
     if drawn := _other(randoms, _randoms()):
         now = _randoms()
         where = _line_after(lambda: bool(_other(now, _randoms())), play)
-        raise ImpureError(f"{where} draws from {drawn}")
-    if changed := before.changed(_state(roots, known)):
+        raise ImpureError(f"{where} draws from {drawn}", keeps=bool(changed))
+    if changed:
         now_state = _state(roots, known)
         where = _line_after(lambda: changed[0] in now_state.changed(_state(roots, known)), play)
-        raise ImpureError(f"{where} changes {_named(changed[0])}")
+        raise ImpureError(f"{where} changes {_named(changed[0])}", keeps=True)
 
 
 def check_alike(trainers: Sequence[Trainer]) -> None:

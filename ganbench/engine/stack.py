@@ -21,6 +21,7 @@ from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import rule_of, start
 from ganbench.engine.purity import check_alike, check_pure
+from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, first_line
 from ganbench.randomness import generator
@@ -29,6 +30,11 @@ from ganbench.system.modules import place_of
 
 class UnstackableError(InputError):
     """A Game that has to be trained seed by seed; the message says why."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether that is state of its own, which no checkpoint holds."""
+        return isinstance(self.__cause__, ImpureError) and self.__cause__.keeps
 
 
 class Stack:

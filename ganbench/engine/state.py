@@ -25,6 +25,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ganbench.core import Task
+from ganbench.errors import InputError
 from ganbench.system.modules import is_authors
 
 MOST = 100_000  # objects that are looked at
@@ -49,6 +50,17 @@ OPAQUE: tuple[type, ...] = (
 )
 OPAQUE += (types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 OPAQUE += (types.ClassMethodDescriptorType, torch.jit.ScriptFunction)
+
+
+class ImpureError(InputError):
+    """A step that depends on more than its tensors; the message says on what, and where.
+
+    `keeps` says whether that is state of its own, which no checkpoint holds.
+    """
+
+    def __init__(self, message: str, *, keeps: bool = False) -> None:
+        super().__init__(message)
+        self.keeps = keeps
 
 
 class UnwatchableError(Exception):

@@ -24,6 +24,7 @@ from ganbench.core import Game, Task
 from ganbench.errors import InputError
 from ganbench.randomness import attributes
 from ganbench.system.files import write_atomically
+from ganbench.system.modules import describe
 
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
@@ -52,7 +53,16 @@ def load_state(path: Path) -> Any:
 
 
 def gan_state(gan: object) -> Any:
-    """Everything a GAN must remember; UnsaveableError if an attribute cannot be stored."""
+    """Everything a GAN must remember; UnsaveableError if that cannot be stored."""
+    try:
+        return _state_of(gan)
+    except InputError:
+        raise
+    except Exception as error:
+        raise UnsaveableError(f"no checkpoints: {describe(error)}") from error
+
+
+def _state_of(gan: object) -> Any:
     if _speaks_for_itself(gan):
         return gan.state_dict()  # type: ignore[attr-defined]
     state: dict[str, Any] = {}
@@ -81,7 +91,14 @@ def gan_state(gan: object) -> Any:
 
 
 def restore_gan(gan: object, state: Any) -> None:
-    """Put back what `gan_state` returned into a GAN built the same way."""
+    """Put back what `gan_state` returned into a GAN built the same way; InputError if it fails."""
+    try:
+        _put_into(gan, state)
+    except Exception as error:
+        raise InputError(f"cannot resume: {describe(error)}: run without --resume") from error
+
+
+def _put_into(gan: object, state: Any) -> None:
     if _speaks_for_itself(gan):
         gan.load_state_dict(state)  # type: ignore[attr-defined]
         return

@@ -60,7 +60,8 @@ class SeedRun:
         self.engine: Engine = "eager"
         self.engine_note: str | None = None
         self.ended: EndedError | None = None
-        self._scored, self._can_save, self._started, self._sampled = scored, True, False, False
+        self._scored, self._started, self._sampled = scored, False, False
+        self.saves = True  # checkpoints
         self._real: Batches | None = None
         self._before = 0.0
         with self.env.clock.during("building"):
@@ -242,7 +243,7 @@ class SeedRun:
 
     def _save(self) -> None:
         """Checkpoint the finished round; said once, and given up, if the GAN cannot be stored."""
-        if not self._can_save:
+        if not self.saves:
             return
         try:
             state = {
@@ -255,7 +256,7 @@ class SeedRun:
             }
             checkpoint.save_state(self.recorder.folder / "checkpoint.safetensors", state)
         except checkpoint.UnsaveableError as error:
-            self._can_save = False
+            self.saves = False
             self.recorder.tell(self.recorder.curve[-1].step, {}, note=str(error))
 
     def _start_afresh(self) -> int:

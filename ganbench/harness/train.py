@@ -24,6 +24,8 @@ from ganbench.harness.spec import Job, Report, Stop
 from ganbench.results.schema import SeedResult
 from ganbench.system.threads import one_thread
 
+AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
+
 Group = tuple[Sequence[SeedRun], Learner]  # runs that have come equally far, and what trains them
 MakeRun = Callable[[int], SeedRun]
 
@@ -81,14 +83,16 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
 
 def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
     """All seeds of a Game at once, in groups that have come equally far; else one by one."""
-    first, note = make(seeds[0]), ""
+    first, note, saves = make(seeds[0]), "", True
     if isinstance(first.gan, Trainer):
         runs = sorted((first, *map(make, seeds[1:])), key=lambda run: run.first_round)
         equal = [list(group) for _, group in groupby(runs, key=lambda run: run.first_round)]
         try:
             groups = [(group, _learner(group)) for group in equal]
         except UnstackableError as error:
-            note = one_line(f"one seed after the other: {error}", NOTE_LENGTH)
+            saves = not error.keeps
+            again = "" if saves else f"; {AGAIN}"
+            note = one_line(f"one seed after the other: {error}", NOTE_LENGTH - len(again)) + again
             first = make(seeds[0])  # once more, as making and trying have left nothing as it was
         else:
             yield from groups
@@ -97,7 +101,7 @@ def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
     for seed in seeds:
         if seed == seeds[0] or not stop.is_set():
             run = first if seed == seeds[0] else make(seed)
-            run.engine_note = note or None
+            run.engine_note, run.saves = note or None, saves
             yield [run], eager
 
 

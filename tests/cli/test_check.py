@@ -259,9 +259,9 @@ CASES: dict[str, Case] = {
         GAME,
         D_DEF,
         ANNEALED,
-        "fails checkpoint",
-        "after --resume d_loss at step 1 is another than without, as some state is in no "
-        "checkpoint (d_loss (my_gan.py:{line}) changes d_loss's global STEPS)",
+        "note checkpoint",
+        "d_loss (my_gan.py:{line}) changes d_loss's global STEPS: no checkpoint holds that, so a "
+        "seed that is stopped begins again",
     ),
     "an attribute that cannot be stored": (
         OBJECT,

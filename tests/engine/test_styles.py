@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from ganbench.cli import main
 from ganbench.core import Task
 from ganbench.engine.stack import Stack, UnstackableError
 from ganbench.engine.trainer import Trainer
+from ganbench.harness.spec import Progress, Spec, look_up
+from ganbench.harness.train import train_seeds
 
 FILE = """
 import copy, math, random, time
@@ -392,7 +396,10 @@ def test_the_line_is_said_and_stored(
     run = ["run", "my_gan.py", "--task", "gaussian", "--steps", "2", "--workers", "1", quiet]
     done = CliRunner().invoke(main, run)
     assert done.exit_code == 0, done.output
-    line = "one seed after the other: d_loss (my_gan.py:21) changes d_loss's global STEP"
+    line = (
+        "one seed after the other: d_loss (my_gan.py:21) changes d_loss's global STEP; "
+        "no checkpoint holds that, so a seed that is stopped begins again"
+    )
     assert done.stderr.count(line) == 1
     stored = json.loads(Path("leaderboard/gaussian/my_gan-2steps.json").read_text())
     assert stored["protocol"]["engine"] == "eager"
@@ -401,12 +408,32 @@ def test_the_line_is_said_and_stored(
 
 def test_seeds_do_not_share_the_globals_of_a_file(tmp_path: Path) -> None:
     """A counter in a module begins anew for every seed, whoever was trained or tried before."""
-    from ganbench.harness.spec import Spec, look_up
-    from ganbench.harness.train import train_seeds
-
     path = tmp_path / "my_gan.py"
     path.write_text(FILE.format(source=EAGER["counter"][0].strip()))
     job = look_up(Spec(task="gaussian", baseline=str(path), steps=3, folder=tmp_path / "both"))
     both = list(train_seeds(job, [0, 1]))
     (alone,) = train_seeds(job.in_folder(tmp_path / "alone"), [1])
     assert both[1].samples_sha256 == alone.samples_sha256
+
+
+@pytest.mark.parametrize(("name", "saves"), [("counter", False), ("draws of Python", True)])
+def test_a_stopped_seed_begins_again_where_no_checkpoint_holds_its_state(
+    name: str, saves: bool, tmp_path: Path
+) -> None:
+    """Else a counter would go on from 0; a draw of Python's goes on from where it stood."""
+    path, stop = tmp_path / "my_gan.py", threading.Event()
+    path.write_text(FILE.format(source=EAGER[name][0].strip()))
+    spec = Spec(task="gaussian", baseline=str(path), steps=4, folder=tmp_path / "whole")
+    (whole,) = train_seeds(look_up(spec), [0])
+    spec = replace(spec, folder=tmp_path / "stopped", resume=True)
+
+    def after_a_round(progress: Progress) -> None:
+        if progress.score is not None:
+            stop.set()
+
+    (stopped,) = train_seeds(look_up(spec), [0], report=after_a_round, stop=stop)
+    assert stopped.status == "interrupted"
+    assert (tmp_path / "stopped/seed-0/checkpoint.safetensors").is_file() == saves
+    (resumed,) = train_seeds(look_up(spec), [0])
+    assert resumed.status == "ok"
+    assert resumed.samples_sha256 == whole.samples_sha256

@@ -369,3 +369,20 @@ def test_generators_of_a_gan() -> None:
     gan = Plain()
     assert randomness.torch_generators(gan) == [gan.rng]
     assert randomness.torch_generators(Module())[0].initial_seed() == Module().rng.initial_seed()
+
+
+class Unwilling:
+    """Whose state cannot be had, or not be put back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        raise KeyError("none")
+
+    def load_state_dict(self, state: Any) -> None:
+        raise ValueError("not mine")
+
+
+def test_errors_of_an_authors_own_state_are_lines() -> None:
+    with pytest.raises(UnsaveableError, match=r"no checkpoints: KeyError.*'none'"):
+        checkpoint.gan_state(Unwilling())
+    with pytest.raises(InputError, match=r"cannot resume: ValueError.*not mine: run without --res"):
+        checkpoint.restore_gan(Unwilling(), {})
