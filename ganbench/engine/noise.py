@@ -100,18 +100,17 @@ def latent_source(
     they depend on one another, as antithetic or stratified ones do.
     """
     count = CHUNK * per_step
+    draws = [1 if _rows_follow(law, each, count * each) else count for law in laws]
 
-    def draw_all(index: int, at_once: bool, device: torch.device) -> list[Tensor]:
+    def draw_all(index: int) -> list[Tensor]:
         drawn = []
-        for law, seed in zip(laws, seeds, strict=True):
+        for law, seed, times in zip(laws, seeds, draws, strict=True):
             rng = generator(seed, STACKED_LATENT, index, device=str(device))
-            draws = 1 if at_once else count
-            numbers = torch.cat([law(count * each // draws, rng) for _ in range(draws)])
+            numbers = torch.cat([law(count * each // times, rng) for _ in range(times)])
             drawn.append(numbers.unflatten(0, (CHUNK, per_step, each)))
         return drawn
 
-    at_once = all(_rows_follow(law, each, count * each) for law in laws)
-    return ChunkedNoise(lambda index: draw_all(index, at_once, device))
+    return ChunkedNoise(draw_all)
 
 
 def _rows_follow(law: Sampler, few: int, many: int) -> bool:

@@ -426,8 +426,8 @@ def _(patch: Patch) -> None:
     def update(self: Any, real: Tensor, fake: Tensor, known: Any) -> Any:
         if isinstance(self, Trainer):
             return right(self, real, fake, known)
-        first = self.game.d_losses[0]
-        loss, said, _ = self._differentiate("D", first, real, fake, known)
+        first, asked = self.game.d_losses[0], self.asks["D"][0]
+        loss, said, _ = self._differentiate("D", first, asked, real, fake, known)
         self._update("D")
         list(zip(range(self._skipped()), self._rates, strict=False))  # those of the second
         return {"d_loss": loss, "d_accuracy": said[0]}
