@@ -354,6 +354,7 @@ def test_nothing_fails_of_a_baseline_on_any_task(task_name: str) -> None:
     assert failing(findings("mlp_gan", task_name)) == []
 
 
+@pytest.mark.slow
 def test_all_is_well_with_the_scaffold() -> None:
     told = invoke("new", "my_gan")
     assert told.stdout.splitlines()[-1] == "after each change: ganbench check my_gan.py"
@@ -379,6 +380,7 @@ def test_it_is_compiled_if_that_is_asked_for() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="computes nothing in vectors"
 )

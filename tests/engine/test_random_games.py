@@ -31,7 +31,7 @@ FACTOR = 8.0  # as far as these, a stack may be away
 LAST_PLACES = 16 * ULP  # of a tensor's largest number, besides
 GRADIENT_ULPS = 4  # of the largest gradient's, that gradients are moved by
 TOTAL = 20  # steps of a run, by which schedules go
-SMALL = 8
+SMALL = 4
 GAMES = int(os.environ.get("GANBENCH_GAMES", "24"))  # more for a change of the engine
 RESUMED = range(0, GAMES, 6)
 COMPILED = (47, 127)
@@ -303,6 +303,7 @@ def test_a_game(
     judge(examine(recipe(number), 12), tally, record_property)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("impure", IMPURE)
 def test_an_impure_game_is_refused(impure: str) -> None:
     found = examine(recipe(3, small=True, impure=impure), 6)

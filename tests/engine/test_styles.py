@@ -416,6 +416,7 @@ def test_seeds_do_not_share_the_globals_of_a_file(tmp_path: Path) -> None:
     assert both[1].samples_sha256 == alone.samples_sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "saves"), [("counter", False), ("draws of Python", True)])
 def test_a_stopped_seed_begins_again_where_no_checkpoint_holds_its_state(
     name: str, saves: bool, tmp_path: Path

@@ -80,6 +80,7 @@ def GAN(task, *, device="cpu"):
 """
 
 
+@pytest.mark.slow
 def test_slopes_inside_of_a_loss_are_measured_too(tmp_path: Path) -> None:
     (tmp_path / "sloped.py").write_text(SLOPED)
     found = bench.measure(Spec(task="ring8", baseline=str(tmp_path / "sloped.py")), seconds=0.1)

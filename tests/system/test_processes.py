@@ -13,6 +13,7 @@ import pytest
 from ganbench.system import processes
 
 
+@pytest.mark.slow
 def test_workers_begin_with_the_environment_of_now(monkeypatch, tmp_path):
     """Not that of the moment when the server which forks them started."""
     for value in ("first", "second", None):
