@@ -173,6 +173,14 @@ class Adam(torch.optim.Adam):
         torch._foreach_addcdiv_(params, means, roots)
 
 
+def _update(optimizer: OptimisticAdam | RMSprop, group: Group, count: int) -> None:
+    """Update a group, for the `count`-th time, from the gradients in place."""
+    params = [p for p in group["params"] if p.grad is not None]
+    states = [optimizer.state[p] for p in params]
+    rates = optimizer.rates(group, count)
+    optimizer.update(params, [p.grad for p in params], states, group, rates)
+
+
 class OptimisticAdam(torch.optim.Optimizer):
     """Adam that takes twice what it would change now, less what it changed last.
 
@@ -197,10 +205,7 @@ class OptimisticAdam(torch.optim.Optimizer):
         """One update from the gradients in place."""
         for group in self.param_groups:
             group["steps"] += 1
-            params = [p for p in group["params"] if p.grad is not None]
-            states = [self.state[p] for p in params]
-            rates = self.rates(group, group["steps"])
-            self.update(params, [p.grad for p in params], states, group, rates)
+            _update(self, group, group["steps"])
 
     @staticmethod
     def rates(group: Group, count: int) -> tuple[float, ...]:
@@ -252,9 +257,7 @@ class RMSprop(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update from the gradients in place."""
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            states = [self.state[p] for p in params]
-            self.update(params, [p.grad for p in params], states, group, self.rates(group, 1))
+            _update(self, group, 1)
 
     @staticmethod
     def rates(group: Group, count: int) -> tuple[float, ...]:

@@ -20,6 +20,7 @@ from ganbench.engine.stack import UnstackableError
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.harness.checkpoint import (
+    AGAIN,
     UnsaveableError,
     gan_state,
     load_state,
@@ -114,10 +115,7 @@ def resumes(subject: Subject) -> Iterator[Said]:
     if what := differing(_end(subject, goes_on), _end(subject, resumed)):
         stack = subject.stack if isinstance(gan, Trainer) else None
         if isinstance(stack, UnstackableError) and stack.keeps:
-            yield note(
-                f"{stack}: no checkpoint holds that, so a seed that is stopped begins again; "
-                f"{HINTS[True]}"
-            )
+            yield note(f"{stack}: {AGAIN}; {HINTS[True]}")
             return
         yield fails(
             f"after --resume {what} is another than without, as some state is in no checkpoint "

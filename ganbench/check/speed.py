@@ -31,13 +31,13 @@ def stacks(subject: Subject) -> Iterator[Said]:
 def own_bits(subject: Subject) -> Iterator[Said]:
     """Whether a seed trains to the same bits alone as beside others, on this machine."""
     if isinstance(subject.build(), Trainer) and isinstance(subject.stack, Stack):
-        yield _own_bits(subject, subject.new_stack(), "")
+        yield _own_bits(subject, subject.stack, compiled=False)  # which nobody has trained so far
 
 
-def _own_bits(subject: Subject, together: Stack, how: str) -> Said:
-    """Of the first seed of a stack of ten, which has not been trained."""
-    alone = subject.new_stack(1)
-    if how:
+def _own_bits(subject: Subject, together: Stack, *, compiled: bool) -> Said:
+    """Whether the first seed of a stack, which is not trained yet, would do the same alone."""
+    alone, how = subject.new_stack(1), "compiled, " if compiled else ""
+    if compiled:
         alone.compile()
     for stack in (alone, together):
         real = subject.batches(stack.trainers[0].game.d_updates * STEPS)
@@ -61,7 +61,7 @@ def compiles(subject: Subject) -> Iterator[Said]:
     except UnstackableError as error:
         yield note(f"its steps are not compiled: {error}")
     else:
-        bits = _own_bits(subject, stack, "compiled, ")
+        bits = _own_bits(subject, stack, compiled=True)
         count = max(1, min(MANY, stack.steps_at_once))
         each = _seconds_stacked(subject, stack, count)
         steps = subject.job.budget.steps

@@ -284,6 +284,11 @@ class Stack:
         rules = {who: rule_of(each) for who, each in first.optimizers.items()}
         learning = {who: [(rules[each], each) for each in first.learners(who)] for who in "DG"}
         groups = {who: first.settings(who, self.steps + 1) for who in rules}
+
+        def update(who: str, count: int) -> list[float]:
+            pairs = [(rule, group) for rule, each in learning[who] for group in groups[each]]
+            return [rate for rule, group in pairs for rate in rule.rates(group, count)]
+
         for step, updates_g in enumerate([*cycle] * cycles, start=self.steps + 1):
             if game.schedule:
                 rates += first.scheduled(step).values()
@@ -291,14 +296,10 @@ class Stack:
             for _ in range(game.turns):
                 for _ in game.d_losses:
                     d_count += 1
-                    for rule, who in learning["D"]:
-                        for group in groups[who]:
-                            rates += rule.rates(group, d_count)
+                    rates += update("D", d_count)
                 if updates_g:
                     g_count += 1
-                    for rule, who in learning["G"]:
-                        for group in groups[who]:
-                            rates += rule.rates(group, g_count)
+                    rates += update("G", g_count)
             if updates_g and game.average is not None:
                 rates += [1 - first.kept(step // game.d_updates)]
         return torch.tensor(rates, device=self._device).view(cycles, -1)

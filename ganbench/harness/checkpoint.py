@@ -27,6 +27,7 @@ from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
+AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
 
 

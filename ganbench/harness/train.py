@@ -17,14 +17,13 @@ from ganbench.engine.precision import products
 from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, one_line
+from ganbench.harness.checkpoint import AGAIN
 from ganbench.harness.learners import Eager, Learner, Stacked
 from ganbench.harness.recorder import WAITING
 from ganbench.harness.seed_run import NOTE_LENGTH, SeedRun
 from ganbench.harness.spec import Job, Report, Stop
 from ganbench.results.schema import SeedResult
 from ganbench.system.threads import one_thread
-
-AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
 
 Group = tuple[Sequence[SeedRun], Learner]  # runs that have come equally far, and what trains them
 MakeRun = Callable[[int], SeedRun]
