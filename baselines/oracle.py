@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ganbench.core import Task
 
+REFERENCE = True  # to be compared with: takes no rank
+
 
 class GAN:
     """Learns nothing; samples from the task itself."""

@@ -11,6 +11,8 @@ from torch import Tensor
 from ganbench.core import Task
 from ganbench.naive import uniform_box
 
+REFERENCE = True  # to be compared with: takes no rank
+
 
 class GAN:
     """Learns nothing; samples noise."""

@@ -15,10 +15,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganbench import registry
 from ganbench.errors import InputError
+from ganbench.scoring import why_no_views
 from ganbench.system import files
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def summarise(
     import numpy as np
 
     table: dict[str, dict[str, float | str]] = {}
+    versions = registry.metric_versions()
     for name in pairs[0]["real"]:
         real = np.array([pair["real"][name] for pair in pairs])
         naive_means = [
@@ -96,6 +98,7 @@ def summarise(
             "floor": _rounded(real.mean()),
             "ceiling": _rounded(best(naive_means)),
             "noise": _rounded(real.std(ddof=1)),
+            "version": versions.get(name, 1),
         }
     return table
 
@@ -113,15 +116,18 @@ def freeze(name: str) -> Path:
         for index in range(1, PAIRS):
             pairs.append(measure_pair(task, index))
             check_finite(task, pairs[-1])
-    document = {
+    document: dict[str, Any] = {
         "version": task.version,
         "source_sha256": files.file_sha256(path),
+        "views": dict(task.views),
         "pairs": PAIRS,
         "first_pair": {
             who: {k: _rounded(v) for k, v in of.items()} for who, of in pairs[0].items()
         },
         "metrics": summarise(pairs, directions),
     }
+    if reason := why_no_views(task.views, document["metrics"]):
+        raise InputError(f"task {task.name!r}: {reason}")
     target = path.with_suffix(".json")
     target.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
     return target

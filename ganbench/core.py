@@ -82,16 +82,18 @@ class Bound:
     """Where a metric's values lie on a task.
 
     `floor` is what real data scores, `ceiling` what the better naive sampler scores, `noise` the
-    standard deviation of the floor over draws. "higher" or "lower" says which way is better.
+    standard deviation of the floor over draws. "higher" or "lower" says which way is better, and
+    `version` which definition of the metric has measured them.
     """
 
     direction: Direction
     floor: float
     ceiling: float
     noise: float
+    version: int = 1
 
     def position(self, value: float) -> float:
-        """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
+        """1 at the floor, 0 at the ceiling, towards -1 however bad (NaN if they meet)."""
         return scoring.position(value, self.floor, self.ceiling)
 
 
@@ -111,14 +113,17 @@ class Task:
     from that many samples drawn once a run: with replacement, or (`shuffle`) each once an epoch.
     A task of collected data has a `training_set` instead, dealt in the same ways, and a `held_out`
     set as its reference; both are called when they are first needed.
-    The first of `metrics` ranks. `mean` (d,), `covariance` (d, d), `modes` and `log_density`
-    ((n, d) -> (n,)) are true facts about the target, where they exist; `exact_moments` returns
-    the first two where it takes a data set to know them, and is called when they are first
-    needed. `label` says which mode or class each sample belongs to ((n, *shape) -> (n,), from 0).
-    An episode terminates at score `threshold`. `grid` holds the abscissae of a task whose
-    samples are curves. Samples of shape (channels, height, width) are images with values in
-    [-1, 1]. `directions` says by name which way quantities of the task's own are better, "lower"
-    or "higher"; of those in `ganbench.metrics` it is known.
+    The first of `metrics` is the one that every round of a run is measured by. `views` names the
+    quantity behind each of the views that make the score (`ganbench.scoring.VIEWS`): by default
+    the first metric is the only one, the distribution. `mean` (d,), `covariance` (d, d), `modes`
+    and `log_density` ((n, d) -> (n,)) are true facts about the target, where they exist;
+    `exact_moments` returns the first two where it takes a data set to know them, and is called when
+    they are first needed. `label` says which mode or class each sample belongs to ((n, *shape) ->
+    (n,), from 0).
+    An episode terminates where the first metric has the position `threshold`. `grid` holds the
+    abscissae of a task whose samples are curves. Samples of shape (channels, height, width) are
+    images with values in [-1, 1]. `directions` says by name which way quantities of the task's own
+    are better, "lower" or "higher"; of those in `ganbench.metrics` it is known.
     """
 
     name: str
@@ -127,6 +132,7 @@ class Task:
     sample: Sampler
     metrics: Mapping[str, Metric]
     budget: Budget
+    views: Mapping[str, str] = field(default_factory=dict)
     mean: Tensor | None = None
     covariance: Tensor | None = None
     exact_moments: Callable[[], tuple[Tensor, Tensor]] | None = None
@@ -141,6 +147,10 @@ class Task:
     grid: Tensor | None = None
     directions: Mapping[str, Direction] = field(default_factory=dict)
     bounds: Mapping[str, Bound] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.views:
+            object.__setattr__(self, "views", {"distribution": self.tracked})
 
     @cached_property
     def reference(self) -> Tensor:
@@ -191,8 +201,8 @@ class Task:
         return None if self.pool is None else self.sample(self.pool, generator(seed, "pool"))
 
     @property
-    def ranking(self) -> str:
-        """Name of the metric that ranks entries."""
+    def tracked(self) -> str:
+        """Name of the metric that every round of a run is measured by."""
         return next(iter(self.metrics))
 
     def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -214,9 +224,13 @@ class Task:
 
             yield measure
 
+    def positions(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The position of each view."""
+        return {view: self.bounds[name].position(values[name]) for view, name in self.views.items()}
+
     def score(self, values: Mapping[str, float]) -> float:
-        """The ranking metric between ceiling (0) and floor (1)."""
-        return self.bounds[self.ranking].position(values[self.ranking])
+        """The mean of the views' positions: 1 is real data, 0 a naive sampler, -1 the worst."""
+        return scoring.mean(self.positions(values).values())
 
     def check(self, samples: Tensor, n: int, source: str) -> Tensor:
         """`samples` as float32, if they are n samples of this task; else InputError."""

@@ -90,13 +90,15 @@ class Env:
     - observation: the real batches of the next round, (steps, batch_size, *task.shape), which a
       GAN trains on one after the other; empty when the episode is over;
     - action: `evaluation_size` samples, (evaluation_size, *task.shape);
-    - reward: how far the ranking metric has come since the last round, starting from the
+    - reward: how far the task's first metric has come since the last round, starting from the
       ceiling, so that the return is the whole way come;
-    - terminated: the score reached `threshold` (None: never); truncated: the budget is spent.
+    - terminated: the first metric has the position `threshold` (None: never); truncated: the
+      budget is spent.
 
-    `info["metrics"]` and `info["score"]` hold the evaluation: of every metric, or, unless it is
-    `thorough`, of the one that ranks alone but at the end of the budget. Between a return and the
-    next call the clock charges "training".
+    `info["metrics"]` holds the evaluation: of every metric, or, unless it is `thorough`, of the
+    first alone but at the end of the budget; `info["position"]` is where the first one lies, and
+    `info["score"]` the mean of all views, None where they have not been evaluated. Between a return
+    and the next call the clock charges "training".
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class Env:
         """Start the episode of `seed` at a round without dealing its batches; returns the info."""
         with self.clock.during("data"):
             self._seed, self.round = seed, round
-            self._value = self.task.bounds[self.task.ranking].ceiling
+            self._value = self.task.bounds[self.task.tracked].ceiling
             pool = self.task.draw_pool(seed)
             self._pool = None if pool is None else pool.to(self.device)
         return {"step": round * self.budget.steps_per_round}
@@ -160,16 +162,23 @@ class Env:
             raise InputError("the episode is over: call reset()")
         with self.clock.during("evaluation"):
             metrics = self.evaluate(samples)
-        bound = self.task.bounds[self.task.ranking]
-        value = metrics[self.task.ranking]
+        bound = self.task.bounds[self.task.tracked]
+        value = metrics[self.task.tracked]
         reward = self._value - value if bound.direction == "lower" else value - self._value
         self._value = value
-        score = bound.position(value)
+        position = bound.position(value)
+        whole = metrics.keys() >= {*self.task.views.values()}
         self.round += 1
         step = min(self.round * self.budget.steps_per_round, self.budget.steps)
-        terminated = self.threshold is not None and score >= self.threshold
+        terminated = self.threshold is not None and position >= self.threshold
         truncated = self.round >= self.budget.rounds
-        return reward, terminated, truncated, {"step": step, "metrics": metrics, "score": score}
+        info = {
+            "step": step,
+            "metrics": metrics,
+            "position": position,
+            "score": self.task.score(metrics) if whole else None,
+        }
+        return reward, terminated, truncated, info
 
     def evaluate(self, samples: Tensor) -> dict[str, float]:
         """The metrics that are due for (evaluation_size, *task.shape) finite samples.

@@ -20,8 +20,16 @@ from ganbench.randomness import REFERENCE_SEED
 BUDGET = Budget(steps=23_400, batch_size=128, evaluations=50, evaluation_size=4096, log_every=78)
 
 
-def image_task(name: str) -> Task:
-    """Version 2 of the task of that data set, ranked by Frechet distance.
+VIEWS = {
+    "fidelity": "precision",
+    "diversity": "coverage",
+    "distribution": "frechet",
+    "test": "discriminator_accuracy",
+}
+
+
+def image_task(name: str, *, views: Mapping[str, str] | None = None) -> Task:
+    """Version 2 of the task of that data set, each round measured by the Frechet distance.
 
     Images are (1, 28, 28) in [-1, 1]. Training is on all 60,000 training images. Of the 10,000
     test images 4,096, drawn once, are the reference; `sample` draws from the others without
@@ -44,6 +52,7 @@ def image_task(name: str) -> Task:
         sample=sample,
         metrics=image_metrics(name),
         budget=BUDGET,
+        views={**VIEWS, **(views or {})},
         label=functools.partial(classes, name),
         training_set=functools.partial(training_images, name),
         held_out=held_out,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ganbench import hparams
 from ganbench.errors import InputError, did_you_mean, first_line
 from ganbench.hparams import HParam, in_text
-from ganbench.scoring import read_frozen
+from ganbench.scoring import read_frozen, why_no_views
 from ganbench.system.files import file_sha256
 from ganbench.system.modules import execute, execute_again
 
@@ -71,6 +71,11 @@ class Baseline:
     def bundled(self) -> bool:
         """Whether the file ships with ganbench."""
         return is_bundled("baselines", self.path)
+
+    @property
+    def reference(self) -> bool:
+        """Whether it is there to be compared with, as a bundled file may say of itself."""
+        return self.bundled and bool(getattr(self.module, "REFERENCE", False))
 
     @property
     def sha256(self) -> str:
@@ -262,12 +267,16 @@ def read_bounds(path: Path, task: Task) -> dict[str, Any]:
     """The floors and ceilings that `python -m ganbench.bounds` wrote for a task."""
     from ganbench.core import Bound
 
-    version, metrics = read_frozen(path)
+    version, _, metrics = read_frozen(path)
     if version != task.version:
         raise InputError(
             f"{path.name} is of version {version}, the task of version {task.version}: "
             f"run `python -m ganbench.bounds {task.name}`"
         )
+    if task.tracked not in metrics:
+        raise InputError(f"{path.name} knows nothing of {task.tracked!r}, the task's first metric")
+    if reason := why_no_views(task.views, metrics):
+        raise InputError(f"task {task.name!r}: {reason}")
     return {name: Bound(**each) for name, each in metrics.items()}
 
 
@@ -349,32 +358,38 @@ def _defaults_in(text: bytes) -> str:
 
 
 def _metric_listing() -> list[Listing]:
-    rows = []
-    for file in names("metrics"):
-        tree = ast.parse((folder("metrics") / f"{file}.py").read_text())
-        for name, (direction, summary) in _literal(tree, "QUANTITIES").items():
-            rows.append(Listing(name=name, summary=summary, details={"better": direction}))
-    return rows
+    return [
+        Listing(name=name, summary=summary, details={"better": direction})
+        for name, (direction, summary, *_) in _of_metrics("QUANTITIES").items()
+    ]
 
 
-def _literal(tree: ast.Module, name: str) -> dict[str, Any]:
-    for node in tree.body:
+def _of_metrics(name: str) -> dict[str, Any]:
+    """The entries of the dictionaries of that name in the text of all metrics."""
+    bodies = [ast.parse((folder("metrics") / f"{f}.py").read_text()).body for f in names("metrics")]
+    found: dict[str, Any] = {}
+    for node in (node for body in bodies for node in body):
         if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             if isinstance(target, ast.Name) and target.id == name:
-                return dict(ast.literal_eval(node.value))
-    return {}
+                found |= ast.literal_eval(node.value)
+    return found
 
 
 def promises() -> dict[str, tuple[str, ...]]:
     """What each quantity of the bundled metrics promises, in the words of `ganbench.audit`."""
-    trees = [ast.parse((folder("metrics") / f"{f}.py").read_text()) for f in names("metrics")]
-    return {name: words for tree in trees for name, words in _literal(tree, "PROMISES").items()}
+    return _of_metrics("PROMISES")
 
 
 def directions() -> dict[str, str]:
     """Which way each quantity of the bundled metrics is better."""
-    return {row.name: row.details["better"] for row in _metric_listing()}
+    return {name: direction for name, (direction, *_) in _of_metrics("QUANTITIES").items()}
+
+
+def metric_versions() -> dict[str, int]:
+    """Which definition of each quantity is the present one: 1, or what its entry ends in."""
+    quantities = _of_metrics("QUANTITIES").items()
+    return {name: version[0] if version else 1 for name, (_, _, *version) in quantities}
 
 
 def bundled_task(name: str) -> Task:

@@ -1,72 +1,108 @@
-"""Where a metric's value lies between what real data and a naive sampler score."""
+"""Where a metric's value lies between what real data and a naive sampler score, and the score.
+
+A position is 1 for real data, 0 for a naive sampler, and goes towards -1 however bad. The score is
+the mean of the positions of four views, each a question that a person asks of samples.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ganbench.errors import InputError
 
 ALIKE = 3.0  # standard deviations of the floor, within which floor and ceiling are one
+WORST = -1.0  # what a seed scores that failed or diverged: never better than one that finished
 
 Direction = Literal["lower", "higher"]
 
+VIEWS: Mapping[str, str] = {
+    "fidelity": "do the samples look real?",
+    "diversity": "is everything covered?",
+    "distribution": "is it in the right proportions?",
+    "test": "can a classifier tell them from real ones?",
+}
+
 
 class Bounds(TypedDict):
-    """What a task knows of a metric."""
+    """What a task knows of a metric; the `version` is that of the metric's definition."""
 
     direction: Direction
     floor: float
     ceiling: float
     noise: float
+    version: int
 
 
-def read_frozen(path: Path) -> tuple[int, dict[str, Bounds]]:
-    """A task's version and its metrics' bounds, as `python -m ganbench.bounds` wrote them."""
+def read_frozen(path: Path) -> tuple[int, dict[str, str], dict[str, Bounds]]:
+    """A task's version, views and bounds, as `python -m ganbench.bounds` wrote them."""
     try:
         document = json.loads(path.read_text())
         metrics = {name: only_bounds(each) for name, each in document["metrics"].items()}
-        return document["version"], metrics
-    except (ValueError, KeyError, TypeError) as error:
+        return document["version"], document.get("views", {}), metrics
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name} is not a file of floors and ceilings: {error}") from error
 
 
-def only_bounds(each: dict[str, object]) -> Bounds:
-    """The bounds among what is kept of a metric."""
-    return {name: each[name] for name in Bounds.__annotations__}  # type: ignore[return-value]
+def only_bounds(each: Mapping[str, Any]) -> Bounds:
+    """The bounds among what is kept of a metric; files from before versions are of the first."""
+    known = {"version": 1, **each}
+    return {name: known[name] for name in Bounds.__annotations__}  # type: ignore[return-value]
 
 
 def position(value: float, floor: float, ceiling: float) -> float:
-    """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
-    span = ceiling - floor
-    return (ceiling - value) / span if span else math.nan
+    """1 at the floor or better, 0 at the ceiling, towards -1 beyond it (NaN if they meet).
+
+    Continuous and monotone: (ceiling - value) / (max(ceiling, value) - floor) of a metric of which
+    less is better, and mirrored.
+    """
+    if floor == ceiling:
+        return math.nan
+    sign = 1 if floor < ceiling else -1
+    value, floor, ceiling = sign * value, sign * floor, sign * ceiling
+    return min(1.0, (ceiling - value) / (max(ceiling, value) - floor))
 
 
-def why_unplaced(floor: float, ceiling: float, noise: float, direction: Direction) -> str | None:
+def why_unplaced(bounds: Bounds) -> str | None:
     """Why no value has a position between these bounds; None if every value has one."""
-    if abs(floor - ceiling) < ALIKE * noise or floor == ceiling:
+    floor, ceiling = bounds["floor"], bounds["ceiling"]
+    if abs(floor - ceiling) < ALIKE * bounds["noise"] or floor == ceiling:
         return "real data and a naive sampler score alike"
-    if (ceiling < floor) == (direction == "lower"):
+    if (ceiling < floor) == (bounds["direction"] == "lower"):
         return "a naive sampler scores better than real data"
     return None
 
 
-def placed(
-    value: float | None, floor: float, ceiling: float, noise: float, direction: Direction
-) -> dict[str, float | str | None]:
+def placed(value: float | None, bounds: Bounds) -> dict[str, float | str | None]:
     """The clear `position` of a value, and why it is `unplaced`, for JSON."""
-    return {
-        "position": clear_position(value, floor, ceiling, noise, direction),
-        "unplaced": why_unplaced(floor, ceiling, noise, direction),
-    }
+    return {"position": clear_position(value, bounds), "unplaced": why_unplaced(bounds)}
 
 
-def clear_position(
-    value: float | None, floor: float, ceiling: float, noise: float, direction: Direction
-) -> float | None:
+def clear_position(value: float | None, bounds: Bounds) -> float | None:
     """The position of a value; None without one, and where `why_unplaced` has a reason."""
-    if value is None or why_unplaced(floor, ceiling, noise, direction):
+    if value is None or why_unplaced(bounds):
         return None
-    return position(value, floor, ceiling)
+    return position(value, bounds["floor"], bounds["ceiling"])
+
+
+def why_no_views(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> str | None:
+    """Why these metrics, by view, give no score; None if they do."""
+    if not views:
+        return "no view is named"
+    for view, name in views.items():
+        if view not in VIEWS:
+            return f"view {view!r} is none of {', '.join(VIEWS)}"
+        if name not in metrics:
+            return f"the view {view!r} is to be {name!r}, which is no quantity of the task"
+        if reason := why_unplaced(metrics[name]):
+            return f"the view {view!r} is to be {name!r}, which has no position: {reason}"
+    return None
+
+
+def mean(positions: Iterable[float]) -> float:
+    """The score of positions, one a view."""
+    known = list(positions)
+    return math.fsum(known) / len(known)

@@ -10,7 +10,7 @@ import torch
 
 from ganbench import metrics
 from ganbench.core import Budget, Task
-from ganbench.planar import covariance_metrics, distance_metrics
+from ganbench.planar import VIEWS, covariance_metrics, distance_metrics
 
 X = torch.linspace(-5, 5, 64)
 B_RANGE = (0.5, 2.0)
@@ -49,6 +49,7 @@ TASK = Task(
     budget=Budget(
         steps=16_384, batch_size=128, evaluations=16, evaluation_size=4096, log_every=256
     ),
+    views=VIEWS,
     mean=MEAN,
     covariance=COVARIANCE,
     pool=32_768,

@@ -13,16 +13,33 @@ TIMING = {
 } | {"steps_per_second": None, "step_ms_median": None, "step_ms_p95": None}
 
 
+def a_machine(**other: object) -> schema.Machine:
+    known = {
+        "cpu": "c",
+        "cores": 1,
+        "memory_bytes": 1,
+        "accelerator": None,
+        "driver": None,
+        "os": "o",
+        "python": "3",
+        "torch": "2",
+        "numpy": "2",
+    }
+    return schema.Machine(**{**known, **other})
+
+
 def a_seed(seed: int = 0, status: str = "ok", value: float = 0.25) -> schema.SeedResult:
-    scores = {"ok": (1 - value) / 1, "interrupted": None}
+    score = {"ok": 1 - value, "interrupted": None}.get(status, -1.0)
     return schema.SeedResult(
         seed=seed,
         status=status,
         reason=None,
         metrics={"mmd": value if status == "ok" else None},
-        score=scores.get(status, 0.0),
+        views={"distribution": score},
+        score=score,
         curve=[schema.Point(step=1, train_seconds=0.5, losses={"d_loss": 1.0}, metrics={})],
         timing=schema.Timing(**TIMING),
+        machine=a_machine(),
         peak_memory_bytes=1,
         samples_sha256=None,
     )
@@ -40,7 +57,15 @@ def a_result(
     return schema.Result(
         ganbench_version="0",
         created_at="2026-01-01T00:00:00+00:00",
-        task=schema.TaskInfo(**{"name": "toy", "version": 1, "metrics": {"mmd": info}, **task}),
+        task=schema.TaskInfo(
+            **{
+                "name": "toy",
+                "version": 1,
+                "views": {"distribution": "mmd"},
+                "metrics": {"mmd": info},
+                **task,
+            }
+        ),
         entry=schema.EntryInfo(
             name=name, source="x.py", sha256=sha, hparams={"lr": 0.1}, git_commit=None, dirty=None
         ),
@@ -50,24 +75,13 @@ def a_result(
             evaluations=1,
             evaluation_size=1,
             budget=budget,
-            engine="eager",
             device="cpu",
             threads=1,
         ),
         official=budget == "full",
         seeds=list(seeds),
         summary=stats.summarise(seeds, ["mmd"]),
-        machine=schema.Machine(
-            cpu="c",
-            cores=1,
-            memory_bytes=1,
-            accelerator=None,
-            driver=None,
-            os="o",
-            python="3",
-            torch="2",
-            numpy="2",
-        ),
+        views=stats.summarise_views(seeds, ["distribution"]),
     )
 
 

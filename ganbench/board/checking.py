@@ -15,6 +15,7 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import Result, SeedResult, Summary
+from ganbench.scoring import WORST, mean
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -96,9 +97,11 @@ def inconsistencies(result: Result, path: Path) -> list[str]:
     if len(set(numbers)) != len(numbers):
         lines.append("holds a seed twice")
     lines += [line for seed in result.seeds for line in _wrong_score(result, seed)]
-    expected = stats.summarise(result.seeds, list(result.task.metrics))
+    summaries = {**result.summary, **result.views}
+    views = stats.summarise_views(result.seeds, result.task.views)
+    expected = {**stats.summarise(result.seeds, list(result.task.metrics)), **views}
     for name, summary in expected.items():
-        if not _alike(result.summary.get(name), summary):
+        if not _alike(summaries.get(name), summary):
             lines.append(f"summary of {name} does not follow from the seeds")
     if result.official:
         lines += _not_official(result)
@@ -111,28 +114,33 @@ def _alike(claimed: Summary | None, found: Summary) -> bool:
         return False
     pairs = [(claimed.mean, found.mean), (claimed.std, found.std), (claimed.iqm, found.iqm)]
     pairs += zip(claimed.ci95 or (None, None), found.ci95 or (None, None), strict=True)
-    return all(
-        one == other
-        if one is None or other is None
-        else math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-        for one, other in pairs
-    )
+    return all(_close(one, other) for one, other in pairs)
 
 
 def _wrong_score(result: Result, seed: SeedResult) -> list[str]:
-    """A finished seed's score follows from the ranking metric; any other's is 0 or null."""
+    """A finished seed's score and views follow from its metrics; any other's are -1 or null."""
     if set(seed.metrics) != set(result.task.metrics):
         return [f"seed {seed.seed}: metrics are not those of the task"]
-    expected: float | None = None if seed.status == "interrupted" else 0.0
+    value = None if seed.status == "interrupted" else WORST
+    expected: dict[str, float | None] = dict.fromkeys(result.task.views, value)
     if seed.status == "ok":
-        info, value = result.task.metrics[result.ranking], seed.metrics[result.ranking]
-        if value is None:
-            return [f"seed {seed.seed}: status ok, but no {result.ranking}"]
-        expected = info.position(value)
-    same = seed.score == expected
-    if expected is not None and seed.score is not None:
-        same = math.isclose(seed.score, expected, rel_tol=1e-9, abs_tol=1e-12)
-    return [] if same else [f"seed {seed.seed}: score {seed.score} should be {expected}"]
+        positions = result.task.positions(seed.metrics)
+        if positions is None:
+            lacking = next(m for m in result.task.views.values() if seed.metrics[m] is None)
+            return [f"seed {seed.seed}: status ok, but no {lacking}"]
+        expected, value = {**positions}, mean(positions.values())
+    pairs = [("score", seed.score, value), *((v, seed.views[v], e) for v, e in expected.items())]
+    return [
+        f"seed {seed.seed}: {name} {claimed} should be {found}"
+        for name, claimed, found in pairs
+        if not _close(claimed, found)
+    ]
+
+
+def _close(claimed: float | None, found: float | None) -> bool:
+    if claimed is None or found is None:
+        return claimed is found
+    return math.isclose(claimed, found, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _not_official(result: Result) -> list[str]:
@@ -146,8 +154,13 @@ def _not_official(result: Result) -> list[str]:
     spent = (result.protocol.budget, result.protocol.steps)
     if spent != ("full", task.budget.steps):
         lines.append(f"official, but of budget {spent[0]} with {spent[1]} steps")
-    bounds = {name: (b.direction, b.floor, b.ceiling) for name, b in task.bounds.items()}
-    claimed = {name: (m.direction, m.floor, m.ceiling) for name, m in result.task.metrics.items()}
-    if bounds != claimed and task.version == result.task.version:
-        lines.append("floors and ceilings are not those of the task")
+    if task.version != result.task.version:
+        return lines
+    if task.views != result.task.views:
+        lines.append("views are not those of the task")
+    for name, claimed in result.task.metrics.items():
+        bound = task.bounds.get(name)
+        # Of another version are metrics that were measured otherwise: shown, and not ranked by.
+        if bound and bound.version == claimed.version and claimed.bounds != vars(bound):
+            lines.append(f"floor or ceiling of {name} is not that of the task")
     return lines

@@ -56,8 +56,8 @@ def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]
     for what, mine, theirs in (
         (
             "versions of the task",
-            (x.version, x.ranking, x.bounds),
-            (y.version, y.ranking, y.bounds),
+            (x.version, x.judged_by),
+            (y.version, y.judged_by),
         ),
         ("budgets", x.steps, y.steps),
         ("batch sizes", x.batch_size, y.batch_size),

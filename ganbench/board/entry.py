@@ -2,59 +2,65 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypedDict
+from typing import Any
 
-from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status, mean_speed
-from ganbench.scoring import Direction
+from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status
+from ganbench.scoring import WORST, Bounds, Direction, why_unplaced
+
+Judged = dict[str, tuple[str, int, Direction, float, float]]
 
 
-class Measured(TypedDict):
-    """A metric's interquartile mean over seeds, and what the task knows of it."""
+class Measured(Bounds):
+    """A metric's interquartile mean over seeds, its value in each, and what the task knows."""
 
     value: float | None
-    direction: Direction
-    floor: float
-    ceiling: float
-    noise: float
+    values: list[float | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoardEntry:
-    """An entry on a task. The lists are by seed; the first of the metrics ranks.
+    """An entry on a task. The lists are by seed; `views` names the metrics that make the score.
 
-    `seconds` are those of training. `bests` are the evaluations that scored higher than all before
-    them, as [seconds, score]. `hardware` is what times compare on. `labels` says whether its losses
-    were told classes. `local` is one that lies beside a published entry, and `unpaired` says what
-    lies beside this one and is not its own.
+    `seconds` are those of training, `speeds` the steps per second. `bests` are the evaluations at
+    which the first of the metrics had a better position than at all before them, as [seconds,
+    position]. `hardware` is what times compare on. `labels` says whether its losses were told
+    classes. A `reference` takes no rank. `local` is one that lies beside a published entry, and
+    `unpaired` says what lies beside this one and is not its own.
     """
 
     name: str
     task: str
     version: int
     metrics: dict[str, Measured]
+    views: dict[str, str]
+    positions: dict[str, float | None]
     score: float | None
     interval: list[float] | None
     seeds: list[int]
     statuses: list[Status]
     scores: list[float | None]
     seconds: list[float]
+    speeds: list[float | None]
+    hardware: list[str]
     bests: list[list[list[float]]]
-    steps_per_second: float | None
     steps: int
     batch_size: int
     budget: str
     official: bool
     device: str
-    hardware: str
     tuning_trials: int
+    verdicts: list[str | None]
     labels: bool
+    reference: bool
     local: bool
     unpaired: str | None
 
     @property
-    def ranking(self) -> str:
-        """The metric that ranks."""
+    def tracked(self) -> str:
+        """The metric that every round was measured by."""
         return next(iter(self.metrics))
 
     @property
@@ -63,55 +69,114 @@ class BoardEntry:
         return sum(status != "ok" for status in self.statuses)
 
     @property
-    def bounds(self) -> dict[str, tuple[Direction, float, float]]:
-        """Direction, floor and ceiling of each metric."""
-        return {k: (m["direction"], m["floor"], m["ceiling"]) for k, m in self.metrics.items()}
+    def judged_by(self) -> Judged:
+        """Of each view, the metric's name and version, its direction, floor and ceiling."""
+        return judged_by(self.views, self.metrics)
+
+    @property
+    def usual_hardware(self) -> str:
+        """That of most of its seeds."""
+        return Counter(self.hardware).most_common(1)[0][0]
+
+    def on(self, hardware: str) -> list[int]:
+        """The places of the seeds that ran on it."""
+        return [place for place, own in enumerate(self.hardware) if own == hardware]
+
+    def steps_per_second(self, hardware: str | None = None) -> float | None:
+        """The mean over the seeds that ran on one hardware and were timed; None without any."""
+        places = self.on(hardware or self.usual_hardware)
+        known = [speed for place in places if (speed := self.speeds[place])]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def all_modes(self) -> float | None:
+        """On a mixture, the share of its seeds that hold every mode; None elsewhere."""
+        found = self.metrics.get("modes")
+        if found is None:
+            return None
+        # Real data hold all of them, so their number is the floor.
+        whole = [value is not None and value >= found["floor"] for value in found["values"]]
+        return sum(whole) / len(whole)
+
+    def positions_of(self, metric: str) -> list[float | None] | None:
+        """Where a metric lies in each seed, the worst where a seed failed; None if nowhere."""
+        found = self.metrics.get(metric)
+        if found is None or why_unplaced(found):
+            return None
+        info = MetricInfo(**{name: found[name] for name in MetricInfo.model_fields})  # type: ignore[literal-required]
+        return [
+            _position(status, value, info)
+            for status, value in zip(self.statuses, found["values"], strict=True)
+        ]
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON, which `BoardEntry(**document)` takes back."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
+def judged_by(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> Judged:
+    """Of each view, what a score follows from: two of the same compare."""
+    each = {view: (name, metrics[name]) for view, name in views.items()}
+    return {
+        view: (name, m["version"], m["direction"], m["floor"], m["ceiling"])
+        for view, (name, m) in each.items()
+    }
+
+
 def board_entry(result: Result, *, local: bool = False, unpaired: str | None = None) -> BoardEntry:
     """What the board needs of a result; a local one is named as its file is."""
     summary, protocol, info = result.summary, result.protocol, result.task.metrics
+    seeds = result.seeds
     return BoardEntry(
         name=result.entry.name + (LOCAL if local else ""),
         task=result.task.name,
         version=result.task.version,
         metrics={
-            name: {"value": summary[name].iqm, **each.model_dump()}  # type: ignore[typeddict-item]
+            name: {
+                "value": summary[name].iqm,
+                "values": [seed.metrics.get(name) for seed in seeds],
+                **each.bounds,
+            }
             for name, each in info.items()
         },
+        views=result.task.views,
+        positions={view: found.iqm for view, found in result.views.items()},
         score=summary["score"].iqm,
         interval=None if summary["score"].ci95 is None else list(summary["score"].ci95),
-        seeds=[seed.seed for seed in result.seeds],
-        statuses=[seed.status for seed in result.seeds],
-        scores=[seed.score for seed in result.seeds],
-        seconds=[seed.timing.train_seconds for seed in result.seeds],
-        bests=[_bests(seed, result.ranking, info[result.ranking]) for seed in result.seeds],
-        steps_per_second=mean_speed(result.seeds),
+        seeds=[seed.seed for seed in seeds],
+        statuses=[seed.status for seed in seeds],
+        scores=[seed.score for seed in seeds],
+        seconds=[seed.timing.train_seconds for seed in seeds],
+        speeds=[seed.timing.steps_per_second for seed in seeds],
+        hardware=[seed.machine.hardware for seed in seeds],
+        bests=[_bests(seed, result.tracked, info[result.tracked]) for seed in seeds],
         steps=protocol.steps,
         batch_size=protocol.batch_size,
         budget=protocol.budget,
         official=result.official,
         device=protocol.device,
-        hardware=result.machine.accelerator
-        or f"{result.machine.cpu}, {result.machine.cores} cores",
         tuning_trials=result.entry.tuning_trials,
-        labels=any(seed.labels for seed in result.seeds),
+        verdicts=[None if s.verdict is None else s.verdict.kind for s in seeds],
+        labels=any(seed.labels for seed in seeds),
+        reference=result.entry.reference,
         local=local,
         unpaired=unpaired,
     )
+
+
+def _position(status: Status, value: float | None, info: MetricInfo) -> float | None:
+    if status == "interrupted":
+        return None
+    return WORST if status != "ok" or value is None else info.position(value)
 
 
 def _bests(seed: SeedResult, metric: str, info: MetricInfo) -> list[list[float]]:
     found: list[list[float]] = []
     for point in seed.curve:
         value = point.metrics.get(metric)
-        if value is None:
+        if value is None or info.floor == info.ceiling:
             continue
-        score = info.position(value)
-        if not found or score > found[-1][1]:
-            found.append([point.train_seconds, score])
+        position = info.position(value)
+        if not found or position > found[-1][1]:
+            found.append([point.train_seconds, position])
     return found

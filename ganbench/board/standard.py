@@ -8,29 +8,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganbench import registry
-from ganbench.board.entry import BoardEntry
-from ganbench.scoring import Bounds, Direction, only_bounds, read_frozen
+from ganbench.board.entry import BoardEntry, Judged, judged_by
+from ganbench.scoring import Bounds, only_bounds, read_frozen
 
+REFERENCE = "reference"  # why one takes no rank
 SEEDS = 10  # that a ranked entry has at least
 SEEDS_OF = {"mnist": 3}  # on a CPU, where a seed takes an hour
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standard:
-    """A task as its board takes it: the version, and the metrics, of which the first ranks."""
+    """A task as its board takes it: the version, the views, and the metrics with their bounds."""
 
     version: int
+    views: dict[str, str]
     metrics: dict[str, Bounds]
 
     @property
-    def ranking(self) -> str:
-        """The metric that ranks."""
+    def tracked(self) -> str:
+        """The metric that every round is measured by."""
         return next(iter(self.metrics))
 
     @property
-    def bounds(self) -> dict[str, tuple[Direction, float, float]]:
-        """Direction, floor and ceiling of each metric."""
-        return {k: (m["direction"], m["floor"], m["ceiling"]) for k, m in self.metrics.items()}
+    def judged_by(self) -> Judged:
+        """Of each view, the metric's name and version, its direction, floor and ceiling."""
+        return judged_by(self.views, self.metrics)
 
 
 def standard_of(task: str, entries: Sequence[BoardEntry]) -> Standard:
@@ -45,10 +47,10 @@ def standard_of(task: str, entries: Sequence[BoardEntry]) -> Standard:
     if known is not None and max(versions, default=known.version) == known.version:
         return known
     own = [entry for entry in official if entry.version == max(versions)]
-    ((bounds, _),) = Counter(tuple(entry.bounds.items()) for entry in own).most_common(1)
-    first = next(entry for entry in own if tuple(entry.bounds.items()) == bounds)
-    metrics = {name: only_bounds(dict(each)) for name, each in first.metrics.items()}
-    return Standard(version=first.version, metrics=metrics)
+    ((judged, _),) = Counter(tuple(entry.judged_by.items()) for entry in own).most_common(1)
+    first = next(entry for entry in own if tuple(entry.judged_by.items()) == judged)
+    metrics = {name: only_bounds(each) for name, each in first.metrics.items()}
+    return Standard(version=first.version, views=first.views, metrics=metrics)
 
 
 @functools.cache
@@ -57,14 +59,20 @@ def frozen(task: str) -> Standard | None:
     path = registry.folder("tasks") / f"{task}.json"
     if task not in registry.names("tasks") or not path.is_file():
         return None
-    version, metrics = read_frozen(path)
-    return Standard(version=version, metrics=metrics)
+    version, views, metrics = read_frozen(path)
+    return Standard(version=version, views=views, metrics=metrics)
 
 
-def why_apart(entry: BoardEntry, standard: Standard) -> str | None:
-    """Why an entry is not ranked on the board of this task; None if it is."""
+def why_apart(
+    entry: BoardEntry, standard: Standard, hardware: str | None = None, by: str | None = None
+) -> str | None:
+    """Why an entry is not ranked on the board of this task; None if it is.
+
+    With a `hardware` only its seeds there count, and `by` is a metric that is to rank.
+    """
     least = SEEDS_OF.get(entry.task, SEEDS) if entry.device == "cpu" else SEEDS
-    same = (entry.ranking, entry.bounds) == (standard.ranking, standard.bounds)
+    count = len(entry.seeds) if hardware is None else len(entry.on(hardware))
+    same = entry.judged_by == standard.judged_by
     custom = f"{entry.steps} steps" if entry.budget == "custom" else entry.budget
     reasons = (
         (entry.local, "local"),
@@ -76,6 +84,14 @@ def why_apart(entry: BoardEntry, standard: Standard) -> str | None:
         (not entry.official or not same, "another task"),
         (len(set(entry.seeds)) < len(entry.seeds), "a seed twice"),
         (None in entry.scores, "a seed without a score"),
-        (len(entry.seeds) < least, f"{len(entry.seeds)} of {least} seeds"),
+        (by is not None and not _has(entry, standard, by), f"no {by} that compares"),
+        (count < least, f"{count} of {least} seeds" + (" on it" if hardware else "")),
+        (entry.reference, REFERENCE),
     )
     return next((reason for applies, reason in reasons if applies), None)
+
+
+def _has(entry: BoardEntry, standard: Standard, metric: str) -> bool:
+    """Whether an entry has been measured by a metric as its task is now."""
+    own = entry.metrics.get(metric)
+    return own is not None and only_bounds(own) == standard.metrics[metric]

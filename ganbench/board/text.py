@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganbench.errors import one_line
-from ganbench.scoring import why_unplaced
+from ganbench.registry import directions
+from ganbench.scoring import only_bounds, why_unplaced
 
 if TYPE_CHECKING:
     from ganbench.board.ranking import Row
     from ganbench.results.stats import TimeToQuality
 
+BLOCKS = " ▏▎▍▌▋▊▉█"
+HEIGHTS = "▁▂▃▄▅▆▇█"
+BAR = 10  # characters of a bar that is full
+HEADLINES = (
+    *("modes", "high_quality", "reverse_kl", "stacked_modes", "stacked_kl"),
+    *("sine_fitted", "sine_rmse", "sine_b_ks", "curve_residual", "curve_x_ks"),
+    *("classifier_score", "class_kl", "memorisation", "kid", "wasserstein", "recall"),
+    *("covariance_error", "mean_error", "density", "energy", "sliced_wasserstein", "mmd"),
+)
+"""Metrics that a short table shows, the most telling first; before them a task's own."""
+MOST_HEADLINES = 5
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -38,12 +51,49 @@ def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{score(value)} [{score(interval[0])}, {score(interval[1])}]"
 
 
+def bar(position: float | None) -> str:
+    """A bar that is full at 1; below 0 the bar goes to the left, marked so."""
+    if position is None:
+        return ""
+    eighths = round(8 * BAR * min(1.0, abs(position)))
+    drawn = BLOCKS[8] * (eighths // 8) + BLOCKS[eighths % 8].strip()
+    return drawn if position >= 0 else f"-{drawn}"
+
+
+def height(position: float | None) -> str:
+    """One character: the higher the better, an x below 0, a dot for none."""
+    if position is None:
+        return "·"
+    return "x" if position < 0 else HEIGHTS[min(7, int(8 * position))]
+
+
+def headlines(names: Iterable[str], views: Collection[str]) -> list[str]:
+    """The metrics beside the views that a short table shows."""
+    others = [name for name in names if name not in views]
+    own = [name for name in others if name not in directions()]
+    return [*own, *(name for name in HEADLINES if name in others)][:MOST_HEADLINES]
+
+
 def rank_text(row: Row) -> str:
     """The interval of its rank, or why it has none."""
     if row.rank is None:
         return row.apart or "-"
     low, high = row.rank
     return f"{low}" if low == high else f"{low}-{high}"
+
+
+def share(value: float | None) -> str:
+    """A share in per cent; a dash for none."""
+    return "-" if value is None else f"{value:.0%}"
+
+
+def verdicts_text(kinds: Sequence[str | None]) -> str:
+    """How many seeds had which verdict, the most frequent first: `7 healthy, 3 mode collapse`."""
+    known = [kind for kind in kinds if kind is not None]
+    if not known:
+        return "-"
+    counts = Counter(known).most_common()
+    return counts[0][0] if len(counts) == 1 else ", ".join(f"{n} {kind}" for kind, n in counts)
 
 
 def time_text(time: TimeToQuality) -> str:
@@ -61,7 +111,7 @@ def unplaced(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
     """
     names: dict[str, list[str]] = {}
     for name, each in metrics.items():
-        reason = why_unplaced(each["floor"], each["ceiling"], each["noise"], each["direction"])
+        reason = why_unplaced(only_bounds(each))
         if reason:
             names.setdefault(reason, []).append(one_line(name))
     if not names:

@@ -93,7 +93,9 @@ def leaderboard_group() -> None:
 
 
 @leaderboard_group.command("show")
-@click.option("--task", help="Only this task.")
+@click.option("--task", help="The board of this task.  [default: over all tasks]")
+@click.option("--each", is_flag=True, help="Show every task's own board too.")
+@click.option("--by", metavar="METRIC", help="Rank by the position of this metric or view.")
 @track_option
 @tuning_option
 @quality_option
@@ -118,6 +120,8 @@ def leaderboard_group() -> None:
 @json_option
 def leaderboard_show(
     task: str | None,
+    each: bool,
+    by: str | None,
     track: TrackName,
     tuning: Tuning,
     quality: float,
@@ -130,24 +134,32 @@ def leaderboard_show(
 ) -> None:
     """Show every entry with its score, and with its rank as far as the seeds can tell.
 
-    Reduced budgets, changed tasks, older versions and too few seeds stand below, unranked.
+    Over all tasks, or on one. Reduced budgets, changed tasks, older versions and too few seeds
+    stand below, unranked.
     """
-    from ganbench.board import index, ranking
-    from ganbench.cli import board_tables
+    from ganbench.board import index, overall, ranking
+    from ganbench.cli import board_tables, overall_table
 
     with index.opened() as kept:
         entries, problems = kept.entries(root, task, watch=watch)
         boards = ranking.boards(
-            entries, quality=quality, track=track, tuning=tuning, remember=kept.remember
+            entries, quality=quality, track=track, tuning=tuning, by=by, remember=kept.remember
         )
+    # Times compare on one hardware and one task alone.
+    over = None if task or track == "time" else overall.overall(boards)
     if as_json:
-        click.echo(json.dumps([board.document(sort) for board in boards], allow_nan=False))
+        documents = [] if over is None else [{"task": "all", **over.document()}]
+        documents += [board.document(sort) for board in boards]
+        click.echo(json.dumps(documents, allow_nan=False))
     elif form == "csv":
-        board_tables.print_csv(boards, sort, metrics=metrics)
-    elif form == "markdown":
-        board_tables.print_markdown(boards, sort, metrics=metrics)
+        first = [] if over is None else [overall_table.line(over, row) for row in over.rows]
+        board_tables.print_csv(boards, sort, metrics=metrics, first=first)
     else:
-        board_tables.print_boards(boards, sort, top, metrics=metrics)
+        if over is not None:
+            overall_table.print_overall(over, top, markdown=form == "markdown")
+        if over is None or each or metrics:
+            how = board_tables.print_markdown if form else board_tables.print_boards
+            how(boards, sort, top, metrics=metrics)
     report_problems(problems, kept.problem)
 
 
@@ -181,6 +193,19 @@ def report_problems(problems: Sequence[str], note: str | None = None) -> None:
         click.echo(one_line(f"Error: {problem}", MOST), err=True)
     if problems:
         sys.exit(2)
+
+
+@leaderboard_group.command("migrate")
+@leaderboard_option
+def leaderboard_migrate(root: Path) -> None:
+    """Renew result files of older versions; nothing is trained again, and no seed is lost."""
+    from ganbench.board import migration
+
+    done, problems = migration.migrate(root, watch=watch)
+    for path in done:
+        click.echo(path)
+    click.echo(f"{len(done)} files renewed", err=True)
+    report_problems(problems)
 
 
 @leaderboard_group.command("check")

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganbench.board.text import (
-    ARROWS,
     number,
     rank_text,
     score,
+    share,
     time_text,
     unplaced,
+    verdicts_text,
     with_interval,
 )
+from ganbench.cli import fitting
 from ganbench.cli.fitting import Styled, console, print_table
 from ganbench.errors import one_line
 from ganbench.scoring import clear_position
@@ -47,6 +49,8 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
             _print_metrics(out, board, rows[: min(top, MOST_COLUMNS)])
     if any(board.ranked for board in boards):
         out.print("rank: 95 % interval; bold: who leads, and who cannot be told from the leader")
+    if any(board.references for board in boards):
+        out.print("reference: to be compared with, takes no rank")
     if any(row.entry.local for board in boards for row in board.apart):
         out.print("local: your own run of an entry that is published; `ganbench submit` takes it")
 
@@ -54,6 +58,7 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
 def _print_board(out: Console, board: Board, rows: Sequence[Row]) -> None:
     title = [board.task, f"version {board.standard.version}"]
     title += [] if board.hardware is None else [one_line(board.hardware)]
+    title += [] if board.by is None else [f"ranked by the position of {one_line(board.by)}"]
     tuned = any(row.entry.tuning_trials for row in board.rows)
     styled: list[Styled] = []
     for row in rows:
@@ -62,7 +67,9 @@ def _print_board(out: Console, board: Board, rows: Sequence[Row]) -> None:
             del cells["trials"]
         styled.append((cells, "bold" if row.group == 1 else "dim" if row.apart else None))
     time = [] if board.track == "time" else [_time_head(board)]
-    spare = ["group", "device", "steps/s", "trials", *time, _metric_head(board), "seeds"]
+    views = [] if board.by is None else list(board.standard.views)
+    spare = ["group", "device", "steps/s", "trials", *views, *time, "verdict", "seeds"]
+    spare += list(board.standard.views)[::-1]
     hint = "; --csv prints them"
     print_table(out, ", ".join(title), styled, spare=spare, words=("entry",), hint=hint)
 
@@ -87,40 +94,43 @@ def _print_metrics(out: Console, board: Board, rows: Sequence[Row]) -> None:
 
 def positions(entry: BoardEntry) -> dict[str, float | None]:
     """Where an entry's metrics lie, where that is clear."""
-    return {name: clear_position(**each) for name, each in entry.metrics.items()}
+    return {name: clear_position(each["value"], each) for name, each in entry.metrics.items()}
 
 
 def row_cells(board: Board, row: Row) -> dict[str, str]:
     """What a table says of an entry, by the head of the column."""
-    entry = row.entry
-    ranking = entry.metrics.get(board.standard.ranking)
+    entry, speed = row.entry, row.entry.steps_per_second(row.hardware)
+    modes = {} if board.all_modes is None else {"all modes": share(entry.all_modes)}
     return {
         "rank": rank_text(row),
         "group": "-" if row.group is None else f"{row.group}",
         "entry": entry.name,
         "trials": f"{entry.tuning_trials}",
         "seeds": f"{len(entry.seeds)}" + (f" ({entry.failed} not ok)" if entry.failed else ""),
-        "score (IQM, 95 %)": with_interval(entry.score, entry.interval),
-        _metric_head(board): number(ranking["value"]) if ranking else "-",
+        "score (IQM, 95 %)": with_interval(row.score, row.interval),
+        **{view: score(entry.positions.get(view)) for view in board.standard.views},
+        **modes,
+        "verdict": verdicts_text(entry.verdicts),
         _time_head(board): time_text(row.time),
-        "steps/s": "-" if entry.steps_per_second is None else f"{entry.steps_per_second:,.0f}",
+        "steps/s": "-" if speed is None else f"{speed:,.0f}",
         "device": one_line(entry.device),
     }
 
 
-def _metric_head(board: Board) -> str:
-    name = board.standard.ranking
-    return f"{one_line(name)} {ARROWS[board.standard.metrics[name]['direction']]}"
-
-
 def _time_head(board: Board) -> str:
-    return f"s to {board.quality:g}"
+    return f"s to {one_line(board.standard.tracked)} {board.quality:g}"
 
 
-def print_csv(boards: Sequence[Board], sort: str, *, metrics: bool) -> None:
-    """All boards as one table of plain numbers, each in a column; empty where there is none."""
-    lines = [_line(board, row, metrics) for board in boards for row in board.sorted(sort)]
-    heads = list(dict.fromkeys(head for line in lines for head in line))
+def print_csv(
+    boards: Sequence[Board], sort: str, *, metrics: bool, first: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """All boards as one table of plain numbers, each in a column; empty where there is none.
+
+    Before them the lines of `first`.
+    """
+    own = [_line(board, row, metrics) for board in boards for row in board.sorted(sort)]
+    lines = [*first, *own]
+    heads = list(dict.fromkeys(head for line in [*own, *first] for head in line))
     if lines:
         writer = csv.DictWriter(sys.stdout, heads, restval="", lineterminator="\n")
         writer.writeheader()
@@ -129,8 +139,8 @@ def print_csv(boards: Sequence[Board], sort: str, *, metrics: bool) -> None:
 
 def _line(board: Board, row: Row, metrics: bool) -> dict[str, Any]:
     entry, (rank_low, rank_high) = row.entry, row.rank or (None, None)
-    low, high = entry.interval or (None, None)
-    ranking = entry.metrics.get(board.standard.ranking)
+    low, high = row.interval or (None, None)
+    tracked = entry.metrics.get(board.standard.tracked)
     line = {
         "task": board.task,
         "version": entry.version,
@@ -143,19 +153,22 @@ def _line(board: Board, row: Row, metrics: bool) -> dict[str, Any]:
         "tuning_trials": entry.tuning_trials,
         "seeds": len(entry.seeds),
         "failed": entry.failed,
-        "score": entry.score,
+        "by": one_line(board.by or "score"),
+        "score": row.score,
         "score_low": low,
         "score_high": high,
-        "metric": one_line(board.standard.ranking),
-        "value": ranking["value"] if ranking else None,
+        **{view: entry.positions.get(view) for view in board.standard.views},
+        "all_modes": entry.all_modes,
+        "metric": one_line(board.standard.tracked),
+        "value": tracked["value"] if tracked else None,
         "quality": board.quality,
         "seconds_to_quality": row.time.restricted_mean if row.time.reached else None,
         "reached": row.time.reached,
-        "steps_per_second": entry.steps_per_second,
+        "steps_per_second": entry.steps_per_second(row.hardware),
         "steps": entry.steps,
         "budget": entry.budget,
         "device": one_line(entry.device),
-        "hardware": one_line(entry.hardware),
+        "hardware": one_line(row.hardware),
     }
     if metrics:
         for name, place in positions(entry).items():
@@ -164,11 +177,11 @@ def _line(board: Board, row: Row, metrics: bool) -> dict[str, Any]:
     return line
 
 
-def print_markdown(boards: Sequence[Board], sort: str, *, metrics: bool) -> None:
-    """All boards as one table to be read; `metrics` adds a column for each."""
+def print_markdown(boards: Sequence[Board], sort: str, top: int, *, metrics: bool) -> None:
+    """The first of all boards as one table to be read; `metrics` adds a column for each."""
     lines = []
     for board in boards:
-        for row in board.sorted(sort):
+        for row in board.sorted(sort)[:top]:
             line = {"task": board.task}
             if board.hardware is not None:
                 line["hardware"] = one_line(board.hardware)
@@ -177,16 +190,7 @@ def print_markdown(boards: Sequence[Board], sort: str, *, metrics: bool) -> None
                 own = positions(row.entry)
                 line |= {f"{one_line(k)}, position": score(own.get(k)) for k in own}
             lines.append(line)
-    if not lines:
-        return
-    heads = list(dict.fromkeys(head for line in lines for head in line))
-    table = [
-        heads,
-        ["---"] * len(heads),
-        *([line.get(head, "") for head in heads] for line in lines),
-    ]
-    for cells in table:
-        print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    fitting.print_markdown(lines)
 
 
 def print_comparison(

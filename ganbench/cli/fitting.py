@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ganbench.errors import one_line
 
 PIPED = 140  # columns where there is no terminal and COLUMNS says nothing; 80 would cut the tables
 
-Cells = Mapping[str, str]  # of a row, by the head of the column
+Cells = Mapping[str, str | Text]  # of a row, by the head of the column
 Styled = tuple[Cells, str | None]  # with rich's name of a style
 
 
@@ -63,9 +64,24 @@ def print_table(
         out.print(f"left out, as {out.width} columns are too few: {', '.join(left_out)}{hint}")
 
 
+def print_markdown(lines: Sequence[Mapping[str, str]]) -> None:
+    """Print a table in Markdown, of all heads; empty where a line has nothing."""
+    if not lines:
+        return
+    heads = list(dict.fromkeys(head for line in lines for head in line))
+    table = [
+        heads,
+        ["---"] * len(heads),
+        *([line.get(head, "") for head in heads] for line in lines),
+    ]
+    for row in table:
+        print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
+
+
 def _widths(heads: Sequence[str], rows: Sequence[Styled]) -> dict[str, int]:
     return {
-        head: max(cell_len(head), *(cell_len(cells[head]) for cells, _ in rows)) for head in heads
+        head: max(cell_len(head), *(cell_len(str(cells[head])) for cells, _ in rows))
+        for head in heads
     }
 
 

@@ -151,7 +151,7 @@ track_option = click.option(
     type=click.Choice(["quality", "time"]),
     default="quality",
     show_default=True,
-    help="Rank by the score, or by the time of training to the score --quality.",
+    help="Rank by the score, or by the time of training to --quality.",
 )
 tuning_option = click.option(
     "--tuning",
@@ -165,9 +165,12 @@ quality_option = click.option(
     type=float,
     default=0.5,
     show_default=True,
-    metavar="SCORE",
+    metavar="POSITION",
     callback=_finite,
-    help="The score to which the time of training is taken.",
+    help="Where the metric of every round (mmd, frechet) is to lie for the time to it.",
+)
+every_option = click.option(
+    "--all", "every", is_flag=True, help="Show every metric, not only the most telling."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -110,7 +110,7 @@ def show_progress(*, named: bool, lines: bool, quiet: bool) -> Iterator[Report]:
             if progress.note or progress.line:
                 print(_line(progress, named), file=sys.stderr, flush=True)
             if progress.step == progress.steps:
-                tell(SCORING if progress.score is None else DRAWING)
+                tell(SCORING if progress.position is None else DRAWING)
 
         yield (lambda progress: None) if quiet else print_line
 
@@ -126,7 +126,7 @@ def _bar(console: Console, named: bool, lines: bool) -> Iterator[Report]:
         TextColumn("{task.fields[state]}"),
     )
     rows: dict[str, int] = {}
-    scores: dict[str, str] = {}
+    evaluated: dict[str, str] = {}
     with Bar(*columns, console=console) as bar:
         before = bar.add_task(BEFORE_STEPS, total=None, rate="", state="")
 
@@ -137,9 +137,9 @@ def _bar(console: Console, named: bool, lines: bool) -> Iterator[Report]:
                 rows[who] = bar.add_task(who, total=progress.steps, rate="", state="")
             if progress.note or (lines and progress.line):
                 bar.console.print(_line(progress, named), soft_wrap=True)
-            if progress.score is not None:
-                scores[who] = f"score {progress.score:.3f}"
-            state = (describe_epoch(progress), describe_losses(progress), scores.get(who, ""))
+            if progress.position is not None:
+                evaluated[who] = describe_position(progress)
+            state = (describe_epoch(progress), describe_losses(progress), evaluated.get(who, ""))
             bar.update(
                 rows[who],  # type: ignore[arg-type]
                 completed=progress.step,
@@ -158,10 +158,10 @@ def _line(progress: Progress, named: bool) -> str:
         _who(progress, named),
         describe_epoch(progress),
         f"step {progress.step:>{len(str(progress.steps))}}/{progress.steps}",
-        f"{progress.line_seconds:.2f} s" if progress.score is None else "",
+        f"{progress.line_seconds:.2f} s" if progress.position is None else "",
         f"{_rate(progress):,.0f} steps/s",
         f"left {left:.0f} s",
-        f"score {progress.score:.3f}" if progress.score is not None else describe_losses(progress),
+        describe_losses(progress) if progress.position is None else describe_position(progress),
     ]
     return "  ".join(filter(None, parts))
 
@@ -176,6 +176,11 @@ def describe_epoch(progress: Progress) -> str:
         return ""
     now, all_ = progress.epochs
     return f"epoch {now:>{len(str(all_))}}/{all_}"
+
+
+def describe_position(progress: Progress) -> str:
+    """`mmd at 0.83`: where the metric of every round lies between naive (0) and real (1)."""
+    return f"{progress.tracked} at {progress.position:.3f}"
 
 
 def describe_losses(progress: Progress) -> str:

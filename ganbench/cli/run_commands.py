@@ -15,6 +15,7 @@ import click
 
 from ganbench.cli.options import (
     Asked,
+    every_option,
     json_option,
     leaderboard_option,
     out_option,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 @workers_option
 @leaderboard_option
 @out_option
+@every_option
 @json_option
 @quiet_option
 def run(
@@ -59,6 +61,7 @@ def run(
     workers: int | None,
     root: Path,
     out: Path,
+    every: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -88,7 +91,7 @@ def run(
     elif len(specs) > 1:
         tables.print_sweep(finished)
     else:
-        tables.print_result(finished[0])
+        tables.print_result(finished[0], every=every)
     sys.exit(report_trouble(finished, engines=quiet))
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ganbench.board.text import ARROWS, number, score, unplaced, with_interval
+from ganbench.board.text import (
+    ARROWS,
+    BAR,
+    bar,
+    headlines,
+    height,
+    number,
+    score,
+    unplaced,
+    with_interval,
+)
 from ganbench.cli.fitting import Styled, console, print_table
-from ganbench.results.schema import SeedResult, Summary, mean_speed
-from ganbench.scoring import clear_position
+from ganbench.results.schema import Result, SeedResult, Summary, mean_speed
+from ganbench.scoring import VIEWS, clear_position, only_bounds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,30 +31,67 @@ if TYPE_CHECKING:
 
 BOUNDS = ("floor (real)", "ceiling (naive)")
 HINT = "; --json prints them"
+SCALE = "1 is real data, 0 a naive sampler, -1 the worst"
 
 
-def print_result(finished: Finished) -> None:
-    """The metrics of a finished run between floor and ceiling, then where everything lies."""
+def print_result(finished: Finished, *, every: bool) -> None:
+    """The score of a finished run with its views, its metrics, and where everything lies.
+
+    Metrics beside the views are the most telling few, or `every` one.
+    """
     result, out = finished.result, console()
-    count = len(result.seeds)
+    info = result.task.metrics
     budget = result.protocol.budget
-    title = f"{result.entry.name} on {result.task.name}: {_seeds(count)}, {budget} budget"
-    metrics = {
-        name: {**info.model_dump(), "value": result.summary[name].iqm}
-        for name, info in result.task.metrics.items()
-    }
-    shown = {name: _with_std(result.summary[name]) for name in metrics}
-    _print_metrics(out, title, metrics, shown, bold=result.ranking)
+    title = f"{result.entry.name} on {result.task.name}: {_seeds(len(result.seeds))}, {budget}"
+    positions = {view: found.iqm for view, found in result.views.items()}
+    values = {name: _with_std(result.summary[name]) for name in info}
+    _print_views(out, f"{title} budget", result.task.views, positions, values)
     found = result.summary["score"]
-    out.print(f"score {with_interval(found.iqm, found.ci95)}: 1 is real data, 0 a naive sampler")
+    out.print(f"score {with_interval(found.iqm, found.ci95)}: {SCALE}")
+    out.print(_learning(result))
+    metrics = {
+        name: {**each.bounds, "value": result.summary[name].iqm} for name, each in info.items()
+    }
+    _print_metrics(out, metrics, values, result.task.views, every=every)
+    for line in verdict_lines(result.seeds):
+        out.print(line, soft_wrap=True)
     speed = mean_speed(finished.seeds)
     if speed is not None:
-        how = f"{result.protocol.device}, one thread a seed, {result.protocol.engine}"
+        how = f"{result.protocol.device}, one thread a seed, {finished.seeds[0].engine}"
         out.print(f"{speed:,.0f} steps/s on {how}")
     out.print(f"seconds a seed: {_spent(finished.seeds)}")
     out.print(f"result    {finished.path}", soft_wrap=True)
     for picture in finished.pictures:
         out.print(f"picture   {picture}", soft_wrap=True)
+
+
+def _learning(result: Result) -> str:
+    """How the metric of every round went: the median over seeds, a character a round."""
+    info, rounds = result.task.metrics[result.tracked], dict[int, list[float]]()
+    for point in (point for seed in result.seeds for point in seed.curve):
+        if (value := point.metrics.get(result.tracked)) is not None:
+            rounds.setdefault(point.step, []).append(info.position(value))
+    levels = [statistics.median(rounds[step]) for step in sorted(rounds)]
+    if not levels:
+        return f"{result.tracked}: never evaluated"
+    drawn = "".join(map(height, levels))
+    return f"{result.tracked} over training {drawn} {levels[0]:.2f} to {levels[-1]:.2f}"
+
+
+def verdict_lines(seeds: Sequence[SeedResult]) -> list[str]:
+    """What became of the seeds, a line for each kind, the most frequent first."""
+    kinds: dict[str, list[SeedResult]] = {}
+    for seed in seeds:
+        if seed.verdict is not None:
+            kinds.setdefault(seed.verdict.kind, []).append(seed)
+    lines = []
+    for own in sorted(kinds.values(), key=len, reverse=True):
+        first = own[0].verdict
+        assert first is not None
+        which = f"seed {own[0].seed}" if len(own) == 1 else f"{len(own)} of {len(seeds)} seeds"
+        example = "" if len(own) == 1 else f"seed {own[0].seed}: "
+        lines.append(f"verdict   {which} {first.kind}: {example}{first.text}")
+    return lines
 
 
 def _spent(seeds: Sequence[SeedResult]) -> str:
@@ -54,44 +102,85 @@ def _spent(seeds: Sequence[SeedResult]) -> str:
     return f"{training:.1f} training, {sampling:.1f} making the samples that were scored"
 
 
-def print_evaluation(document: Mapping[str, Any]) -> None:
+def print_evaluation(document: Mapping[str, Any], *, every: bool) -> None:
     """What `ganbench evaluate` found."""
     out, metrics = console(), document["metrics"]
     title = f"{document['n']} samples on {document['task']}"
-    _print_metrics(out, title, metrics, {name: number(m["value"]) for name, m in metrics.items()})
-    out.print(f"score {score(document['score'])}: 1 is real data, 0 a naive sampler")
+    values = {name: number(m["value"]) for name, m in metrics.items()}
+    views = {view: found["metric"] for view, found in document["views"].items()}
+    positions = {view: found["position"] for view, found in document["views"].items()}
+    _print_views(out, title, views, positions, values)
+    out.print(f"score {score(document['score'])}: {SCALE}")
+    _print_metrics(out, metrics, values, views, every=every)
+
+
+def _print_views(
+    out: Console,
+    title: str,
+    views: Mapping[str, str],
+    positions: Mapping[str, float | None],
+    values: Mapping[str, str],
+) -> None:
+    """The views of a score: each a question, the metric that answers it, and where that lies."""
+    rows: list[Styled] = [
+        (
+            {
+                "view": view,
+                "question": VIEWS[view],
+                "metric": name,
+                "value": values[name],
+                "position": score(positions[view]),
+                "0 naive, 1 real": bar(positions[view]).ljust(BAR + 1),
+            },
+            None,
+        )
+        for view, name in views.items()
+    ]
+    spare = ("question", "value", "metric")
+    print_table(out, title, rows, spare=spare, words=("question", "metric"), hint=HINT)
 
 
 def _print_metrics(
     out: Console,
-    title: str,
     metrics: Mapping[str, Mapping[str, Any]],
-    shown: Mapping[str, str],
+    values: Mapping[str, str],
+    views: Mapping[str, str],
     *,
-    bold: str | None = None,
+    every: bool,
 ) -> None:
-    """Metrics between floor and ceiling, with their values as they are shown."""
+    """Metrics between floor and ceiling; those behind the views are marked among all."""
+    judged = {name: view for view, name in views.items()}
+    chosen = list(metrics) if every else headlines(metrics, judged)
     rows: list[Styled] = []
-    for name, m in metrics.items():
-        place = clear_position(m["value"], m["floor"], m["ceiling"], m["noise"], m["direction"])
+    for name in chosen:
+        m = metrics[name]
+        place = clear_position(m["value"], only_bounds(m))
         cells = {
             "metric": f"{name} {ARROWS[m['direction']]}",
-            "value": shown[name],
+            "value": values[name],
             "floor (real)": number(m["floor"]),
             "ceiling (naive)": number(m["ceiling"]),
             "position": score(place),
+            "view": judged.get(name, ""),
         }
-        rows.append((cells, "bold" if name == bold else None))
-    print_table(out, title, rows, spare=BOUNDS, hint=HINT)
-    if line := unplaced(metrics):
+        if not every:
+            del cells["view"]
+        rows.append((cells, "bold" if name in judged else None))
+    if rows:
+        title = "all metrics" if every else "more metrics"
+        print_table(out, title, rows, spare=BOUNDS, words=("view",), hint=HINT)
+    if line := unplaced({name: metrics[name] for name in chosen}):
         out.print(line, soft_wrap=True)
+    left = len(metrics) - len(chosen) - len(judged)
+    if left > 0 and not every:
+        out.print(f"{left} more metrics: --all")
 
 
 def print_sweep(finished: Sequence[Finished]) -> None:
     """Settings of one baseline beside one another: quality, stability, time."""
     first = finished[0].result
     title = f"{first.task.name}: {len(finished)} settings, {_seeds(len(finished[0].seeds))} each"
-    metric = f"{first.ranking} {ARROWS[first.task.metrics[first.ranking].direction]}"
+    metric = f"{first.tracked} {ARROWS[first.task.metrics[first.tracked].direction]}"
     best = max(finished, key=lambda each: _or_lowest(each.result.summary["score"].iqm))
     rows: list[Styled] = []
     for each in finished:
@@ -101,7 +190,7 @@ def print_sweep(finished: Sequence[Finished]) -> None:
             "entry": each.result.entry.name,
             "score (IQM, 95 %)": with_interval(found.iqm, found.ci95),
             "std": number(found.std),
-            metric: number(each.result.summary[first.ranking].iqm),
+            metric: number(each.result.summary[first.tracked].iqm),
             "ok": f"{sum(seed.status == 'ok' for seed in seeds)}/{len(seeds)}",
             "steps/s": "-" if speed is None else f"{speed:,.0f}",
             "seconds": f"{sum(seed.timing.train_seconds for seed in seeds) / len(seeds):.1f}",

@@ -13,7 +13,14 @@ from pathlib import Path
 import click
 
 from ganbench import registry
-from ganbench.cli.options import Asked, json_option, out_option, quiet_option, spec_options
+from ganbench.cli.options import (
+    Asked,
+    every_option,
+    json_option,
+    out_option,
+    quiet_option,
+    spec_options,
+)
 from ganbench.cli.progress import IMPORTING, Tell, working
 from ganbench.errors import InputError
 from ganbench.registry import Listing
@@ -68,9 +75,10 @@ def print_listing(name: str, summary: str, details: Mapping[str, str], width: in
 @click.command()
 @click.argument("samples", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--task", required=True, help="A task's name, or the path of a task file.")
+@every_option
 @json_option
 @quiet_option
-def evaluate(samples: Path, task: str, as_json: bool, quiet: bool) -> None:
+def evaluate(samples: Path, task: str, every: bool, as_json: bool, quiet: bool) -> None:
     """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
     from ganbench.results import samples as files
 
@@ -87,7 +95,7 @@ def evaluate(samples: Path, task: str, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
     else:
-        tables.print_evaluation(document)
+        tables.print_evaluation(document, every=every)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import ganbench
 from ganbench import registry
@@ -22,7 +22,6 @@ from ganbench.harness.workers import train_all
 from ganbench.results import schema, stats
 from ganbench.results import store as board
 from ganbench.results.schema import (
-    Engine,
     EntryInfo,
     MetricInfo,
     Protocol,
@@ -212,20 +211,14 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
 def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     """The result file's content for these seeds."""
     spec, task, budget = job.spec, job.task, job.budget
-    metrics = {
-        key: MetricInfo(
-            direction=bound.direction,
-            floor=bound.floor,
-            ceiling=bound.ceiling,
-            noise=bound.noise,
-        )
-        for key, bound in in_ranking_order(task).items()
-    }
+    metrics = {key: MetricInfo(**vars(bound)) for key, bound in first_tracked(task).items()}
     whole = all(seed.status != "interrupted" for seed in seeds)
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        task=TaskInfo(name=task.name, version=task.version, metrics=metrics),
+        task=TaskInfo(
+            name=task.name, version=task.version, views=dict(task.views), metrics=metrics
+        ),
         entry=_entry_info(job, name),
         protocol=Protocol(
             steps=budget.steps,
@@ -233,7 +226,6 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
             evaluations=budget.rounds,
             evaluation_size=budget.evaluation_size,
             budget=budget.name,  # type: ignore[arg-type]
-            engine=min((seed.engine for seed in seeds), key=get_args(Engine).index),
             precision=spec.precision,
             device=spec.device,
             threads=1,
@@ -241,7 +233,7 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
         official=whole and budget.name == "full" and registry.is_unchanged(spec.task),
         seeds=seeds,
         summary=stats.summarise(seeds, list(metrics)),
-        machine=machine.describe(spec.device),
+        views=stats.summarise_views(seeds, task.views),
     )
 
 
@@ -257,12 +249,13 @@ def _entry_info(job: Job, name: str) -> EntryInfo:
         git_commit=commit,
         dirty=dirty,
         tuning_trials=job.spec.tuning_trials,
+        reference=baseline.reference,
     )
 
 
-def in_ranking_order(task: Task) -> dict[str, Any]:
-    """The task's bounds, the ranking metric's first."""
-    first = task.ranking
+def first_tracked(task: Task) -> dict[str, Any]:
+    """The task's bounds, those of the metric that every round is measured by first."""
+    first = task.tracked
     return {first: task.bounds[first], **task.bounds}
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.env import check_values
 from ganbench.errors import InputError
-from ganbench.scoring import placed
+from ganbench.scoring import mean, only_bounds, placed
 from ganbench.system.threads import one_thread
 
 FEWEST = 100  # samples
@@ -41,18 +41,20 @@ def evaluate(samples: Tensor, task_name: str) -> dict[str, Any]:
     metrics = {
         name: {
             "value": value,
-            "floor": task.bounds[name].floor,
-            "ceiling": task.bounds[name].ceiling,
-            "noise": task.bounds[name].noise,
-            "direction": task.bounds[name].direction,
-            **placed(value, **vars(task.bounds[name])),
+            **vars(task.bounds[name]),
+            **placed(value, only_bounds(vars(task.bounds[name]))),
         }
         for name, value in values.items()
+        if name in task.bounds
     }
+    positions = task.positions(values)
     return {
         "task": task.name,
         "n": len(samples),
-        "score": task.score(values),
+        "score": mean(positions.values()),
+        "views": {
+            view: {"metric": task.views[view], "position": at} for view, at in positions.items()
+        },
         "metrics": metrics,
         "notes": notes,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -14,8 +15,9 @@ import torch
 from ganbench.results.schema import Machine
 
 
+@functools.cache
 def describe(device: str) -> Machine:
-    """The machine as it stands in a result; the accelerator only if it was used."""
+    """The machine as it stands with a seed; the accelerator only if it was used."""
     cuda = device.startswith("cuda")
     return Machine(
         cpu=_cpu_name(),

@@ -103,7 +103,7 @@ class Recorder:
         self.curve[-1].metrics.update(self.metrics)
         frame = samples[: self._frame_size].cpu().numpy()
         write_npy(self.folder / "frames" / f"{info['step']:09d}.npy", frame)
-        self.tell(info["step"], self.curve[-1].losses, score=info["score"])
+        self.tell(info["step"], self.curve[-1].losses, position=info["position"])
 
     @property
     def picture_size(self) -> int:
@@ -127,7 +127,7 @@ class Recorder:
         step: int,
         losses: Mapping[str, float],
         *,
-        score: float | None = None,
+        position: float | None = None,
         line: bool = True,
         note: str = "",
     ) -> None:
@@ -141,14 +141,15 @@ class Recorder:
                 steps=steps,
                 train_seconds=seconds,
                 losses=losses,
-                score=score,
+                tracked=self._job.task.tracked,
+                position=position,
                 line=line,
                 line_seconds=seconds - self._told,
                 epochs=(math.ceil(step / epoch), math.ceil(steps / epoch)) if epoch else None,
                 note=note,
             )
         )
-        if line and score is None:
+        if line and position is None:
             self._told = seconds
 
     @property

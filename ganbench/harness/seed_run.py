@@ -24,6 +24,7 @@ from ganbench.harness.spec import Job, Report, Stop, build
 from ganbench.randomness import own_randomness, random_state, restore_random, stream
 from ganbench.results.samples import sha256_of
 from ganbench.results.schema import Engine, SeedResult
+from ganbench.scoring import WORST, mean
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
@@ -169,18 +170,25 @@ class SeedRun:
         """What came of the run, which has ended; writes the samples of its last round."""
         status = self.ended.status if self.ended else "ok"
         notes = self.recorder
-        known = notes.metrics if status in ("ok", "interrupted") else {}
-        score = self.job.task.score(notes.metrics) if status == "ok" else 0.0
+        task, known = self.job.task, notes.metrics if status in ("ok", "interrupted") else {}
+        views: dict[str, float | None] = dict.fromkeys(task.views)
+        if status == "ok":
+            views |= task.positions(notes.metrics)
+        elif status != "interrupted":
+            views = dict.fromkeys(task.views, WORST)
+        positions = [each for each in views.values() if each is not None]
         with self.at_work():
             notes.write_final_samples()
         result = SeedResult(
             seed=self.seed,
             status=status,
             reason=self.ended.reason if self.ended else None,
-            metrics={name: known.get(name) for name in self.job.task.bounds},
-            score=None if status == "interrupted" else score,
+            metrics={name: known.get(name) for name in task.bounds},
+            views=views,
+            score=mean(positions) if positions else None,
             curve=notes.curve,
             timing=notes.timing(),
+            machine=machine.describe(self.job.spec.device),
             peak_memory_bytes=machine.peak_memory_bytes(self.job.spec.device),
             engine=self.engine,
             engine_note=self.engine_note,

@@ -123,7 +123,8 @@ class Progress:
 
     `label` names the run where several go on at once. `line` says whether this is worth a line
     where there is no bar, and `line_seconds` are those of training since the last such. `epochs`
-    are how many have passed and how many there will be, where the source counts them.
+    are how many have passed and how many there will be, where the source counts them. `position`
+    is, at an evaluation, where the metric `tracked` lies.
     """
 
     label: str
@@ -132,7 +133,8 @@ class Progress:
     steps: int
     train_seconds: float
     losses: Mapping[str, float]
-    score: float | None = None
+    tracked: str = ""
+    position: float | None = None
     line: bool = True
     line_seconds: float = 0.0
     epochs: tuple[int, int] | None = None

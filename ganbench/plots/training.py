@@ -1,4 +1,4 @@
-"""Losses, accuracies and the ranking metric over training."""
+"""Losses, accuracies and the metric of every round over training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def picture(task: Task, seeds: Sequence[SeedResult], logs: Mapping[int, Log]) ->
     names = dict.fromkeys(name for columns in own for name in columns)
     losses = {name: _series(own, name) for name in names if "loss" in name}
     accuracies = {name: _series(own, name) for name in ACCURACIES if name in names}
-    metric = _series([_curve(seed, "metrics") for seed in seeds], task.ranking)
+    metric = _series([_curve(seed, "metrics") for seed in seeds], task.tracked)
     count = bool(losses) + bool(accuracies) + bool(metric)
     if count == 0:
         return None
@@ -163,8 +163,8 @@ def _accuracy_panel(axes: Axes, accuracies: Mapping[str, Series]) -> None:
 
 
 def _metric_panel(axes: Axes, task: Task, series: Series) -> None:
-    """The ranking metric between its floor and its ceiling."""
-    name = task.ranking
+    """The metric of every round between its floor and its ceiling."""
+    name = task.tracked
     _draw(axes, series, name, "black")
     bound = task.bounds.get(name)
     if bound is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,11 +20,14 @@ from pydantic import (
 
 from ganbench import scoring
 from ganbench.errors import InputError, one_line
+from ganbench.scoring import Bounds
 
 Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
 Precision = Literal["float32", "tf32", "bf16"]  # of products while training
 Status = Literal["ok", "diverged", "failed", "interrupted"]
 MOST_BYTES = 2**23  # of a result file
+SCHEMA: Literal[2] = 2
+FORMER = re.compile(r'\A\s*\{\s*"schema_version"\s*:\s*1\b')
 LARGEST = 1e100  # metric or score
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,99}$")]
 """A name of an entry or a task: may be a file's name anywhere, and needs no escaping on a page."""
@@ -73,31 +77,61 @@ class Strict(BaseModel):
 class MetricInfo(Strict):
     """Which way a metric is better, what real data and the better naive sampler score.
 
-    `noise` is the standard deviation of the floor over draws of real data.
+    `noise` is the standard deviation of the floor over draws of real data, `version` that of the
+    metric's definition.
     """
 
     direction: Literal["lower", "higher"]
     floor: Number
     ceiling: Number
     noise: Annotated[Number, Field(ge=0)]
+    version: Count = 1
 
     def position(self, value: float) -> float:
-        """1 at the floor, 0 at the ceiling, negative when worse than naive (NaN if they meet)."""
+        """1 at the floor, 0 at the ceiling, towards -1 however bad (NaN if they meet)."""
         return scoring.position(value, self.floor, self.ceiling)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Plain values."""
+        return scoring.only_bounds(self.model_dump())
 
 
 class TaskInfo(Strict):
-    """The task as it was when the entry ran; the first metric ranks."""
+    """The task as it was when the entry ran.
+
+    `views` names the metric behind each view of the score; the first of `metrics` is what every
+    round was measured by.
+    """
 
     name: Name
     version: Whole
+    views: dict[str, str]
     metrics: dict[str, MetricInfo] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _scored(self) -> TaskInfo:
+        known = {name: each.bounds for name, each in self.metrics.items()}
+        if reason := scoring.why_no_views(self.views, known):
+            raise ValueError(reason)
+        return self
+
+    def positions(self, values: Mapping[str, float | None]) -> dict[str, float] | None:
+        """The position of each view; None if a value is lacking."""
+        found: dict[str, float] = {}
+        for view, name in self.views.items():
+            if (value := values.get(name)) is None:
+                return None
+            found[view] = self.metrics[name].position(value)
+        return found
 
 
 class EntryInfo(Strict):
     """What ran. `source` is a path inside the repository, or a bundled file's.
 
-    `tuning_trials` are the settings that were tried to find these; 0 if they are the defaults.
+    `hparams` are those that were really used, whatever was given. `tuning_trials` are the settings
+    that were tried to find these; 0 if they are the defaults. A `reference` is there to be compared
+    with, and takes no rank.
     """
 
     name: EntryName
@@ -107,17 +141,17 @@ class EntryInfo(Strict):
     git_commit: str | None
     dirty: bool | None
     tuning_trials: Count = 0
+    reference: bool = False
 
 
 class Protocol(Strict):
-    """What the entry was given to spend, and on what it ran."""
+    """What the entry was given to spend, and how it ran."""
 
     steps: Count
     batch_size: Count
     evaluations: Count
     evaluation_size: Count
     budget: Literal["full", "quick", "smoke", "custom"]
-    engine: Engine
     precision: Precision = "float32"
     device: str
     threads: Count
@@ -126,7 +160,7 @@ class Protocol(Strict):
 class Point(Strict):
     """A point of the curve: losses averaged since the last one, metrics if it was evaluated.
 
-    That is the metric that ranks, and at the end of the budget all of them.
+    That is the task's first metric, and at the end of the budget all of them.
     """
 
     step: Count
@@ -156,22 +190,55 @@ class Timing(Strict):
     wall_seconds: Seconds
 
 
-class SeedResult(Strict):
-    """One training run. `engine_note` says why a Game was not trained by the engine asked for.
+class Machine(Strict):
+    """What a seed ran on: no host name, no user name, no path."""
 
-    `labels` says whether its losses were told the classes of real samples.
+    model_config = ConfigDict(frozen=True)
+
+    cpu: str
+    cores: Count
+    memory_bytes: Count
+    accelerator: str | None
+    driver: str | None
+    os: str
+    python: str
+    torch: str
+    numpy: str
+
+    @property
+    def hardware(self) -> str:
+        """What times compare on."""
+        return self.accelerator or f"{self.cpu}, {self.cores} cores"
+
+
+class Verdict(Strict):
+    """What became of a seed; `since` is the step from which it was so, where that is known."""
+
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z -]{0,39}$")]
+    since: Count | None
+    text: Annotated[str, Field(max_length=300)]
+
+
+class SeedResult(Strict):
+    """One training run, on a machine of its own.
+
+    `score` is the mean of the positions in `views`. `engine_note` says why a Game was not trained
+    by the engine asked for, `labels` whether its losses were told the classes of real samples.
     """
 
     seed: Whole
     status: Status
     reason: str | None
     metrics: dict[str, Number | None]
+    views: dict[str, Number | None]
     score: Number | None
+    verdict: Verdict | None = None
     engine: Engine = "eager"
     engine_note: Annotated[str, Field(max_length=500)] | None = None
     labels: bool = False
     curve: list[Point]
     timing: Timing
+    machine: Machine
     peak_memory_bytes: Count
     samples_sha256: Digest | None
     _at_once: bool = PrivateAttr(default=False)
@@ -195,24 +262,10 @@ class Summary(Strict):
     ci95: tuple[Number, Number] | None
 
 
-class Machine(Strict):
-    """What it ran on: no host name, no user name, no path."""
-
-    cpu: str
-    cores: Count
-    memory_bytes: Count
-    accelerator: str | None
-    driver: str | None
-    os: str
-    python: str
-    torch: str
-    numpy: str
-
-
 class Result(Strict):
-    """Everything about one entry on one task."""
+    """Everything about one entry on one task; `summary` and `views` are over its seeds."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA
     ganbench_version: str
     created_at: str
     task: TaskInfo
@@ -221,17 +274,20 @@ class Result(Strict):
     official: bool
     seeds: list[SeedResult] = Field(min_length=1)
     summary: dict[str, Summary]
-    machine: Machine
+    views: dict[str, Summary]
 
     @model_validator(mode="after")
     def _summarised(self) -> Result:
         if self.summary.keys() != {*self.task.metrics, "score"}:
             raise ValueError("summary must be of the task's metrics and the score")
+        views = [self.views.keys(), *(seed.views.keys() for seed in self.seeds)]
+        if any(found != self.task.views.keys() for found in views):
+            raise ValueError("views must be those of the task")
         return self
 
     @property
-    def ranking(self) -> str:
-        """The metric that ranks."""
+    def tracked(self) -> str:
+        """The metric that every round was measured by."""
         return next(iter(self.task.metrics))
 
     def identity(self) -> tuple[Any, ...]:
@@ -244,7 +300,6 @@ class Result(Strict):
             entry.sha256,
             json.dumps(entry.hparams, sort_keys=True),
             self.protocol,
-            self.machine,
         )
 
 
@@ -270,12 +325,26 @@ def loads(text: str, source: str) -> Result:
 
 
 def load_result(path: Path | str) -> Result:
-    """Read a result file; InputError if it cannot be read or is not valid."""
-    path = Path(path)
+    """Read a result file; InputError if it cannot be read, is not valid, or of the first schema."""
+    text = read_text(Path(path))
+    if is_former(text):
+        raise InputError(
+            f"{path} is of the first result schema: `ganbench leaderboard migrate` renews it"
+        )
+    return loads(text, str(path))
+
+
+def is_former(text: str) -> bool:
+    """Whether the text of a result is of the first schema."""
+    return FORMER.search(text) is not None
+
+
+def read_text(path: Path) -> str:
+    """The text of a result file; InputError if it cannot be read or is too large."""
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
             raise InputError(f"{path} has {size:,} bytes, more than {MOST_BYTES:,}")
-        return loads(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
 

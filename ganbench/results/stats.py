@@ -8,7 +8,7 @@ reinforcement learning at the edge of the statistical precipice".
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -309,7 +309,7 @@ def summarise_values(values: Sequence[float]) -> Summary:
 def summarise(seeds: Sequence[SeedResult], metrics: Sequence[str]) -> dict[str, Summary]:
     """The summary of an entry: each metric over its finished seeds, and the score over all.
 
-    A diverged or failed seed counts as score 0; an interrupted one is not counted yet.
+    A diverged or failed seed has the worst score; an interrupted one is not counted yet.
     """
     finished = [seed for seed in seeds if seed.status == "ok"]
     table = {}
@@ -318,3 +318,12 @@ def summarise(seeds: Sequence[SeedResult], metrics: Sequence[str]) -> dict[str, 
         table[name] = summarise_values([value for value in values if value is not None])
     scores = [seed.score for seed in seeds if seed.score is not None]
     return {**table, "score": summarise_values(scores)}
+
+
+def summarise_views(seeds: Sequence[SeedResult], views: Iterable[str]) -> dict[str, Summary]:
+    """The position of each view over the seeds that have one, as the score's summary."""
+    found = {view: [seed.views[view] for seed in seeds] for view in views}
+    return {
+        view: summarise_values([value for value in values if value is not None])
+        for view, values in found.items()
+    }

@@ -67,10 +67,11 @@ def merge(before: Result, new: Result) -> Result:
     whole = all(seed.status != "interrupted" for seed in ordered)
     official = whole and new.protocol.budget == "full" and (before.official or new.official)
     summary = stats.summarise(ordered, list(new.task.metrics))
+    views = stats.summarise_views(ordered, new.task.views)
     trials = max(before.entry.tuning_trials, new.entry.tuning_trials)
     entry = new.entry.model_copy(update={"tuning_trials": trials})
-    update = {"entry": entry, "seeds": ordered, "summary": summary, "official": official}
-    return new.model_copy(update=update)
+    update = {"entry": entry, "seeds": ordered, "summary": summary, "views": views}
+    return new.model_copy(update={**update, "official": official})
 
 
 def _set_aside(path: Path) -> Path:

@@ -153,13 +153,13 @@ def _best(bests: Sequence[Sequence[float]], moment: float) -> float:
 
 def learning(result: Result) -> list[Figure]:
     """The ranking metric's score, losses and accuracies over steps: median and band over seeds."""
-    ranking, info = result.ranking, result.task.metrics[result.ranking]
+    tracked, info = result.tracked, result.task.metrics[result.tracked]
     scores: dict[int, list[float]] = {}
     losses: Columns = {}
     for seed in result.seeds:
         for point in seed.curve:
             step = point.step
-            if (value := point.metrics.get(ranking)) is not None:
+            if (value := point.metrics.get(tracked)) is not None:
                 scores.setdefault(step, []).append(info.position(value))
             for name, loss in point.losses.items():
                 losses.setdefault(name, {}).setdefault(step, []).append(loss)

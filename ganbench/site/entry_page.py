@@ -12,7 +12,7 @@ from ganbench.board import text
 from ganbench.board.attachments import source_of, wrong_samples
 from ganbench.errors import InputError
 from ganbench.results import schema, store
-from ganbench.results.schema import MetricInfo, Result
+from ganbench.results.schema import Machine, MetricInfo, Result
 from ganbench.results.store import SAMPLES
 from ganbench.scoring import clear_position
 from ganbench.site import charts
@@ -64,7 +64,7 @@ def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
         "interval": " to ".join(ends) or "-",
         "floor": info.floor,
         "ceiling": info.ceiling,
-        "position": clear_position(summary.iqm, **info.model_dump()),
+        "position": clear_position(summary.iqm, info.bounds),
     }
 
 
@@ -78,15 +78,27 @@ def _details(result: Result) -> dict[str, dict[str, str]]:
         "ganbench": result.ganbench_version,
         "at": result.created_at,
     }
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "Hyper-parameters": {name: str(value) for name, value in entry.hparams.items()},
         "Budget": protocol.model_dump(),
-        "Machine": result.machine.model_dump(),
+        **_machines(result),
         "Source": source,
     }
     return {
         title: {name: _plain(value) for name, value in facts.items() if value is not None}
         for title, facts in parts.items()
+    }
+
+
+def _machines(result: Result) -> dict[str, dict[str, Any]]:
+    """What the seeds ran on, by a title that says which if they had several."""
+    seeds: dict[Machine, list[str]] = {}
+    for seed in result.seeds:
+        seeds.setdefault(seed.machine, []).append(str(seed.seed))
+    if len(seeds) == 1:
+        return {"Machine": next(iter(seeds)).model_dump()}
+    return {
+        f"Machine of seeds {', '.join(own)}": machine.model_dump() for machine, own in seeds.items()
     }
 
 

@@ -1,0 +1,114 @@
+"""Result files of the first schema made anew in the present one; nothing is trained again.
+
+The first had one machine for all seeds, one engine, no views, hyper-parameters as they were given,
+and a score that was the position of the task's first metric on a scale without a bottom.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ganbench import registry
+from ganbench.board.watch import Watch, unwatched
+from ganbench.errors import InputError
+from ganbench.results import schema, stats, store
+from ganbench.results.schema import MetricInfo, SeedResult, TaskInfo
+from ganbench.scoring import WORST, mean, read_frozen, why_no_views
+from ganbench.system import files
+
+Document = dict[str, Any]
+
+
+def migrate(root: Path, *, watch: Watch = unwatched) -> tuple[list[Path], list[str]]:
+    """Renew every result file of the first schema; those files, and a line for each that is none.
+
+    A file is replaced whole or not at all, and files of the present schema are left alone.
+    """
+    done, problems = [], []
+    for path in watch("renewing results", store.result_files(root)):
+        try:
+            with files.locked(path):
+                if _renew(path):
+                    done.append(path)
+        except InputError as error:
+            problems.append(str(error))
+    return done, problems
+
+
+def _renew(path: Path) -> bool:
+    """Whether a file was of the first schema, and is now of the present one."""
+    text = schema.read_text(path)
+    if not schema.is_former(text):
+        schema.loads(text, str(path))
+        return False
+    try:
+        new = renewed(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{path} is no result of the first schema: {what[:200]}") from error
+    files.write_atomically(path, schema.dumps(schema.loads(json.dumps(new), str(path))).encode())
+    return True
+
+
+def renewed(old: Document) -> Document:
+    """A document of the first schema in the present one."""
+    task = TaskInfo(**old["task"], views=_views(old["task"]))
+    seeds = [_seed(seed, task, old) for seed in old["seeds"]]
+    known = [SeedResult.model_validate(seed) for seed in seeds]
+    summary = stats.summarise(known, list(task.metrics))
+    views = stats.summarise_views(known, task.views)
+    return {
+        **{name: value for name, value in old.items() if name != "machine"},
+        "schema_version": schema.SCHEMA,
+        "task": task.model_dump(),
+        "entry": {**old["entry"], **_facts(old["entry"], old["task"]["name"])},
+        "protocol": {name: value for name, value in old["protocol"].items() if name != "engine"},
+        "seeds": seeds,
+        "summary": {name: each.model_dump() for name, each in summary.items()},
+        "views": {name: each.model_dump() for name, each in views.items()},
+    }
+
+
+def _views(task: Document) -> dict[str, str]:
+    """Those of the bundled task of that name; of others the first metric is the only one."""
+    bounds = {name: MetricInfo(**each).bounds for name, each in task["metrics"].items()}
+    if task["name"] in registry.names("tasks"):
+        _, views, _ = read_frozen(registry.folder("tasks") / f"{task['name']}.json")
+        if why_no_views(views, bounds) is None:
+            return views
+    return {"distribution": next(iter(bounds))}
+
+
+def _seed(seed: Document, task: TaskInfo, old: Document) -> Document:
+    """A seed with its views, its score, its engine and its machine."""
+    views: dict[str, float | None] = dict.fromkeys(task.views)
+    if seed["status"] == "ok":
+        views |= task.positions(seed["metrics"]) or {}
+    elif seed["status"] != "interrupted":
+        views = dict.fromkeys(task.views, WORST)
+    positions = [each for each in views.values() if each is not None]
+    return {
+        "engine": old["protocol"]["engine"],
+        **seed,
+        "views": views,
+        "score": mean(positions) if positions else None,
+        "machine": old["machine"],
+    }
+
+
+def _facts(entry: Document, task: str) -> Document:
+    """Whether an entry is a reference, and the hyper-parameters that were really used.
+
+    Both as far as the source that ran is the bundled one.
+    """
+    name = Path(entry["source"]).stem
+    if entry["source"] != f"baselines/{name}.py" or name not in registry.names("baselines"):
+        return {}
+    baseline = registry.load_baseline(name)
+    facts: Document = {"reference": baseline.reference}
+    if baseline.sha256 == entry["sha256"]:
+        used = baseline.resolve(registry.bundled_task(task), entry["hparams"])
+        facts["hparams"] = baseline.stored(used)
+    return facts

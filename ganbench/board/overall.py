@@ -1,0 +1,187 @@
+"""The board over all tasks: entries by the mean over tasks of their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganbench.board.ranking import Board, Row, find_places, resampled_means
+from ganbench.results import stats
+
+LEVELS = (0.5, 0.9)  # of the performance profile that a table shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """An entry over all tasks.
+
+    `scores` are its means by task; `score` is their mean, with a 95 % `interval` from seeds drawn
+    again within each task, and None if it `lacks` tasks. `rank` and `group` are as on a task's
+    board; None for a reference and for one that lacks tasks. `profile` is the share of its seeds,
+    over all tasks, that score above each of `LEVELS`. Of the tasks with competitors it has `won`
+    those that it leads alone, `tied` those where it cannot be told from the leader, `lost` others.
+    """
+
+    name: str
+    reference: bool
+    scores: dict[str, float]
+    lacks: list[str]
+    score: float | None
+    interval: tuple[float, float] | None
+    rank: tuple[int, int] | None
+    group: int | None
+    profile: list[float]
+    won: int
+    tied: int
+    lost: int
+    tuning_trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overall:
+    """The board over `tasks`: who is `ranked`, the `references`, and who stands `apart`.
+
+    `by` is the metric whose position is the score on each; None for the mean of the views.
+    """
+
+    tasks: list[str]
+    by: str | None
+    ranked: list[Standing]
+    references: list[Standing]
+    apart: list[Standing]
+
+    @property
+    def rows(self) -> list[Standing]:
+        """The ranked, among them the references where they would stand, then those apart."""
+        rows = list(self.ranked)
+        for reference in self.references:
+            better = [i for i, row in enumerate(rows) if _order(row) > _order(reference)]
+            rows.insert(min(better, default=len(rows)), reference)
+        return rows + self.apart
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "tasks": self.tasks,
+            "by": self.by,
+            "levels": LEVELS,
+            "entries": [vars(row) for row in self.rows],
+        }
+
+
+def overall(boards: Sequence[Board], *, replicates: int = stats.REPLICATES) -> Overall:
+    """The board over the tasks of some boards of the track "quality", one a task.
+
+    These are the tasks that a competitor has run; without any competitor, those of references.
+    """
+    fought = [board for board in boards if board.ranked]
+    counted = fought or [board for board in boards if board.references]
+    rows: dict[str, dict[str, Row]] = {}
+    for board in counted:
+        for row in board.ranked + board.references:
+            rows.setdefault(row.entry.name, {})[board.task] = row
+    tasks = [board.task for board in counted]
+    whole = {name: own for name, own in rows.items() if len(own) == len(tasks)}
+    found = _Means.of(whole, tasks, replicates)
+    competing = [name for name, own in whole.items() if not _is_reference(own)]
+    places = found.places(competing)
+    standings = [
+        _standing(name, own, counted, found.of_entry(name), places.get(name))
+        for name, own in rows.items()
+    ]
+    return Overall(
+        tasks=tasks,
+        by=next((board.by for board in counted), None),
+        ranked=sorted((s for s in standings if s.rank), key=lambda s: (s.group, *_order(s))),
+        references=sorted(
+            (s for s in standings if s.reference and s.score is not None), key=_order
+        ),
+        apart=sorted((s for s in standings if s.score is None), key=_order),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Means:
+    """Means over tasks (entries,), and those of seeds drawn again within each task."""
+
+    names: list[str]
+    points: np.ndarray[Any, Any]
+    replicates: np.ndarray[Any, Any]
+    seeds: int
+    tasks: int
+
+    @staticmethod
+    def of(rows: dict[str, dict[str, Row]], tasks: Sequence[str], count: int) -> _Means:
+        """The means of entries that have every one of the tasks."""
+        points, replicates = np.zeros(len(rows)), np.zeros((len(rows), count))
+        for stream, task in enumerate(tasks):
+            values = [np.array(own[task].scores, float) for own in rows.values()]
+            if values:
+                mine = resampled_means(values, stats.resampled_iqms, count, stream=stream)
+                points, replicates = points + mine[0], replicates + mine[1]
+        return _Means(
+            names=list(rows),
+            points=points / max(1, len(tasks)),
+            replicates=replicates / max(1, len(tasks)),
+            seeds=min((len(r.scores) for own in rows.values() for r in own.values()), default=0),
+            tasks=len(tasks),
+        )
+
+    def of_entry(self, name: str) -> tuple[float, tuple[float, float]] | None:
+        """The mean of an entry and its interval; None if it lacks tasks."""
+        if name not in self.names:
+            return None
+        place = self.names.index(name)
+        return float(self.points[place]), stats.interval(self.replicates[place])
+
+    def places(self, names: Sequence[str]) -> dict[str, tuple[tuple[int, int], int]]:
+        """The rank interval and the tie group of those that compete."""
+        if not names:
+            return {}
+        mine = [self.names.index(name) for name in names]
+        found = find_places(
+            self.points[mine], self.replicates[mine], seeds=self.seeds, tasks=self.tasks
+        )
+        return dict(zip(names, found, strict=True))
+
+
+def _standing(
+    name: str,
+    rows: dict[str, Row],
+    boards: Sequence[Board],
+    mean: tuple[float, tuple[float, float]] | None,
+    place: tuple[tuple[int, int], int] | None,
+) -> Standing:
+    contests = [board for board in boards if len(board.ranked) > 1 and board.task in rows]
+    leads = [board for board in contests if rows[board.task].group == 1]
+    alone = sum(sum(row.group == 1 for row in board.ranked) == 1 for board in leads)
+    reference = _is_reference(rows)
+    every = [score for row in rows.values() for score in row.scores if score is not None]
+    return Standing(
+        name=name,
+        reference=reference,
+        scores={task: row.score for task, row in rows.items() if row.score is not None},
+        lacks=[board.task for board in boards if board.task not in rows],
+        score=mean and mean[0],
+        interval=mean and mean[1],
+        rank=place and place[0],
+        group=place and place[1],
+        profile=stats.performance_profile(every, LEVELS).tolist(),
+        won=0 if reference else alone,
+        tied=0 if reference else len(leads) - alone,
+        lost=0 if reference else len(contests) - len(leads),
+        tuning_trials=max(row.entry.tuning_trials for row in rows.values()),
+    )
+
+
+def _is_reference(rows: dict[str, Row]) -> bool:
+    return all(row.entry.reference for row in rows.values())
+
+
+def _order(standing: Standing) -> tuple[float, str]:
+    """The better first; of those that lack tasks, those with more of them."""
+    by = len(standing.scores) if standing.score is None else standing.score
+    return (-by, standing.name)
