@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganbench.results import schema, stats
+from ganbench.scoring import position
 
 TIMING = {
     name: 0.0
@@ -29,7 +30,7 @@ def a_machine(**other: object) -> schema.Machine:
 
 
 def a_seed(seed: int = 0, status: str = "ok", value: float = 0.25) -> schema.SeedResult:
-    score = {"ok": 1 - value, "interrupted": None}.get(status, -1.0)
+    score = {"ok": position(value, 0.0, 1.0), "interrupted": None}.get(status, -1.0)
     return schema.SeedResult(
         seed=seed,
         status=status,

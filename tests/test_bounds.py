@@ -19,7 +19,8 @@ from ganbench.planar import planar_task
 print("of the author")
 
 def sample(n, rng):
-    return torch.randn(n, 2, generator=rng)
+    points = torch.randn(n, 2, generator=rng)  # on a circle: their covariance is the unit matrix
+    return 2**0.5 * points / points.norm(dim=1, keepdim=True)
 
 def spread(real, fake):
     return {{"spread": float(fake.std()), "height": {height}}}
@@ -73,11 +74,11 @@ def test_directions_are_frozen(freeze: Freeze) -> None:
     assert metrics["height"]["direction"] == "lower"
     assert metrics["mmd"]["direction"] == "lower"
     task = registry.load_task("mine.py")
-    # Of two naive samplers the better: the one with the greater value, as a Gaussian's is here
-    # not, for uniform noise over the bounding box spreads further.
+    # Of two naive samplers the better: the one with the greater value, as a Gaussian's is here,
+    # for uniform noise over the bounding box of a circle spreads less.
     naive = json.loads(Path("mine.json").read_text())["first_pair"]
-    assert naive["uniform"]["spread"] > naive["gaussian"]["spread"]
-    assert task.bounds["spread"].ceiling > 1.2
+    assert naive["gaussian"]["spread"] > naive["uniform"]["spread"]
+    assert 0.95 < task.bounds["spread"].ceiling < 1.1
     assert task.bounds["spread"].direction == "higher"
 
 
@@ -120,3 +121,15 @@ def test_evaluation_is_frozen_on_one_thread(freeze: Freeze) -> None:
         torch.set_num_threads(before)
     first = json.loads(Path("mine.json").read_text())["first_pair"]
     assert [of["height"] for of in first.values()] == [1, 1, 1]
+
+
+def test_a_task_whose_naive_sampler_is_exact_gives_no_score(freeze: Freeze) -> None:
+    Path("mine.json").write_text("{}")
+    more = "directions={'spread': 'lower', 'height': 'lower'}, views={'test': 'height'},"
+    code, out, errors = freeze(more)
+    assert (code, out) == (2, "")
+    assert errors.endswith(
+        "Error: task 'mine': the view 'test' is to be 'height', which has no position: "
+        "real data and a naive sampler score alike\n"
+    )
+    assert Path("mine.json").read_text() == "{}"  # the former bounds stay

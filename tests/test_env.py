@@ -59,7 +59,8 @@ def test_episode() -> None:
     for distance in (4.1, 1.1, 0.6):
         real, reward, terminated, truncated, info = env.step(at(distance))
         assert info["metrics"] == {"mean_error": pytest.approx(distance)}
-        assert info["score"] == pytest.approx((2.1 - distance) / 2)
+        position = (2.1 - distance) / (max(2.1, distance) - 0.1)
+        assert info["position"] == info["score"] == pytest.approx(position)
         assert not terminated
         assert not truncated
         seen.append((info["step"], len(real), reward))

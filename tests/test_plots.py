@@ -20,6 +20,8 @@ from ganbench.core import Task
 from ganbench.plots import feature_view, save_pictures, training, walls
 from ganbench.results.schema import Point, SeedResult, Status, Timing
 
+from .made import a_machine
+
 Array = NDArray[Any]
 Frames = list[tuple[int, Array]]
 LOSSES = {"d_loss": 1.4, "g_loss": 0.7, "d_accuracy": 0.6, "g_accuracy": 0.4}
@@ -41,19 +43,21 @@ def seed_result(
     status: Status = "ok",
     points: int = 3,
 ) -> SeedResult:
-    metrics = {task.ranking: 0.1}
+    metrics = {task.tracked: 0.1}
     timing = dict.fromkeys(Timing.model_fields, 0.0)
     return SeedResult(
         seed=seed,
         status=status,
         reason=None,
         metrics={},
-        score=0.5 if status == "ok" else 0.0,
+        views={"distribution": 0.5 if status == "ok" else -1.0},
+        score=0.5 if status == "ok" else -1.0,
         curve=[
             Point(step=10 * i, train_seconds=i, losses=losses, metrics=metrics)
             for i in range(1, points + 1)
         ],
         timing=Timing.model_validate(timing),
+        machine=a_machine(),
         peak_memory_bytes=0,
         samples_sha256=None,
     )

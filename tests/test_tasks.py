@@ -19,6 +19,7 @@ from ganbench.core import Task
 from ganbench.env import Env
 from ganbench.errors import InputError
 from ganbench.randomness import generator
+from ganbench.scoring import VIEWS
 from ganbench.system import files
 
 DRAWS = 200_000
@@ -280,12 +281,14 @@ def test_bounds_of_every_quantity(task: Task) -> None:
         assert math.isfinite(values[name])
 
 
-def test_ranking_metric_separates_real_from_naive(task: Task) -> None:
-    bound = task.bounds[task.ranking]
-    gap = bound.ceiling - bound.floor
-    assert (gap if bound.direction == "lower" else -gap) > 10 * bound.noise
-    assert task.score({task.ranking: bound.floor}) == 1
-    assert task.score({task.ranking: bound.ceiling}) == 0
+def test_the_views_tell_real_from_naive(task: Task) -> None:
+    assert task.views.keys() == VIEWS.keys()
+    for bound in (task.bounds[name] for name in {task.tracked, *task.views.values()}):
+        gap = bound.ceiling - bound.floor
+        assert (gap if bound.direction == "lower" else -gap) > 10 * bound.noise
+    floors = {name: task.bounds[name].floor for name in task.views.values()}
+    assert task.score(floors) == 1
+    assert task.score({name: task.bounds[name].ceiling for name in floors}) == 0
 
 
 def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
@@ -293,6 +296,11 @@ def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
     path = registry.find("tasks", task_name)
     assert document["source_sha256"] == files.file_sha256(path)
     assert document["version"] == task.version
+    assert document["views"] == task.views
+    versions = registry.metric_versions()
+    assert {k: each["version"] for k, each in document["metrics"].items()} == {
+        name: versions[name] for name in document["metrics"]
+    }
     assert document["pairs"] == bounds.PAIRS == 20
     assert registry.is_unchanged(task_name)
     naive = {"uniform"} if task_name == "gaussian" else {"uniform", "gaussian"}

@@ -169,10 +169,17 @@ quality_option = click.option(
     callback=_finite,
     help="Where the metric of every round (mmd, frechet) is to lie for the time to it.",
 )
-every_option = click.option(
-    "--all", "every", is_flag=True, help="Show every metric, not only the most telling."
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def form_options(command: F) -> F:
+    """What to print of a result, as `form`: "all", "json", or None for a short table."""
+    command = click.option(
+        "--all", "form", flag_value="all", help="Show every metric, not only the most telling."
+    )(command)
+    return click.option("--json", "form", flag_value="json", help="Print one JSON document.")(
+        command
+    )
 
 
 def parse_settings(settings: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def print_overall(board: Overall, top: int, *, markdown: bool = False) -> None:
     tuned = any(row.tuning_trials for row in rows)
     styled: list[Styled] = []
     for row in rows[:top]:
-        own = {**cells(board, row), "tasks": _tasks(board, row)}
+        own: dict[str, str | Text] = {**cells(board, row), "tasks": _tasks(board, row)}
         if not tuned:
             del own["trials"]
         styled.append((own, "bold" if row.group == 1 else "dim" if row.rank is None else None))

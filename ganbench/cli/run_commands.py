@@ -15,7 +15,7 @@ import click
 
 from ganbench.cli.options import (
     Asked,
-    every_option,
+    form_options,
     json_option,
     leaderboard_option,
     out_option,
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 @workers_option
 @leaderboard_option
 @out_option
-@every_option
-@json_option
+@form_options
 @quiet_option
 def run(
     asked: Asked,
@@ -61,13 +60,12 @@ def run(
     workers: int | None,
     root: Path,
     out: Path,
-    every: bool,
-    as_json: bool,
+    form: str | None,
     quiet: bool,
 ) -> None:
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     asked.check()
-    quiet, lines = quiet or as_json, asked.fields["log_every"] is not None
+    quiet, lines = quiet or form == "json", asked.fields["log_every"] is not None
     workers = processes.workers(workers, len(asked.hparams) * seeds)
     with working(IMPORTING, quiet=quiet):
         from ganbench.cli import tables
@@ -85,13 +83,13 @@ def run(
             report=report,
             stop=stop,
         )
-    if as_json:
+    if form == "json":
         documents = [each.result.model_dump(mode="json") for each in finished]
         click.echo(json.dumps(documents if len(specs) > 1 else documents[0], allow_nan=False))
     elif len(specs) > 1:
         tables.print_sweep(finished)
     else:
-        tables.print_result(finished[0], every=every)
+        tables.print_result(finished[0], every=form == "all")
     sys.exit(report_trouble(finished, engines=quiet))
 
 

@@ -15,7 +15,7 @@ import click
 from ganbench import registry
 from ganbench.cli.options import (
     Asked,
-    every_option,
+    form_options,
     json_option,
     out_option,
     quiet_option,
@@ -75,10 +75,9 @@ def print_listing(name: str, summary: str, details: Mapping[str, str], width: in
 @click.command()
 @click.argument("samples", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--task", required=True, help="A task's name, or the path of a task file.")
-@every_option
-@json_option
+@form_options
 @quiet_option
-def evaluate(samples: Path, task: str, every: bool, as_json: bool, quiet: bool) -> None:
+def evaluate(samples: Path, task: str, form: str | None, quiet: bool) -> None:
     """Score a .npy, .npz (array `samples`, or its only one) or .safetensors file of samples."""
     from ganbench.results import samples as files
 
@@ -92,10 +91,10 @@ def evaluate(samples: Path, task: str, every: bool, as_json: bool, quiet: bool) 
         document = evaluate.evaluate(read, task)
     for note in document["notes"]:
         click.echo(note, err=True)
-    if as_json:
+    if form == "json":
         click.echo(json.dumps(document, allow_nan=False))
     else:
-        tables.print_evaluation(document, every=every)
+        tables.print_evaluation(document, every=form == "all")
 
 
 @click.command()

@@ -61,6 +61,7 @@ def _moderate(value: float) -> float:
 
 Number = Annotated[float, AfterValidator(_moderate)]
 """A value of a metric or a score: its square is still a float."""
+Position = Annotated[float, Field(ge=-1, le=1)]
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Rate = Annotated[float, Field(ge=0, le=1e12)]
@@ -230,8 +231,8 @@ class SeedResult(Strict):
     status: Status
     reason: str | None
     metrics: dict[str, Number | None]
-    views: dict[str, Number | None]
-    score: Number | None
+    views: dict[str, Position | None]
+    score: Position | None
     verdict: Verdict | None = None
     engine: Engine = "eager"
     engine_note: Annotated[str, Field(max_length=500)] | None = None

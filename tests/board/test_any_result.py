@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ganbench.board import index
 from ganbench.cli import main
 from ganbench.results import schema
+from ganbench.scoring import VIEWS
 
 BOARD = Path(__file__).parents[2] / "leaderboard"
 HONEST = ["oracle", "uniform_noise"]
@@ -80,6 +81,10 @@ def in_timing(**values: Any) -> Change:
     return lambda document: [seed["timing"].update(values) for seed in document["seeds"]] and None
 
 
+def in_machines(**values: Any) -> Change:
+    return lambda document: [seed["machine"].update(values) for seed in document["seeds"]] and None
+
+
 def in_points(**values: Any) -> Change:
     def change(document: dict[str, Any]) -> None:
         for seed in document["seeds"]:
@@ -126,6 +131,7 @@ CHANGES: dict[str, Change] = {
     "steps without end": at("protocol.steps", 10**400),
     "memory without end": in_seeds(peak_memory_bytes=10**400),
     "huge scores": in_seeds(score=1e99),
+    "scores just too large": in_seeds(score=1.0000001),
     "tiny scores": in_seeds(score=1e-320),
     "equal scores": in_seeds(score=0.5),
     "scores too large": in_seeds(score=1e101),
@@ -133,7 +139,7 @@ CHANGES: dict[str, Change] = {
     "no metrics": in_seeds(metrics={}),
     "null metrics": in_seeds(metrics=dict.fromkeys(DOCUMENT["task"]["metrics"])),
     "empty curves": in_seeds(curve=[]),
-    "all failed": in_seeds(status="failed", score=0.0),
+    "all failed": in_seeds(status="failed", score=-1.0, views=dict.fromkeys(VIEWS, -1.0)),
     "all interrupted": in_seeds(status="interrupted", score=None),
     "one seed ten times": in_seeds(seed=0),
     "seeds below zero": in_seeds(seed=-(2**62)),
@@ -157,13 +163,22 @@ CHANGES: dict[str, Change] = {
     ),
     "an interval the wrong way": lambda document: document["summary"]["score"].update(ci95=[2, -3]),
     "a device of markup": at("protocol.device", NASTY),
-    "hardware of markup": at("machine.accelerator", NASTY),
-    "a processor of markup": at("machine.cpu", NASTY),
+    "hardware of markup": in_machines(accelerator=NASTY),
+    "a processor of markup": in_machines(cpu=NASTY),
+    "a verdict of markup": in_seeds(verdict={"kind": NASTY, "since": 1, "text": NASTY}),
+    "a verdict in markup": in_seeds(verdict={"kind": "odd", "since": 1, "text": NASTY[:300]}),
+    "a view of nothing": at("task.views.fidelity", "nothing"),
+    "a view more": at("task.views.more", "mmd"),
+    "no views": at("task.views", {}),
+    "a view less": lambda document: document["task"]["views"].pop("test") and None,
+    "views of one metric": at("task.views", dict.fromkeys(VIEWS, "mmd")),
+    "another version of a metric": bound("coverage", version=7),
+    "a reference": at("entry.reference", True),
     "hyper-parameters of markup": at("entry.hparams", {NASTY: NASTY, "deep": [[[NASTY]]]}),
     "a hash that leads elsewhere": at("entry.sha256", "../../x\0"),
     "a date of markup": at("created_at", NASTY),
     "many trials": at("entry.tuning_trials", 2**62),
-    "a field more": at("machine." + NASTY.replace(".", ""), 1),
+    "a field more": in_machines(**{NASTY: 1}),
 }
 COMMANDS = [
     ("show",),
@@ -187,7 +202,9 @@ def honest(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("honest")
     for name in HONEST:
         shutil.copytree(BOARD / "ring8" / name, root / "ring8" / name)
-        shutil.copy(BOARD / "ring8" / f"{name}.json", root / "ring8")
+        document = json.loads((BOARD / "ring8" / f"{name}.json").read_text())
+        document["entry"]["reference"] = False  # they compete
+        (root / "ring8" / f"{name}.json").write_text(json.dumps(document))
     return root
 
 
@@ -233,7 +250,7 @@ def test_the_board_stands(honest: Path, how: str):
 RANKED = {
     "a device of markup",
     "no steps",
-    "huge scores",
+    "a verdict in markup",
     "tiny scores",
     "equal scores",
     "all failed",

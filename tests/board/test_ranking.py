@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ganbench.board import comparison, ranking
+from ganbench.board import comparison, overall, ranking
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
 from ganbench.cli import main
 from ganbench.errors import InputError
-from ganbench.results import schema
+from ganbench.results import schema, stats
 
-from ..made import a_result, a_seed
+from ..made import a_machine, a_result, a_seed
 
 
 def an_entry(name, mean, *, seeds=10, rng=0, spread=0.02, **options):
@@ -125,9 +125,9 @@ def with_times(name, *times, device="cpu", cpu="c", trials=0):
         seed.curve[:] = [
             schema.Point(step=int(t), train_seconds=t, losses={}, metrics={"mmd": v}) for t, v in at
         ]
-    machine = result.machine.model_copy(update={"cpu": cpu})
+        seed.machine = a_machine(cpu=cpu)
     entry = result.entry.model_copy(update={"tuning_trials": trials})
-    return result.model_copy(update={"machine": machine, "entry": entry})
+    return result.model_copy(update={"entry": entry})
 
 
 def test_the_track_of_time_ranks_by_seconds_on_each_hardware():
@@ -158,6 +158,167 @@ def test_a_run_that_never_got_there_is_not_fast_because_it_ended_early():
     found = boards([result, with_times("steady", *[7.0] * 10)], track="time")[0]
     assert [row.entry.name for row in found.ranked] == ["steady", "lucky"]
     assert found.ranked[1].time.restricted_mean == pytest.approx(0.1 * 5 + 0.9 * 10)
+
+
+def on_machines(name, *cpus, mean=0.2, **options):
+    """An entry whose seeds ran on these machines, which differ in all that a record says."""
+    result = an_entry(name, mean, seeds=len(cpus), **options)
+    for place, (seed, cpu) in enumerate(zip(result.seeds, cpus, strict=True)):
+        seed.machine = a_machine(cpu=cpu, os=f"Linux 6.{place}", memory_bytes=place)
+        seed.timing.steps_per_second = 100.0 if cpu == "c" else 300.0
+        seed.timing.train_seconds = 1.0
+    return result
+
+
+def test_seeds_of_two_machines_are_one_entry_whose_speeds_are_not_mixed():
+    half, other = ["c"] * 5 + ["d"] * 5, on_machines("other", *["c"] * 10, mean=0.5)
+    (board,) = boards([on_machines("split", *half), other])
+    assert [(row.entry.name, row.group) for row in board.ranked] == [("split", 1), ("other", 2)]
+    assert board.ranked[0].entry.steps_per_second("d, 1 cores") == 300
+    assert board.ranked[0].document()["steps_per_second"] == 100  # those of "c", never a mean
+    timed = {each.hardware: each for each in boards([on_machines("split", *half)], track="time")}
+    assert {hardware: each.apart[0].apart for hardware, each in timed.items()} == {
+        "c, 1 cores": "5 of 10 seeds on it",
+        "d, 1 cores": "5 of 10 seeds on it",
+    }
+
+
+def a_reference(name, mean, **options):
+    result = an_entry(name, mean, **options)
+    result.entry.reference = True
+    return result
+
+
+def test_references_are_shown_where_they_would_stand_and_take_no_rank():
+    made = [an_entry("good", 0.2), a_reference("perfect", 0.0), an_entry("poor", 0.6)]
+    (board,) = boards([*made, a_reference("noise", 1.0), a_reference("middling", 0.4)])
+    shown = [(row.entry.name, row.rank) for row in board.rows]
+    assert shown == [
+        ("perfect", None),
+        ("good", (1, 1)),
+        ("middling", None),
+        ("poor", (2, 2)),
+        ("noise", None),
+    ]
+    assert {row.apart for row in board.references} == {"reference"}
+    (board,) = boards([a_reference("quick", 0.1, budget="quick")])
+    assert (board.references, [row.apart for row in board.apart]) == ([], ["quick"])
+
+
+def test_one_that_raises_at_once_ranks_below_all_that_finish():
+    """Failed seeds are the worst: a GAN that ends far off is still better."""
+    failed = an_entry("raises", 0.2)
+    failed.seeds[:] = [a_seed(i, "failed") for i in range(10)]
+    failed = schema.loads(schema.dumps(failed), "it")
+    failed.summary["score"] = stats.summarise(failed.seeds, ["mmd"])["score"]
+    (board,) = boards([failed, an_entry("awful", 1e6, spread=1.0), an_entry("fair", 0.5)])
+    assert [row.entry.name for row in board.ranked] == ["fair", "awful", "raises"]
+    assert board.ranked[1].score == pytest.approx(-1, abs=1e-5)
+    assert board.ranked[2].score == -1
+
+
+def with_metrics(name, mean, **values):
+    """An entry measured by more metrics, each with ten values."""
+    result = an_entry(name, mean)
+    document = result.model_dump()
+    for metric, (info, own) in values.items():
+        document["task"]["metrics"][metric] = info
+        document["summary"][metric] = stats.summarise_values(own).model_dump()
+        for seed, value in zip(document["seeds"], own, strict=True):
+            seed["metrics"][metric] = value
+    return schema.Result.model_validate(document)
+
+
+COVERAGE = {"direction": "higher", "floor": 1.0, "ceiling": 0.0, "noise": 0.01}
+FLAT = {"direction": "lower", "floor": 0.0, "ceiling": 0.0, "noise": 0.01}
+TENTHS = [0.01 * i for i in range(10)]
+
+
+def test_any_metric_ranks():
+    made = [
+        with_metrics("narrow", 0.1, coverage=(COVERAGE, [0.2 + t for t in TENTHS])),
+        with_metrics("wide", 0.4, coverage=(COVERAGE, [0.7 + t for t in TENTHS])),
+        an_entry("old", 0.2),
+    ]
+    (board,) = boards(made, by="coverage")
+    assert [(row.entry.name, row.rank) for row in board.ranked] == [
+        ("wide", (1, 1)),
+        ("narrow", (2, 2)),
+    ]
+    assert board.ranked[0].score == pytest.approx(0.745)
+    assert [(row.entry.name, row.apart) for row in board.apart] == [
+        ("old", "no coverage that compares")
+    ]
+    assert boards(made, by="distribution")[0].ranked[0].entry.name == "narrow"
+    with pytest.raises(InputError, match=r"no metric 'covrage' on the board.*'coverage'"):
+        boards(made, by="covrage")
+    with pytest.raises(InputError, match="'flat' cannot rank: real data and a naive sampler"):
+        boards([with_metrics("any", 0.1, flat=(FLAT, TENTHS))], by="flat")
+
+
+def test_a_metric_more_unranks_nobody_and_another_version_of_a_view_does():
+    new = with_metrics("new", 0.1, coverage=(COVERAGE, TENTHS))
+    (board,) = boards([an_entry("old", 0.2), new])
+    assert [row.entry.name for row in board.ranked] == ["new", "old"]
+    changed = an_entry("changed", 0.05)
+    changed.task.metrics["mmd"].version = 2
+    (board,) = boards([an_entry("old", 0.2), an_entry("older", 0.3), changed])
+    assert [(row.entry.name, row.apart) for row in board.apart] == [("changed", "another task")]
+
+
+def test_the_share_of_seeds_that_hold_all_modes():
+    info = {"direction": "higher", "floor": 8.0, "ceiling": 6.0, "noise": 0.0}
+    made = with_metrics("ring", 0.1, modes=(info, [8.0] * 7 + [7.0, 1.0, 7.0]))
+    assert board_entry(made).all_modes == 0.7
+    assert board_entry(an_entry("other", 0.2)).all_modes is None
+
+
+def on_tasks(name, **means):
+    """The results of an entry on several tasks."""
+    made = [an_entry(name, mean, rng=i) for i, mean in enumerate(means.values())]
+    return [
+        each.model_copy(update={"task": each.task.model_copy(update={"name": task})})
+        for task, each in zip(means, made, strict=True)
+    ]
+
+
+def test_the_board_over_all_tasks():
+    made = [
+        *on_tasks("best", arc=0.1, toy=0.2),
+        *on_tasks("copy", arc=0.1, toy=0.2),
+        *on_tasks("poor", arc=0.3, toy=0.9),
+        *on_tasks("lucky", toy=0.05),
+        *[result.model_copy(deep=True) for result in on_tasks("real", arc=0.0, toy=0.0, far=0.0)],
+    ]
+    for result in made[-3:]:
+        result.entry.reference = True
+    found = overall.overall(boards(made))
+    assert found.tasks == ["arc", "toy"]  # no competitor has run `far`
+    assert [(row.name, row.rank, row.group) for row in found.ranked] == [
+        ("best", (1, 2), 1),
+        ("copy", (1, 2), 1),
+        ("poor", (3, 3), 2),
+    ]
+    best, _, poor = found.ranked
+    own = [boards(on_tasks("best", arc=0.1, toy=0.2))[i].ranked[0].score for i in (0, 1)]
+    assert best.score == pytest.approx(sum(own) / 2)
+    low, high = best.interval
+    assert low < best.score < high < low + 0.05
+    # `lucky` leads alone on toy; on arc the two cannot be told apart.
+    assert [(r.won, r.tied, r.lost) for r in (best, poor)] == [(0, 1, 1), (0, 0, 2)]
+    assert best.profile == [1.0, pytest.approx(0.5, abs=0.3)]
+    assert [(row.name, row.lacks, row.score, row.rank) for row in found.apart] == [
+        ("lucky", ["arc"], None, None)
+    ]
+    assert [row.name for row in found.rows] == ["real", "best", "copy", "poor", "lucky"]
+
+
+def test_without_competitors_references_are_shown_over_all_tasks():
+    (result,) = on_tasks("real", arc=0.0)
+    result.entry.reference = True
+    found = overall.overall(boards([result]))
+    assert (found.tasks, [row.name for row in found.references]) == (["arc"], ["real"])
+    assert overall.overall([]).rows == []
 
 
 def test_tuned_entries_and_others_can_be_ranked_apart():
@@ -218,11 +379,15 @@ def show(folder: Path, *options: str) -> str:
     return done.stdout
 
 
+def read(table: str, task: str = "toy") -> list[dict[str, str]]:
+    return [line for line in csv.DictReader(io.StringIO(table)) if line["task"] == task]
+
+
 def test_show_in_every_form(folder):
-    table = show(folder)
+    table = show(folder, "--task", "toy")
     assert table.index("good") < table.index("poor") < table.index("quick_one")
     assert "trials" not in table and "device" in table
-    lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--sort", "name"))))
+    lines = read(show(folder, "--csv", "--sort", "name"))
     assert [line["entry"] for line in lines] == ["good", "near", "poor", "quick_one"]
     assert [(line["rank_low"], line["rank_high"]) for line in lines] == [
         ("1", "2"),
@@ -231,9 +396,10 @@ def test_show_in_every_form(folder):
         ("", ""),
     ]
     assert [line["unranked"] for line in lines] == ["", "", "", "quick"]
-    markdown = show(folder, "--markdown").splitlines()
-    assert {line.replace("\\|", "").count("|") for line in markdown} == {markdown[0].count("|")}
-    (board,) = json.loads(show(folder, "--json"))
+    for options in (("--task", "toy"), ()):
+        markdown = show(folder, "--markdown", *options).splitlines()
+        assert {line.replace("\\|", "").count("|") for line in markdown} == {markdown[0].count("|")}
+    _, board = json.loads(show(folder, "--json"))
     assert [entry["group"] for entry in board["entries"]] == [1, 1, 2, None]
     assert board["entries"][0]["metrics"]["mmd"]["floor"] == 0
 
@@ -242,14 +408,16 @@ def test_show_in_every_form(folder):
 @pytest.mark.parametrize("tuning", ranking.TUNINGS)
 def test_show_on_every_track(folder, track, tuning):
     found = json.loads(show(folder, "--json", "--track", track, "--tuning", tuning))
-    assert [board["track"] for board in found] == ([] if tuning == "tuned" else [track])
+    own = [board for board in found if board["task"] != "all"]
+    assert len(found) - len(own) == (track == "quality")
+    assert [board["track"] for board in own] == ([] if tuning == "tuned" else [track])
     if found and track == "time":
         for form in ((), ("--csv",), ("--markdown",)):
             assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning, *form)
 
 
 def test_all_metrics_between_floor_and_ceiling(folder):
-    lines = list(csv.DictReader(io.StringIO(show(folder, "--csv", "--metrics"))))
+    lines = read(show(folder, "--csv", "--metrics"))
     assert [round(float(line["mmd_position"]), 1) for line in lines] == [0.8, 0.8, 0.5, 0.9]
     table = show(folder, "--metrics").split("1 is real data, 0 a naive sampler")[1]
     assert re.search(r"mmd +│ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │ +0\.\d{3} │", table)
@@ -265,11 +433,11 @@ def test_trials_are_shown_where_there_are_any(folder):
     tuned = an_entry("tuned", 0.4)
     tuned.entry.tuning_trials = 12
     (folder / "toy" / "tuned.json").write_text(schema.dumps(tuned))
-    assert re.search(r"trials.*tuned +│ +12 │", show(folder), re.DOTALL)
+    assert re.search(r"trials.*tuned +│ +12 │", show(folder, "--task", "toy"), re.DOTALL)
 
 
 def test_a_table_shows_the_first_rows_and_says_so(folder):
-    table = show(folder, "--top", "2")
+    table = show(folder, "--task", "toy", "--top", "2")
     assert "poor" not in table and "2 more: --top 4" in table
 
 

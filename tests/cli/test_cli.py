@@ -407,7 +407,7 @@ def test_diverged_seed_is_found_at_its_round_and_exits_1():
     assert result.exit_code == 1
     assert "diverged: d_loss is nan at step 17" in result.stderr
     seed = steady("leaderboard/gaussian/my_gan-50steps.json")[0]
-    assert (seed["status"], seed["score"]) == ("diverged", 0.0)
+    assert (seed["status"], seed["score"]) == ("diverged", -1.0)
     assert 0 < seed["curve"][-1]["step"] < 17
 
 

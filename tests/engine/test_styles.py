@@ -402,7 +402,7 @@ def test_the_line_is_said_and_stored(
     )
     assert done.stderr.count(line) == 1
     stored = json.loads(Path("leaderboard/gaussian/my_gan-2steps.json").read_text())
-    assert stored["protocol"]["engine"] == "eager"
+    assert [seed["engine"] for seed in stored["seeds"]] == ["eager"]
     assert [seed["engine_note"] for seed in stored["seeds"]] == [line]
 
 

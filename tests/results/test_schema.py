@@ -109,10 +109,10 @@ def test_another_source_is_set_aside(tmp_path):
     assert added.set_aside == kept[0]
 
 
-def test_failed_seeds_count_as_0_and_interrupted_ones_not_at_all():
+def test_failed_seeds_count_as_the_worst_and_interrupted_ones_not_at_all():
     seeds = [a_seed(0), a_seed(1, "diverged"), a_seed(2, "failed"), a_seed(3, "interrupted")]
     summary = stats.summarise(seeds, ["mmd"])
-    assert summary["score"].mean == pytest.approx(0.75 / 3)
+    assert summary["score"].mean == pytest.approx((0.75 - 1 - 1) / 3)
     assert summary["mmd"].mean == 0.25
     assert summary["mmd"].ci95 is None
 
