@@ -4,7 +4,8 @@ For each metric the floor is its mean over pairs of independent real draws of th
 size; the ceiling is the better mean of two naive samplers judged against the same real draws:
 uniform noise over the reference's bounding box, and the Gaussian of the true moments, or else of
 the training set's (which does not count on `gaussian`, where it is exact). Frozen, so that scores
-never move.
+never move: of a version that has been frozen before only metrics that are new, or whose definition
+has a new version, get bounds; a task that draws or measures otherwise than then is refused.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from ganbench import registry
 from ganbench.errors import InputError
-from ganbench.scoring import why_no_views
+from ganbench.scoring import read_frozen, why_no_views
 from ganbench.system import files
 
 if TYPE_CHECKING:
     from ganbench.core import Task
 
 PAIRS = 20
+CLOSE = 1e-3  # what rounding elsewhere may make of a value, of the way from floor to ceiling
 SAMPLERS = ("real", "uniform", "gaussian")
 Values = dict[str, float]
 
@@ -129,8 +131,36 @@ def freeze(name: str) -> Path:
     if reason := why_no_views(task.views, document["metrics"]):
         raise InputError(f"task {task.name!r}: {reason}")
     target = path.with_suffix(".json")
+    if target.is_file():
+        _keep_frozen(document, target)
     target.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
     return target
+
+
+def _keep_frozen(document: dict[str, Any], target: Path) -> None:
+    """Put the bounds that the same version has into what was measured; InputError if these differ.
+
+    They do in the last digits from machine to machine, where a classifier is trained above all.
+    """
+    version, _, metrics = read_frozen(target)
+    if version != document["version"]:
+        return
+    first, measured = json.loads(target.read_text())["first_pair"], document["first_pair"]
+    for name, known in metrics.items():
+        own = document["metrics"].get(name)
+        if own is None or own["version"] != known["version"]:
+            continue
+        room = CLOSE * abs(known["ceiling"] - known["floor"]) + known["noise"]
+        for sampler in (each for each in SAMPLERS if each in measured and each in first):
+            values = measured[sampler][name], first[sampler].get(name, math.inf)
+            if not math.isclose(*values, rel_tol=CLOSE, abs_tol=room):
+                raise InputError(
+                    f"{name!r} of {sampler} samples is {values[0]:g}, and was {values[1]:g} when "
+                    f"version {version} was frozen: raise the task's version, or remove "
+                    f"{target.name} if no result relies on it"
+                )
+        own |= known
+        measured.update({who: {**of, name: first[who][name]} for who, of in measured.items()})
 
 
 def main(names: Sequence[str]) -> int:

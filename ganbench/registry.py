@@ -20,6 +20,7 @@ from ganbench.hparams import HParam, in_text
 from ganbench.scoring import read_frozen, why_no_views
 from ganbench.system.files import file_sha256
 from ganbench.system.modules import execute, execute_again
+from ganbench.system.texts import literals, summary
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -339,12 +340,8 @@ def listing(kind: str) -> list[Listing]:
     for name in names(kind):
         text = (folder(kind) / f"{name}.py").read_bytes()
         details = {"hyper-parameters": _defaults_in(text)} if kind == "baselines" else {}
-        rows.append(Listing(name=name, summary=_summary(ast.parse(text)), details=details))
+        rows.append(Listing(name=name, summary=summary(text), details=details))
     return rows
-
-
-def _summary(tree: ast.Module) -> str:
-    return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def _defaults_in(text: bytes) -> str:
@@ -358,22 +355,17 @@ def _defaults_in(text: bytes) -> str:
 
 
 def _metric_listing() -> list[Listing]:
-    return [
-        Listing(name=name, summary=summary, details={"better": direction})
-        for name, (direction, summary, *_) in _of_metrics("QUANTITIES").items()
-    ]
+    sources = _of_metrics("SOURCES")
+    rows = []
+    for name, (direction, line, *_) in _of_metrics("QUANTITIES").items():
+        details = {"better": direction, **({"source": sources[name]} if name in sources else {})}
+        rows.append(Listing(name=name, summary=line, details=details))
+    return rows
 
 
 def _of_metrics(name: str) -> dict[str, Any]:
     """The entries of the dictionaries of that name in the text of all metrics."""
-    bodies = [ast.parse((folder("metrics") / f"{f}.py").read_text()).body for f in names("metrics")]
-    found: dict[str, Any] = {}
-    for node in (node for body in bodies for node in body):
-        if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            if isinstance(target, ast.Name) and target.id == name:
-                found |= ast.literal_eval(node.value)
-    return found
+    return literals((folder("metrics") / f"{file}.py" for file in names("metrics")), name)
 
 
 def promises() -> dict[str, tuple[str, ...]]:

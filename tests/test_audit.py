@@ -64,8 +64,9 @@ def test_what_other_tasks_have_of_their_own(
 def test_every_quantity_promises_what_is_known() -> None:
     promises = registry.promises()
     assert promises.keys() == registry.directions().keys()
-    for words in promises.values():
-        assert len(set(words)) == len(words) > 0
+    for name, words in promises.items():
+        assert len(set(words)) == len(words)
+        assert words or name.endswith("_2500")  # as without it, of fewer samples
         assert set(words) <= set(checks.CHECKS)
 
 

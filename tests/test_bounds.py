@@ -133,3 +133,33 @@ def test_a_task_whose_naive_sampler_is_exact_gives_no_score(freeze: Freeze) -> N
         "real data and a naive sampler score alike\n"
     )
     assert Path("mine.json").read_text() == "{}"  # the former bounds stay
+
+
+BOTH = "directions={'spread': 'lower', 'height': 'lower'},"
+
+
+def test_what_was_frozen_stays_and_only_new_metrics_are_added(freeze: Freeze) -> None:
+    assert freeze(BOTH)[0] == 0
+    path = Path("mine.json")
+    document = json.loads(path.read_text())
+    frozen = document["metrics"]["mmd"]
+    frozen["floor"] += 1e-5  # as measured on another machine
+    del document["metrics"]["height"]
+    path.write_text(json.dumps(document))
+    assert freeze(BOTH)[0] == 0
+    again = json.loads(path.read_text())["metrics"]
+    assert again["mmd"] == frozen
+    assert again["height"]["floor"] == 1.0
+
+
+def test_a_task_that_has_changed_needs_a_new_version(freeze: Freeze) -> None:
+    assert freeze(BOTH)[0] == 0
+    before = Path("mine.json").read_bytes()
+    code, _, errors = freeze(BOTH, height="2.0")
+    assert code == 2
+    assert errors.endswith(
+        "Error: 'height' of real samples is 2, and was 1 when version 1 was frozen: raise the "
+        "task's version, or remove mine.json if no result relies on it\n"
+    )
+    assert Path("mine.json").read_bytes() == before
+    assert freeze(f"version=2, {BOTH}", height="2.0")[0] == 0

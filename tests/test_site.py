@@ -23,9 +23,11 @@ from ganbench.board import index
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import samples, schema
+from ganbench.site.render import REPOSITORY
 
-from .made import a_result, a_seed
+from .made import a_machine, a_result, a_seed
 
+NAMES = ("good", "twin", "poor", "on_gpu", "few", "evil", "noise")
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -89,7 +91,13 @@ def board(tmp_path_factory):
     evil.entry.hparams[EVIL] = EVIL
     evil.seeds[0].reason = EVIL
     evil.entry.source = "x.py"
-    write(root, evil.model_copy(update={"machine": evil.machine.model_copy(update={"cpu": EVIL})}))
+    for seed in evil.seeds:
+        seed.machine = a_machine(cpu=EVIL)
+        seed.verdict = schema.Verdict(kind="healthy", since=None, text=EVIL)
+    write(root, evil)
+    noise = an_entry("noise", 0.95, rng=5)
+    noise.entry.reference = True
+    write(root, noise)
     out = tmp_path_factory.mktemp("out") / "site"
     built = build(root, out)
     assert built.problems == []
@@ -104,9 +112,10 @@ def text_of(page: Path) -> str:
 def test_a_page_for_each_thing(board):
     _, out = board
     pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
-    entries = {f"entry/ring8/{n}.html" for n in ("good", "twin", "poor", "on_gpu", "few", "evil")}
+    entries = {f"entry/ring8/{n}.html" for n in NAMES}
     assert pages == entries | {
         "index.html",
+        "results.html",
         "compare.html",
         "task/ring8.html",
         "task/sine.html",
@@ -125,7 +134,7 @@ def test_every_link_leads_to_a_file(board):
     _, out = board
     for page in out.rglob("*.html"):
         for link in re.findall(r'(?:href|src)="([^"]*)"', page.read_text()):
-            if not link.startswith(("#", "data:")):
+            if not link.startswith(("#", "data:", REPOSITORY)):
                 target = link.partition("#")[0].partition("?")[0]
                 assert (page.parent / target).resolve().is_file(), (page, link)
 
@@ -222,13 +231,13 @@ def test_a_dash_and_the_reason_where_a_metric_gives_no_position(tmp_path):
         text = text_of(tmp_path / "site" / page)
         assert "No position: recall (a naive sampler scores better than real data)" in text
     entry = (tmp_path / "site" / "entry/ring8/mlp_gan.html").read_text()
-    row = re.search(r'<tr><th scope="row">recall .*?</tr>', entry, re.DOTALL)
+    row = re.search(r'<tr><th scope="row">\s*<span[^>]*>recall<.*?</tr>', entry, re.DOTALL)
     assert row and row[0].split("<td>")[-1].startswith("-")
 
 
 def test_an_empty_board(tmp_path):
     (tmp_path / "board").mkdir()
-    assert build(tmp_path / "board", tmp_path / "site").pages == 2
+    assert build(tmp_path / "board", tmp_path / "site").pages == 3
     assert "0 entries on 0 tasks" in text_of(tmp_path / "site" / "index.html")
 
 
@@ -236,7 +245,7 @@ def test_an_empty_board(tmp_path):
 
 CHROMIUM = os.environ.get("GANBENCH_CHROMIUM") or shutil.which("chromium")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-PAGES = ("index.html", "task/ring8.html", "entry/ring8/good.html", "compare.html")
+PAGES = ("index.html", "results.html", "task/ring8.html", "entry/ring8/good.html", "compare.html")
 
 
 @pytest.fixture(scope="module")
@@ -286,13 +295,64 @@ def column(page, name):
 
 @pytest.mark.slow
 @in_browser
+def test_the_first_page_shows_the_board_over_all_tasks(visit):
+    page = visit("index.html")
+    rows = [row.split("\t") for row in page.locator("table.overall tbody tr").all_inner_texts()]
+    assert [(row[0], row[1].lstrip("★ ")) for row in rows] == [
+        ("1", "good"),
+        ("2", "poor"),
+        ("-", "evil 1 of 2 tasks"),
+        ("-", "noise reference"),
+        ("-", "on_gpu 1 of 2 tasks"),
+        ("-", "twin 1 of 2 tasks"),
+    ]
+    assert rows[0][2] == "0.750" and rows[2][2] == "-"
+    assert rows[0][5] == "1, 1, 0"  # alone on sine; on the ring its twin leads as well
+    good = page.locator("table.overall tbody tr").first.locator(".cells a")
+    assert good.all_inner_texts() == ["ring8: 0.800", "sine: 0.700"]
+    dark, light = (
+        good.nth(place).evaluate("each => getComputedStyle(each).backgroundColor")
+        for place in (0, 1)
+    )
+    assert dark != light
+    assert page.locator("table.overall td:nth-child(5) a.none").count() == 4
+    assert "Ranked on no task: few." in page.locator("main").inner_text()
+    shown = page.locator(".cards img").evaluate_all("all => all.map(each => each.naturalWidth)")
+    assert shown == [120, 120, 120]  # real ones of both tasks, and those that came with `good`
+
+
+@pytest.mark.slow
+@in_browser
+@pytest.mark.parametrize("path", ["index.html", "task/ring8.html"])
+def test_the_score_can_be_seen_on_a_phone(visit, path):
+    page = visit(path, viewport={"width": 360, "height": 740})
+    cell = page.locator("table tbody tr td", has_text=re.compile(r"^0\.[78]\d\d$")).first
+    box = cell.bounding_box()
+    assert box["x"] + box["width"] <= 360
+
+
+@pytest.mark.slow
+@in_browser
+def test_a_metric_says_what_it_is(visit):
+    page = visit("task/ring8.html")
+    name = page.locator(".tip", has_text="mmd")
+    words = name.locator("[role=tooltip]")
+    assert not words.is_visible()
+    name.focus()
+    assert words.is_visible()
+    assert "maximum mean discrepancy" in words.inner_text()
+    assert "Lower is better. Gretton et al. 2012" in words.inner_text()
+
+
+@pytest.mark.slow
+@in_browser
 def test_sorting(visit):
     page = visit("task/ring8.html")
-    assert column(page, "entry") == ["good", "twin", "on_gpu", "poor", "evil", "few"]
+    assert column(page, "entry") == ["good", "twin", "on_gpu", "poor", "evil", "noise", "few"]
     assert column(page, "rank")[:3] == ["1-2", "1-2", "3"]
     page.get_by_role("columnheader", name="score").click()
     ascending = [float(text) for text in column(page, "score")]
-    assert ascending == sorted(ascending) and len(ascending) == 6
+    assert ascending == sorted(ascending) and len(ascending) == 7
     page.get_by_role("columnheader", name="score").click()
     assert [float(text) for text in column(page, "score")] == ascending[::-1]
 
@@ -307,14 +367,14 @@ def test_sorting_by_keyboard(visit):
     assert page.evaluate("document.activeElement.id") == "content"
     page.get_by_role("columnheader", name="entry").locator("[tabindex='0']").first.focus()
     page.keyboard.press("Enter")
-    assert column(page, "entry") == ["evil", "few", "good", "on_gpu", "poor", "twin"]
+    assert column(page, "entry") == ["evil", "few", "good", "noise", "on_gpu", "poor", "twin"]
 
 
 @pytest.mark.slow
 @in_browser
 def test_filtering(visit):
-    page = visit("index.html")
-    assert len(column(page, "entry")) == 8
+    page = visit("results.html")
+    assert len(column(page, "entry")) == 9
     page.get_by_role("combobox", name="Task", exact=True).select_option("sine")
     assert column(page, "entry") == ["good", "poor"]
     page.get_by_role("combobox", name="Task", exact=True).select_option("")
@@ -324,8 +384,9 @@ def test_filtering(visit):
     page.get_by_role("combobox", name="Track", exact=True).select_option(
         label="Quality, tuned hyper-parameters"
     )
-    assert column(page, "entry") == ["poor"] and column(page, "rank") == ["1"]
-    page.get_by_role("combobox", name="Track", exact=True).select_option(label="Time to score 0.5")
+    assert column(page, "entry") == ["poor", "noise"]
+    assert column(page, "rank") == ["1", "reference"]
+    page.get_by_role("combobox", name="Track", exact=True).select_option(label="Time to 0.5")
     assert "few" in column(page, "entry")
     page.get_by_label("unranked too").uncheck()
     assert "few" not in column(page, "entry")
@@ -335,7 +396,9 @@ def test_filtering(visit):
 
 @pytest.mark.slow
 @in_browser
-@pytest.mark.parametrize(("path", "charts"), [("task/ring8.html", 2), ("entry/ring8/good.html", 4)])
+@pytest.mark.parametrize(
+    ("path", "charts"), [("index.html", 2), ("task/ring8.html", 3), ("entry/ring8/good.html", 4)]
+)
 def test_charts_are_drawn(visit, path, charts):
     page = visit(path)
     plots = page.locator(".plot.js-plotly-plot")

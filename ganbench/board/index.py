@@ -32,7 +32,7 @@ MADE_BY = (
     *(f"board/{name}" for name in ("attachments", "entry", "index", "ranking", "standard")),
     *(f"board/{name}" for name in ("watch", "__init__")),
     *(f"results/{name}" for name in ("samples", "schema", "stats", "store", "__init__")),
-    *(f"system/{name}" for name in ("files", "modules", "processes", "__init__")),
+    *(f"system/{name}" for name in ("files", "modules", "processes", "texts", "__init__")),
 )  # the modules that what is kept follows from
 PACKAGE = Path(ganbench.__file__).parent
 STALE = 30 * 24 * 3600  # seconds

@@ -39,16 +39,22 @@ class Standing:
     lost: int
     tuning_trials: int
 
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints of it."""
+        return {"entry": self.name, **{k: v for k, v in vars(self).items() if k != "name"}}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overall:
     """The board over `tasks`: who is `ranked`, the `references`, and who stands `apart`.
 
-    `by` is the metric whose position is the score on each; None for the mean of the views.
+    `unranked` are the names that are ranked on no task, for reasons that its board says. `by` is
+    the metric whose position is the score on each; None for the mean of the views.
     """
 
     tasks: list[str]
     by: str | None
+    unranked: list[str]
     ranked: list[Standing]
     references: list[Standing]
     apart: list[Standing]
@@ -67,8 +73,9 @@ class Overall:
         return {
             "tasks": self.tasks,
             "by": self.by,
+            "unranked": self.unranked,
             "levels": LEVELS,
-            "entries": [vars(row) for row in self.rows],
+            "entries": [row.document() for row in self.rows],
         }
 
 
@@ -95,6 +102,7 @@ def overall(boards: Sequence[Board], *, replicates: int = stats.REPLICATES) -> O
     return Overall(
         tasks=tasks,
         by=next((board.by for board in counted), None),
+        unranked=sorted({row.entry.name for board in boards for row in board.apart} - rows.keys()),
         ranked=sorted((s for s in standings if s.rank), key=lambda s: (s.group, *_order(s))),
         references=sorted(
             (s for s in standings if s.reference and s.score is not None), key=_order

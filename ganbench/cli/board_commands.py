@@ -157,7 +157,7 @@ def leaderboard_show(
     else:
         if over is not None:
             overall_table.print_overall(over, top, markdown=form == "markdown")
-        if over is None or each or metrics:
+        if over is None or each or metrics or not over.tasks:
             how = board_tables.print_markdown if form else board_tables.print_boards
             how(boards, sort, top, metrics=metrics)
     report_problems(problems, kept.problem)

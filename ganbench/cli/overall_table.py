@@ -14,6 +14,7 @@ from ganbench.errors import one_line
 if TYPE_CHECKING:
     from ganbench.board.overall import Overall, Standing
 
+MOST_NAMED = 10  # entries that no table shows
 HALF = 0.5  # scores from here on stand in the better colour
 
 
@@ -24,7 +25,8 @@ def print_overall(board: Overall, top: int, *, markdown: bool = False) -> None:
         return
     out = console()
     if not board.tasks:
-        out.print("no results yet")
+        if not board.unranked:
+            out.print("no results yet")
         return
     rows = board.rows
     tuned = any(row.tuning_trials for row in rows)
@@ -50,6 +52,10 @@ def print_overall(board: Overall, top: int, *, markdown: bool = False) -> None:
     out.print(f"tasks: {', '.join(board.tasks)}", soft_wrap=True)
     out.print("a task's mark is as high as the score, x below 0, · not run or not ranked")
     out.print("rank: 95 % interval; bold: who leads, and who cannot be told from the leader")
+    if board.unranked:
+        names = ", ".join(map(one_line, board.unranked[:MOST_NAMED]))
+        more = f" and {len(board.unranked) - MOST_NAMED} more" * (len(board.unranked) > MOST_NAMED)
+        out.print(f"ranked on no task: {names}{more}", soft_wrap=True)
     out.print("one task: --task NAME; every task's own board: --each")
 
 

@@ -137,7 +137,9 @@ def _print_views(
         for view, name in views.items()
     ]
     spare = ("question", "value", "metric")
-    print_table(out, title, rows, spare=spare, words=("question", "metric"), hint=HINT)
+    print_table(
+        out, title, rows, spare=spare, words=("question", "metric", "0 naive, 1 real"), hint=HINT
+    )
 
 
 def _print_metrics(

@@ -15,6 +15,9 @@ QUANTITIES = {
     "curve_residual": ("lower", "mean distance of y to the curve at x, over the true spread of y"),
     "curve_x_ks": ("lower", "Kolmogorov-Smirnov distance of x to its uniform law"),
 }
+SOURCES = {
+    "curve_x_ks": "Kolmogorov 1933; Smirnov 1948",
+}
 PROMISES = {
     "curve_residual": ("shift", "noise", "fidelity", "order"),
     "curve_x_ks": ("shift", "drop", "collapse", "order", "consistent"),

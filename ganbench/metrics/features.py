@@ -26,6 +26,11 @@ QUANTITIES = {
     "classifier_score": ("higher", "exp of the mean KL(p(y|x) || p(y)), from 1 to the classes"),
     "class_kl": ("lower", "KL divergence of the fakes' class shares from the real ones', in nats"),
 }
+SOURCES = {
+    "frechet": "Heusel et al. 2017, GANs trained by a two time-scale update rule",
+    "kid": "Binkowski et al. 2018, Demystifying MMD GANs",
+    "classifier_score": "Salimans et al. 2016, Improved techniques for training GANs",
+}
 PROMISES = {
     "frechet": ("noise", "drop", "collapse", "dispersal", "order", "symmetry", "consistent"),
     "kid": ("noise", "drop", "collapse", "dispersal", "order", "symmetry", "unbiased"),

@@ -17,6 +17,10 @@ QUANTITIES = {
     "mmd": ("lower", "unbiased squared maximum mean discrepancy, Gaussian kernels of fixed widths"),
     "energy": ("lower", "energy distance, unbiased"),
 }
+SOURCES = {
+    "mmd": "Gretton et al. 2012, A kernel two-sample test",
+    "energy": "Szekely and Rizzo 2013, Energy statistics",
+}
 PROMISES = {
     "mmd": (
         "shift",

@@ -17,6 +17,9 @@ QUANTITIES = {
         "chance that a fake is nearer to the training set than held-out data; 0.5 is ideal",
     ),
 }
+SOURCES = {
+    "memorisation": "Meehan et al. 2020, A non-parametric test to detect data-copying",
+}
 PROMISES = {"memorisation": ("copies",)}
 
 LIMIT = 1000  # samples of each side; the standard error of equal laws is then 0.013

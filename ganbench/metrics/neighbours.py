@@ -15,6 +15,12 @@ QUANTITIES = {
     "density": ("higher", "real balls that hold a fake, over k, on average; about 1 if perfect"),
     "coverage": ("higher", "share of real balls that hold a fake; about 1 - 2^-k if perfect"),
 }
+SOURCES = {
+    "precision": "Kynkaanniemi et al. 2019, Improved precision and recall metric",
+    "recall": "Kynkaanniemi et al. 2019, Improved precision and recall metric",
+    "density": "Naeem et al. 2020, Reliable fidelity and diversity metrics",
+    "coverage": "Naeem et al. 2020, Reliable fidelity and diversity metrics",
+}
 PROMISES = {
     "precision": ("shift", "noise", "fidelity", "order", "translation", "rotation"),
     "recall": ("drop", "coverage", "order", "translation", "rotation"),

@@ -16,6 +16,10 @@ QUANTITIES = {
     "stacked_modes": ("higher", "triples of digits, of 1,000, with at least one fake"),
     "stacked_kl": ("lower", "KL divergence of the fakes' triples of digits from uniform, in nats"),
 }
+SOURCES = {
+    "stacked_modes": "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
+    "stacked_kl": "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
+}
 PROMISES = {
     "stacked_modes": ("drop", "collapse", "order"),
     "stacked_kl": ("drop", "collapse", "order", "consistent"),

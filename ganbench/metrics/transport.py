@@ -13,6 +13,10 @@ QUANTITIES = {
     "wasserstein": ("lower", "exact 2-Wasserstein distance of 1,024 samples of each side"),
     "sliced_wasserstein": ("lower", "2-Wasserstein distance, root mean square over directions"),
 }
+SOURCES = {
+    "wasserstein": "Peyre and Cuturi 2019, Computational optimal transport",
+    "sliced_wasserstein": "Bonneel et al. 2015, Sliced and Radon Wasserstein barycenters",
+}
 PROMISES = {
     "wasserstein": (
         "shift",

@@ -19,6 +19,10 @@ QUANTITIES = {
     "discriminator_accuracy": ("lower", "held-out accuracy of a fresh classifier; 0.5 is ideal"),
     "discriminator_p_value": ("higher", "p-value of that accuracy if real and fake were one law"),
 }
+SOURCES = {
+    "discriminator_accuracy": "Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests",
+    "discriminator_p_value": "Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests",
+}
 PROMISES = {
     "discriminator_accuracy": ("shift", "noise", "drop", "collapse", "dispersal", "unbiased"),
     "discriminator_p_value": ("calibrated",),

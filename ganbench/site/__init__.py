@@ -65,15 +65,16 @@ def build(
         problems += _write_entries(made, found.facts, work, workers, watch)
         renderer = Renderer(made, found.facts)
         for task in found.lines:
-            pages.task(renderer, found, task)
+            pages.task(renderer, found, root, task)
         pages.comparison(renderer, found)
-        pages.board(renderer, found, problems)
+        pages.results(renderer, found)
+        pages.board(renderer, found, root, problems)
         made.chmod(0o755)
         _replace(out, made)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    return Built(pages=len(work) + len(found.lines) + 2, problems=problems)
+    return Built(pages=len(work) + len(found.lines) + 3, problems=problems)
 
 
 def _write_entries(

@@ -6,19 +6,21 @@ Text and grid get the page's colours, light or dark; those of the traces can be 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ganbench.board.entry import BoardEntry
+from ganbench.board.overall import Overall
 from ganbench.board.ranking import Board, Row
 from ganbench.board.text import score
 from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK
 from ganbench.plots.points import Scene
 from ganbench.results.schema import Result
-from ganbench.results.stats import iqm
+from ganbench.results.stats import iqm, performance_profile
 
 Floats = NDArray[np.float64]
 Figure = dict[str, Any]
@@ -28,35 +30,87 @@ PALETTE = (BLUE, ORANGE, GREEN, PINK, "#56B4E9", "#E69F00", "#A6761D")
 GREY = "#8A8A8A"
 MOST_ROWS = 40  # that a chart of intervals shows
 MOST_LINES = 12  # that a chart of curves shows
-LEAST = -1.5  # score on such a chart; those below would flatten the rest
 MOMENTS = 60  # at which a curve over time is drawn
 BAND = (0.1, 0.9)  # quantiles over seeds
+HALF = 0.5  # of the way from naive to real
+TITLES = {
+    "position": "Between a naive sampler (0) and real data (1)",
+    "loss": "Losses",
+    "accuracy": "Accuracies of the discriminator",
+}
 
 
 def scores(board: Board) -> Figure:
-    """Each ranked entry's score with its interval and its seeds, between naive and real."""
-    rows = [row for row in board.ranked if row.entry.score is not None][:MOST_ROWS]
-    ends = [row.entry.interval[0] for row in rows if row.entry.interval]
-    left = max(min([0.0, *ends]), LEAST) - 0.1
+    """Each ranked entry's score on a task with its interval and its seeds."""
+    rows = [row for row in board.ranked if row.score is not None][:MOST_ROWS]
+    marks = [
+        Mark(name=row.entry.name, score=row.score or 0.0, interval=row.interval, group=row.group)
+        for row in rows
+    ]
+    references = {row.entry.name: row.score for row in board.references}
+    figure = _scores(f"Scores on {board.task}", marks, references)
+    figure["data"].insert(0, _seeds(rows))
+    figure["label"] += "; each seed in grey"
+    return figure
+
+
+def over_all(board: Overall) -> Figure:
+    """Each ranked entry's mean score over all tasks with its interval."""
+    marks = [
+        Mark(name=row.name, score=row.score or 0.0, interval=row.interval, group=row.group)
+        for row in board.ranked[:MOST_ROWS]
+    ]
+    references = {row.name: row.score for row in board.references}
+    return _scores(f"Mean score over {len(board.tasks)} tasks", marks, references)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A score on a chart."""
+
+    name: str
+    score: float
+    interval: Sequence[float] | None
+    group: int | None
+
+
+def _scores(title: str, marks: Sequence[Mark], references: Mapping[str, float | None]) -> Figure:
+    """Scores with their intervals, and references as lines to compare with."""
+    known = {name: at for name, at in references.items() if at is not None}
+    ends = [mark.interval[0] for mark in marks if mark.interval]
+    left = min([0.0, *ends, *known.values()]) - 0.1
+    words = [f"{mark.name} {score(mark.score)}" for mark in marks]
+    lines = [f"{name} {score(at)}" for name, at in known.items()]
     return {
-        "data": [_seeds(rows), _means(rows)],
+        "data": [_means(marks)],
         "layout": {
-            "xaxis": {"title": {"text": "score"}, "range": [left, 1.15], "zeroline": False},
+            "title": _title(title),
+            "xaxis": {"title": {"text": "score"}, "range": [left, 1.1], "zeroline": False},
             "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-            "height": 130 + 30 * len(rows),
+            "margin": {"t": 40 + 17 * len(known), "b": 48, "l": 56, "r": 16},
+            "height": 150 + 17 * len(known) + 30 * len(marks),
             "showlegend": False,
-            "shapes": [_line(0, "x"), _line(1, "x")],
-            "annotations": [_word(0, "naive", "x"), _word(1, "real", "x"), *_outside(rows, left)],
+            "shapes": [_line(0, "x", "dot"), *(_line(at, "x") for at in known.values())],
+            "annotations": _names(known),
         },
-        "label": f"Scores on {board.task}, 95 % intervals, and each seed in grey: "
-        + "; ".join(f"{row.entry.name} {score(row.entry.score)}" for row in rows),
+        "label": f"{title}, 95 % intervals: {'; '.join(words)}. References: {'; '.join(lines)}",
     }
 
 
-def _seeds(rows: Sequence[Row]) -> Figure:
-    every = [
-        (score, row.entry.name) for row in rows for score in row.entry.scores if score is not None
+def _names(references: Mapping[str, float]) -> list[Figure]:
+    """The names of references over their lines, each at a height of its own."""
+    return [
+        {**_word(at, name, "x"), "xanchor": "right" if at > HALF else "left", "yshift": 17 * place}
+        for place, (name, at) in enumerate(references.items())
     ]
+
+
+def _title(text: str) -> Figure:
+    return {"text": text, "x": 0, "xref": "paper", "yref": "container", "y": 0.98, "yanchor": "top"}
+
+
+def _seeds(rows: Sequence[Row]) -> Figure:
+    every = [(score, row.entry.name) for row in rows for score in row.scores if score is not None]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -67,64 +121,86 @@ def _seeds(rows: Sequence[Row]) -> Figure:
     }
 
 
-def _means(rows: Sequence[Row]) -> Figure:
-    """The interquartile means with their intervals, a colour for each tie group."""
+def _means(marks: Sequence[Mark]) -> Figure:
+    """The means with their intervals, a colour for each tie group."""
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": _short([row.entry.score or 0.0 for row in rows]),
-        "y": [row.entry.name for row in rows],
-        "error_x": {"type": "data", "symmetric": False, "color": GREY, **_errors(rows)},
+        "x": _short([mark.score for mark in marks]),
+        "y": [mark.name for mark in marks],
+        "error_x": {"type": "data", "symmetric": False, "color": GREY, **_errors(marks)},
         "marker": {
             "size": 10,
-            "color": [PALETTE[((row.group or 1) - 1) % len(PALETTE)] for row in rows],
+            "color": [PALETTE[((mark.group or 1) - 1) % len(PALETTE)] for mark in marks],
         },
         "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
     }
 
 
-def _outside(rows: Sequence[Row], left: float) -> list[Figure]:
-    """In words, the scores beyond the left end of the chart."""
-    return [
-        {
-            "text": f"◂ {score(row.entry.score)}",
-            "x": left,
-            "y": row.entry.name,
-            "xanchor": "left",
-            "showarrow": False,
-        }
-        for row in rows
-        if (row.entry.score or 0.0) < left
-    ]
-
-
-def _errors(rows: Sequence[Row]) -> dict[str, list[float | None]]:
-    ends = [
-        (row.entry.score or 0.0, row.entry.interval or [row.entry.score or 0.0] * 2) for row in rows
-    ]
+def _errors(marks: Sequence[Mark]) -> dict[str, list[float | None]]:
+    ends = [(mark.score, mark.interval or [mark.score] * 2) for mark in marks]
     return {
         "array": _short([high - score for score, (_, high) in ends]),
         "arrayminus": _short([score - low for score, (low, _) in ends]),
     }
 
 
-def progress(entries: Sequence[BoardEntry], quality: float) -> Figure:
-    """The best score so far against seconds of training: the interquartile mean over seeds."""
-    shown = [entry for entry in entries if any(entry.bests)][:MOST_LINES]
-    starts = [bests[0][0] for entry in shown for bests in entry.bests if bests]
-    ends = [end for entry in shown for end in entry.seconds]
+def profile(board: Overall, scores: Mapping[str, Sequence[float]]) -> Figure:
+    """The share of seeds over all tasks above each score: Dolan and More 2002; of each entry."""
+    levels = np.linspace(-1, 1, 101)
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": row.name,
+            "x": _short(levels),
+            "y": _short(performance_profile(scores[row.name], levels)),
+            "line": {
+                "color": GREY if row.reference else PALETTE[place % len(PALETTE)],
+                "dash": "dash" if row.reference else "solid",
+                "width": 2,
+            },
+        }
+        for place, row in enumerate([*board.ranked[:MOST_LINES], *board.references])
+    ]
+    return {
+        "data": traces,
+        "layout": {
+            "title": _title("Performance profile"),
+            "xaxis": {"title": {"text": "score"}, "range": [-1, 1.02], "zeroline": False},
+            "yaxis": {"title": {"text": "share of seeds above"}, "range": [-0.03, 1.05]},
+            "margin": {"t": 40, "b": 48, "l": 56, "r": 16},
+            "height": 400,
+        },
+        "label": "Share of seeds, over all tasks, that score above: the higher the line the better",
+    }
+
+
+def progress(
+    entries: Sequence[BoardEntry], quality: float, *, tracked: str, hardware: str
+) -> Figure:
+    """The best position so far of the metric of every round against seconds of training.
+
+    The interquartile mean over the seeds that ran on a hardware.
+    """
+    own = {entry.name: entry.on(hardware) for entry in entries}
+    shown = [e for e in entries if any(e.bests[i] for i in own[e.name])][:MOST_LINES]
+    bests = {entry.name: [entry.bests[i] for i in own[entry.name]] for entry in shown}
+    starts = [each[0][0] for name in bests for each in bests[name] if each]
+    ends = [entry.seconds[i] for entry in shown for i in own[entry.name]]
     low, high = max(min(starts, default=1e-3), 1e-4), max([*ends, 1e-3])
     traces = []
     for place, entry in enumerate(shown):
-        own = np.geomspace(low, max(high, 1.001 * low), MOMENTS)
-        own = own[own <= max(max(entry.seconds), own[0])]
-        levels = [iqm([_best(bests, moment) for bests in entry.bests]) for moment in own]
+        moments = np.geomspace(low, max(high, 1.001 * low), MOMENTS)
+        last = max(entry.seconds[i] for i in own[entry.name])
+        moments = moments[moments <= max(last, moments[0])]
+        levels = [iqm([_best(each, at) for each in bests[entry.name]]) for at in moments]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": entry.name,
-                "x": _short(own),
+                "x": _short(moments),
                 "y": _short(levels),
                 "line": {"color": PALETTE[place % len(PALETTE)], "shape": "hv", "width": 2},
             }
@@ -132,16 +208,18 @@ def progress(entries: Sequence[BoardEntry], quality: float) -> Figure:
     return {
         "data": traces,
         "layout": {
+            "title": _title(f"{tracked} against time"),
             "xaxis": {"title": {"text": "seconds of training"}, "type": "log"},
             "yaxis": {
-                "title": {"text": "best score so far"},
-                "range": [-0.3, 1.1],
+                "title": {"text": f"best position of {tracked} so far"},
+                "range": [-1.05, 1.1],
                 "zeroline": False,
             },
             "shapes": [_line(0, "y"), _line(1, "y"), _line(quality, "y", "dot")],
-            "height": 380,
+            "margin": {"t": 40, "b": 48, "l": 56, "r": 16},
+            "height": 400,
         },
-        "label": f"Best score so far against seconds of training, of {len(shown)} entries",
+        "label": f"Best position of {tracked} so far against seconds, of {len(shown)} entries",
     }
 
 
@@ -152,20 +230,23 @@ def _best(bests: Sequence[Sequence[float]], moment: float) -> float:
 
 
 def learning(result: Result) -> list[Figure]:
-    """The ranking metric's score, losses and accuracies over steps: median and band over seeds."""
+    """The tracked metric's position, losses, accuracies over steps: median and band over seeds."""
     tracked, info = result.tracked, result.task.metrics[result.tracked]
     scores: dict[int, list[float]] = {}
     losses: Columns = {}
     for seed in result.seeds:
         for point in seed.curve:
             step = point.step
-            if (value := point.metrics.get(tracked)) is not None:
+            value = point.metrics.get(tracked)
+            if value is not None and info.floor != info.ceiling:
                 scores.setdefault(step, []).append(info.position(value))
             for name, loss in point.losses.items():
                 losses.setdefault(name, {}).setdefault(step, []).append(loss)
     accuracies = {name: losses.pop(name) for name in list(losses) if name.endswith("accuracy")}
     figures = [
-        _over_steps({"score": scores} if scores else {}, "score", [_line(0, "y"), _line(1, "y")]),
+        _over_steps(
+            {tracked: scores} if scores else {}, "position", [_line(0, "y"), _line(1, "y")]
+        ),
         _over_steps(losses, "loss", []),
         _over_steps(accuracies, "accuracy", [_line(0.5, "y")]),
     ]
@@ -199,7 +280,9 @@ def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
             },
         ]
     layout = {
-        "height": 320,
+        "title": _title(TITLES[kind]),
+        "margin": {"t": 40, "b": 48, "l": 56, "r": 16},
+        "height": 340,
         "xaxis": {"title": {"text": "training step"}},
         "yaxis": {"title": {"text": kind}, "zeroline": False},
         "shapes": shapes,
@@ -219,18 +302,19 @@ def _quantiles(rows: Sequence[Sequence[float]]) -> Floats:
     return found
 
 
-def samples(scene: Scene, made: Floats) -> Figure:
-    """Real samples, and those of a seed beside them, on the same axes."""
+def samples(scene: Scene, made: Floats | None = None, name: str = "generated") -> Figure:
+    """Real samples, and those of a seed beside them, if there are any, on the same axes."""
     curves = scene.grid is not None
     traces = []
     outside = 0.0
-    for place, (name, values) in enumerate((("real", scene.real), ("generated", made))):
+    sides = [("real", scene.real), *([] if made is None else [(name, made)])]
+    for place, (label, values) in enumerate(sides):
         x, y, outside = scene.lay_out(values[: len(scene.real)], far=1.0)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines" if curves else "markers",
-                "name": name,
+                "name": label,
                 "x": _short(x),
                 "y": _short(y),
                 "xaxis": f"x{place + 1}",
@@ -252,13 +336,18 @@ def samples(scene: Scene, made: Floats) -> Figure:
             "matches": "y",
             "showticklabels": False,
         },
+        "annotations": [
+            {**_word(at, label, "x"), "xref": "paper"}
+            for at, (label, _) in zip((0.24, 0.76), sides, strict=False)
+        ],
+        "showlegend": False,
         "height": 400,
     }
     note = f"; {outside:.0%} of them lie outside" if outside > 0.005 else ""
     return {
         "data": traces,
         "layout": layout,
-        "label": f"Real samples, generated ones beside them{note}",
+        "label": "Real samples" if made is None else f"Real samples, {name}'s beside them{note}",
     }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganbench.board import comparison, ranking
+from ganbench.board import comparison, overall, ranking
 from ganbench.board.entry import BoardEntry
+from ganbench.board.overall import Overall
 from ganbench.board.ranking import Board, Remember, Row, TrackName, Tuning
 from ganbench.board.text import rank_text
 from ganbench.errors import InputError
@@ -36,7 +37,7 @@ def tracks(quality: float) -> list[TrackChoice]:
         ("Quality", "quality", "any"),
         ("Quality, default hyper-parameters", "quality", "default"),
         ("Quality, tuned hyper-parameters", "quality", "tuned"),
-        (f"Time to score {quality:g}", "time", "any"),
+        (f"Time to {quality:g}", "time", "any"),
     ]
     return [TrackChoice(label=label, track=track, tuning=tuning) for label, track, tuning in named]
 
@@ -61,9 +62,10 @@ class Rank:
 
 @dataclass(kw_only=True)
 class Line:
-    """An entry in a table of the site."""
+    """An entry in a table of the site, with its `speed` in steps per second."""
 
     entry: BoardEntry
+    speed: float | None
     ranks: list[Rank]
     leads: bool = False
     apart: str | None = None
@@ -81,6 +83,11 @@ class Line:
         return f"task/{self.entry.task}.html"
 
     @property
+    def hardware(self) -> list[str]:
+        """The kinds that its seeds ran on."""
+        return sorted(set(self.entry.hardware))
+
+    @property
     def tracks(self) -> str:
         """The numbers of those that it is on."""
         return " ".join(str(place) for place, rank in enumerate(self.ranks) if rank.text)
@@ -91,6 +98,7 @@ class Content:
     """Everything that the pages show: boards and lines by task, comparisons of pairs."""
 
     facts: Facts
+    overall: Overall
     boards: dict[str, Board]
     timed: dict[str, list[Board]]
     lines: dict[str, dict[str, Line]]
@@ -121,6 +129,7 @@ def content(entries: Sequence[BoardEntry], *, quality: float, remember: Remember
         timed.setdefault(board.task, []).append(board)
     return Content(
         facts=facts,
+        overall=overall.overall(found[0], replicates=facts.replicates),
         boards={board.task: board for board in found[0]},
         timed=timed,
         lines=lines,
@@ -146,6 +155,7 @@ def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
     """A line of a row of the first track, with no rank yet."""
     return Line(
         entry=row.entry,
+        speed=row.entry.steps_per_second(row.hardware),
         ranks=[Rank(label=track.label) for track in facts.tracks],
         leads=row.group == 1,
         apart=row.apart,

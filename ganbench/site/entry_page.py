@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.results.schema import Machine, MetricInfo, Result
 from ganbench.results.store import SAMPLES
-from ganbench.scoring import clear_position
+from ganbench.scoring import VIEWS, clear_position
 from ganbench.site import charts
 from ganbench.site.content import Line
 from ganbench.site.render import Renderer
@@ -32,6 +33,9 @@ def write(renderer: Renderer, path: Path, line: Line) -> None:
         figures=charts.learning(result),
         samples=_samples(result, path),
         metrics=[_metric(result, *each) for each in result.task.metrics.items()],
+        summary=_summary(result),
+        views=result.task.views,
+        questions=VIEWS,
         unplaced=text.unplaced({k: info.model_dump() for k, info in result.task.metrics.items()}),
         details=_details(result),
         source=_source(renderer.folder, result, path),
@@ -52,6 +56,16 @@ def _source(folder: Path, result: Result, path: Path) -> str | None:
         parts = [head + part for head, part in zip(heads, parts, strict=True)]
     files.write_atomically(folder / target, b"\n".join(parts))
     return target
+
+
+@functools.cache
+def _summaries() -> dict[str, str]:
+    return {f"baselines/{row.name}.py": row.summary for row in registry.listing("baselines")}
+
+
+def _summary(result: Result) -> str | None:
+    """What a bundled source says of itself, its paper above all."""
+    return _summaries().get(result.entry.source)
 
 
 def _metric(result: Result, name: str, info: MetricInfo) -> dict[str, Any]:
@@ -108,6 +122,26 @@ def _plain(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def distribution(task: str, paths: Sequence[Path]) -> dict[str, Any] | None:
+    """What a task's page draws: real samples, and beside them the first of these results' own.
+
+    None for a task that is not bundled.
+    """
+    if task not in registry.names("tasks"):
+        return None
+    for path in paths:
+        try:
+            found = _samples(schema.load_result(path), path)
+        except InputError:
+            continue  # which its own page says
+        if found and not found["note"]:
+            return {**found, "entry": path.stem}
+    known = _task(task)
+    walls = [_drawn("real images", known.reference[:100])] if known.is_images else []
+    figure = None if walls else charts.samples(_view_of(task))
+    return {"seed": None, "note": None, "entry": None, "figure": figure, "walls": walls}
+
+
 def _samples(result: Result, path: Path) -> dict[str, Any] | None:
     """The chart or the walls of the first seed's samples beside real ones; None without any."""
     file = store.attached(path) / SAMPLES
@@ -121,14 +155,14 @@ def _samples(result: Result, path: Path) -> dict[str, Any] | None:
         seed, made = samples.read_first_seed(file)
         task = _task(result.task.name)
         made = task.check(made, len(made), SAMPLES)
-        shown = _walls(task, made) if task.is_images else _points(task, made)
+        shown = _walls(task, made) if task.is_images else _points(task, made, result.entry.name)
     except InputError as error:
         return {"note": f"The samples cannot be shown: {error}"}
     return {"seed": seed, "note": None, "figure": None, "walls": [], **shown}
 
 
-def _points(task: Any, made: Any) -> dict[str, Any]:
-    return {"figure": charts.samples(_view_of(task.name), made.numpy())}
+def _points(task: Any, made: Any, name: str) -> dict[str, Any]:
+    return {"figure": charts.samples(_view_of(task.name), made.numpy(), name)}
 
 
 _task = functools.cache(registry.bundled_task)
@@ -142,13 +176,13 @@ def _view_of(task: str) -> Any:
 
 
 def _walls(task: Any, made: Any) -> dict[str, Any]:
+    real, fake = task.reference[:100], made[:100]
+    return {"walls": [_drawn("real images", real), _drawn("generated images", fake)]}
+
+
+def _drawn(label: str, images: Any) -> dict[str, str]:
     from ganbench.plots.paper import png
     from ganbench.plots.walls import wall
 
-    def drawn(label: str, images: Any) -> dict[str, str]:
-        content = base64.b64encode(png(wall(images.numpy()))).decode()
-        return {"label": label, "source": f"data:image/png;base64,{content}"}
-
-    return {
-        "walls": [drawn("real images", task.reference[:100]), drawn("generated images", made[:100])]
-    }
+    content = base64.b64encode(png(wall(images.numpy()))).decode()
+    return {"label": label, "source": f"data:image/png;base64,{content}"}

@@ -1,4 +1,4 @@
-"""Writes the pages of the board, of its tasks, and the one that compares two entries."""
+"""Writes the pages of the board, of all results, of each task, and of comparisons."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import shutil
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ganbench import registry
 from ganbench.board import text
-from ganbench.site import charts
+from ganbench.board.entry import BoardEntry
+from ganbench.board.overall import LEVELS
+from ganbench.board.ranking import Board
+from ganbench.results import store
+from ganbench.site import charts, entry_page, thumbnails
 from ganbench.site.content import Content, Line
 from ganbench.site.render import Renderer
 
-MOST_ROWS = 100  # of a task and a track, on the page of all tasks
+MOST_ROWS = 100  # of a task and a track, on the page of all results
+MOST_TRIED = 5  # entries whose samples are looked for
 
 
 def assets(folder: Path) -> None:
@@ -27,36 +33,65 @@ def assets(folder: Path) -> None:
     (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
 
 
-def board(renderer: Renderer, content: Content, problems: Sequence[str]) -> None:
-    """The page of all tasks."""
-    summaries = _summaries()
-    chosen = {
-        task: _first(own.values(), len(content.facts.tracks)) for task, own in content.lines.items()
-    }
-    tasks = [
-        {
-            "name": task,
-            "url": f"task/{task}.html",
-            "summary": summaries.get(task),
-            "count": _counted(len(own), "entry", "entries"),
-        }
-        for task, own in content.lines.items()
-    ]
+def board(renderer: Renderer, content: Content, root: Path, problems: Sequence[str]) -> None:
+    """The first page: the board over all tasks, and the tasks."""
+    over = content.overall
+    seeds: dict[str, list[float]] = {}
+    for each in content.boards.values():
+        for row in each.ranked + each.references:
+            seeds.setdefault(row.entry.name, []).extend(s for s in row.scores if s is not None)
     total = sum(len(own) for own in content.lines.values())
     renderer.page(
         "board.html",
         "index.html",
         page="board",
+        overall=over,
+        levels=LEVELS,
+        scores=charts.over_all(over) if over.ranked else None,
+        profile=charts.profile(over, seeds) if over.tasks else None,
+        urls={name: line.url for own in content.lines.values() for name, line in own.items()},
+        counts={
+            "entries": _counted(total, "entry", "entries"),
+            "tasks": _counted(len(content.lines), "task", "tasks"),
+        },
+        tasks=[_card(renderer, content, root, task) for task in content.lines],
+        problems=problems,
+    )
+
+
+def results(renderer: Renderer, content: Content) -> None:
+    """The page of every result."""
+    chosen = {
+        task: _first(own.values(), len(content.facts.tracks)) for task, own in content.lines.items()
+    }
+    renderer.page(
+        "results.html",
+        "results.html",
+        page="results",
         rows=[line for lines in chosen.values() for line in lines],
         left_off=any(len(chosen[task]) < len(own) for task, own in content.lines.items()),
         most=MOST_ROWS,
-        counts={
-            "entries": _counted(total, "entry", "entries"),
-            "tasks": _counted(len(tasks), "task", "tasks"),
-        },
-        tasks=tasks,
-        problems=problems,
     )
+
+
+def _card(renderer: Renderer, content: Content, root: Path, task: str) -> dict[str, Any]:
+    """A task with pictures of real samples and of those of its best entry that has some."""
+    best = made = None
+    for row in content.boards[task].ranked[:MOST_TRIED]:
+        path = store.path_of(root, task, row.entry.name)
+        made = thumbnails.generated(renderer.folder, path)
+        best = row if best is None or made else best
+        if made:
+            break
+    return {
+        "name": task,
+        "url": f"task/{task}.html",
+        "summary": _summaries().get(task),
+        "count": _counted(len(content.lines[task]), "entry", "entries"),
+        "real": thumbnails.real(renderer.folder, task),
+        "made": made,
+        "best": best,
+    }
 
 
 def comparison(renderer: Renderer, content: Content) -> None:
@@ -72,9 +107,10 @@ def comparison(renderer: Renderer, content: Content) -> None:
     )
 
 
-def task(renderer: Renderer, content: Content, name: str) -> None:
+def task(renderer: Renderer, content: Content, root: Path, name: str) -> None:
     """A task's page; time is drawn for the hardware that has most entries."""
     board = content.boards[name]
+    paths = [store.path_of(root, name, row.entry.name) for row in board.ranked[:MOST_TRIED]]
     timed = max(content.timed[name], key=lambda each: len(each.ranked))
     on_it = {row.entry.name for row in timed.ranked}
     shown = [row.entry for row in board.ranked if row.entry.name in on_it]
@@ -85,11 +121,26 @@ def task(renderer: Renderer, content: Content, name: str) -> None:
         task_version=board.standard.version,
         summary=_summaries().get(name),
         metrics=board.standard.metrics,
+        view_of={metric: view for view, metric in board.standard.views.items()},
+        tracked=board.standard.tracked,
+        modes=board.all_modes is not None,
+        distribution=entry_page.distribution(name, paths),
         unplaced=text.unplaced(board.standard.metrics),
         scores=charts.scores(board) if board.ranked else None,
-        progress=charts.progress(shown, content.facts.quality) if shown else None,
+        progress=_progress(content, board, timed, shown) if shown else None,
         hardware=timed.hardware,
         rows=list(content.lines[name].values()),
+    )
+
+
+def _progress(
+    content: Content, board: Board, timed: Board, shown: Sequence[BoardEntry]
+) -> charts.Figure:
+    return charts.progress(
+        shown,
+        content.facts.quality,
+        tracked=board.standard.tracked,
+        hardware=timed.hardware or "",
     )
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import jinja2
 
 import ganbench
+from ganbench import registry
 from ganbench.board import text
 from ganbench.site.content import Facts
+
+REPOSITORY = "https://github.com/ganbench/ganbench"
 
 
 class Renderer:
@@ -44,6 +47,9 @@ def _environment(facts: Facts) -> jinja2.Environment:
         "capitalize_first": lambda value: value[:1].upper() + value[1:],
         "count": lambda value: "-" if value is None else f"{value:,.0f}",
         "number": text.number,
+        "share": text.share,
+        "height": text.height,
+        "verdicts": text.verdicts_text,
         "time": text.time_text,
     }
     environment.filters |= filters
@@ -54,5 +60,7 @@ def _environment(facts: Facts) -> jinja2.Environment:
         "replicates": f"{facts.replicates:,}",
         "tracks": facts.tracks,
         "page": "",
+        "repository": REPOSITORY,
+        "metric_facts": {row.name: row for row in registry.listing("metrics")},
     }
     return environment

@@ -353,5 +353,5 @@ def test_the_board_stands_whatever_is_changed(honest: Path, document: dict[str, 
 def test_the_unchanged_result_is_ranked(honest: Path):
     path = with_change(honest, lambda document: None)
     assert schema.load_result(path).entry.name == GIVEN
-    (board,) = json.loads(invoke(honest, ("show", "--json"))[0])
+    _, board = json.loads(invoke(honest, ("show", "--json"))[0])
     assert [row["rank"] is not None for row in board["entries"]] == [True] * 3

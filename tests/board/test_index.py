@@ -102,16 +102,22 @@ def test_damaged_files_are_named_each_time(root):
 def test_numbers_that_overflow_are_named(root):
     path = root / "toy" / "one.json"
     text = path.read_text()
-    path.write_text(text.replace('"score": 0.75', '"score": 1e300', 1))
+    path.write_text(text.replace('"mmd": 0.25', '"mmd": 1e300', 1))
     found, (problem,) = entries(root)
     assert [each.name for each in found] == ["two"]
     assert problem.endswith("must be at most 1e+100 in size")
+    path.write_text(text.replace('"score": 0.75', '"score": 1.01', 1))
+    _, (problem,) = entries(root)
+    assert problem.endswith("less than or equal to 1")
+
+
+def test_however_far_a_value_it_has_a_position(root):
     huge = a_result(a_seed(0, value=1e90))
-    huge.task.metrics["mmd"].ceiling = 1e-300
+    huge.task.metrics["mmd"].ceiling, huge.task.metrics["mmd"].noise = 1e-300, 0.0
     huge.seeds[0].curve[0].metrics["mmd"] = 1e90
     write(root, huge.model_copy(update={"entry": huge.entry.model_copy(update={"name": "one"})}))
-    _, (problem,) = entries(root)
-    assert problem.endswith("floor and ceiling are too close")
+    found, problems = entries(root)
+    assert problems == [] and found[0].bests == [[[0.5, -1.0]]]
 
 
 @pytest.mark.slow

@@ -213,7 +213,7 @@ def test_a_submission_that_will_not_be_ranked_says_why(world: Path, seeds: str):
 
 def test_the_reason_is_that_of_the_board(world: Path):
     result = schema.load_result(Path(__file__).parents[2] / "leaderboard/ring8/oracle.json")
-    assert submission._unranked(result) == []
+    assert submission._unranked(result) == ["oracle will be shown, but not ranked: reference"]
     few = result.model_copy(update={"seeds": result.seeds[:3]})
     assert submission._unranked(few) == ["oracle will be shown, but not ranked: 3 of 10 seeds"]
 

@@ -18,7 +18,8 @@ from ganbench.harness.entries import Finished
 from ganbench.results import schema
 
 BOARD = Path(__file__).parents[2] / "leaderboard"
-SPARE = ("group", "device", "steps/s", "s to 0.5", "mmd ↓", "seeds")
+VIEWS = ("test", "distribution", "diversity", "fidelity")
+SPARE = ("group", "device", "steps/s", "s to mmd 0.5", "verdict", "seeds", *VIEWS)
 
 
 def show(*options: str, columns: int | None = None) -> str:
@@ -29,7 +30,7 @@ def show(*options: str, columns: int | None = None) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("columns", [60, 70, 80, 90, 100, 111, 200])
+@pytest.mark.parametrize("columns", [60, 70, 80, 90, 100, 130, 161, 162, 200])
 def test_columns_that_do_not_fit_are_left_out_and_named(columns: int):
     shown = show("--task", "sine", columns=columns)
     assert "…" not in shown
@@ -40,14 +41,14 @@ def test_columns_that_do_not_fit_are_left_out_and_named(columns: int):
     gone = [head for head in SPARE if head not in heads]
     assert gone == list(SPARE[: len(gone)])
     assert {"rank", "entry", "score (IQM, 95 %)"} <= set(heads)
-    assert bool(gone) == bool(left_out) == (columns < 111)
+    assert bool(gone) == bool(left_out) == (columns < 162)
     if gone:
         expected = f"columns are too few: {', '.join(gone)}; --csv prints them"
         assert expected in " ".join(shown.split())
 
 
 def test_the_time_that_ranks_is_never_left_out():
-    assert "s to 0.5" in show("--task", "sine", "--track", "time", columns=70)
+    assert "s to mmd 0.5" in show("--task", "sine", "--track", "time", columns=70)
 
 
 def test_a_long_name_is_folded_and_not_cut(capsys, monkeypatch):
@@ -68,13 +69,16 @@ def test_entries_that_do_not_fit_a_table_of_metrics_are_named(columns: int):
 
 
 def test_csv_has_plain_numbers_each_in_a_column():
-    lines = list(csv.DictReader(io.StringIO(show("--csv", "--metrics"))))
+    every = list(csv.DictReader(io.StringIO(show("--csv", "--metrics"))))
+    lines = [line for line in every if line["task"] != "all"]
+    assert len(every) - len(lines) == 4
     assert len(lines) == len(list(BOARD.glob("*/*.json")))
-    words = {"task", "track", "unranked", "entry", "metric", "budget", "device", "hardware"}
-    for line in lines:
+    words = {"task", "track", "unranked", "entry", "metric", "budget", "device", "hardware", "by"}
+    for line in every:
         for head, cell in line.items():
             if head not in words and cell:
                 float(cell)
+    for line in lines:
         path = BOARD / line["task"] / f"{line['entry']}.json"
         result = schema.load_result(path)
         assert float(line["score"]) == result.summary["score"].iqm
@@ -111,16 +115,19 @@ def test_so_it_is_where_a_run_or_an_evaluation_is_shown(capsys):
         pictures=[],
         notes=[],
     )
-    tables.print_result(finished)
+    tables.print_result(finished, every=True)
     task = registry.load_task("ring8")
     metrics = {name: {"value": 0.9185, **vars(bound)} for name, bound in task.bounds.items()}
-    tables.print_evaluation({"task": "ring8", "n": 5, "score": 0.5, "metrics": metrics})
+    views = {view: {"metric": name, "position": 0.5} for view, name in task.views.items()}
+    document = {"task": "ring8", "n": 5, "score": 0.5, "views": views, "metrics": metrics}
+    tables.print_evaluation(document, every=True)
     out = capsys.readouterr().out
     rows = [line for line in out.splitlines() if line.startswith("│ recall ")]
-    assert [row.split("│")[-2].strip() for row in rows] == ["-", "-"]
+    assert [row.split("│")[-3].strip() for row in rows] == ["-", "-"]
     assert out.count("recall (a naive sampler scores better than real data)") == 2
     rows = [line for line in out.splitlines() if line.startswith("│ precision ")]
-    assert "-" not in [row.split("│")[-2].strip() for row in rows]
+    assert [row.split("│")[-2].strip() for row in rows] == ["fidelity", "fidelity"]
+    assert "-" not in [row.split("│")[-3].strip() for row in rows]
 
 
 def test_somebodys_text_is_one_line_of_what_can_be_printed():

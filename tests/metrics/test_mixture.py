@@ -54,6 +54,15 @@ def test_divergence_of_a_perfect_sampler(centers: Tensor, sigma: float, known: f
     assert mean == pytest.approx(floor / 0.98889, abs=5 * error)
 
 
+def test_figures_at_the_published_count_are_of_the_first_2500_samples() -> None:
+    fake = torch.cat([perfect(RING, 0.01, 2500, 0), RING[:1].repeat(1596, 1)])
+    values, few = score(fake), score(fake[:2500])
+    for name in ("modes", "high_quality", "reverse_kl"):
+        assert values[f"{name}_2500"] == few[name] == few[f"{name}_2500"]
+    assert values["reverse_kl_2500"] < 0.01 < values["reverse_kl"]
+    assert not any(name.endswith("_2500") for name in score(fake[:2499]))
+
+
 def test_collapse_to_one_mode() -> None:
     values = score(RING[:1].repeat(1000, 1))
     assert values["modes"] == values["modes_10pct"] == 1
@@ -97,4 +106,4 @@ def test_against_scipy() -> None:
 
 
 def test_quantities_are_what_is_returned() -> None:
-    assert score(RING).keys() == mixture.QUANTITIES.keys()
+    assert score(RING.repeat(400, 1)).keys() == mixture.QUANTITIES.keys()

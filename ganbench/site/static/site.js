@@ -7,7 +7,7 @@ function themed(layout) {
   const axis = {gridcolor: colour("--line"), linecolor: colour("--line")};
   const themed = {
     margin: {l: 56, r: 16, t: 30, b: 48},
-    legend: {orientation: "h", y: 1.02, yanchor: "bottom", x: 0},
+    legend: {orientation: "h", y: -0.2, yanchor: "top", x: 0},
     ...layout,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
@@ -21,7 +21,7 @@ function themed(layout) {
 
 function draw(plot, figure) {
   plot.figure = figure;
-  return Plotly.react(plot, figure.data, themed(figure.layout), {responsive: true, displaylogo: false});
+  return Plotly.react(plot, figure.data, themed(figure.layout), {responsive: true, displaylogo: false, displayModeBar: "hover"});
 }
 
 function drawCharts() {
@@ -50,7 +50,7 @@ function enhanceBoard(table) {
   });
   for (const name of ["task", "device", "hardware"]) {
     if (!filters[name]) continue;
-    for (const value of [...new Set(facts.map((each) => each[name]))].sort()) {
+    for (const value of [...new Set(facts.flatMap((each) => each[name].split("; ")))].sort()) {
       filters[name].add(new Option(value, value));
     }
   }
@@ -58,7 +58,7 @@ function enhanceBoard(table) {
     const row = facts[place];
     if (!row.tracks.split(" ").includes(filters.track.value)) return false;
     if ("apart" in row && !filters.apart.checked) return false;
-    return ["task", "device", "hardware"].every((name) => !filters[name]?.value || row[name] === filters[name].value);
+    return ["task", "device", "hardware"].every((name) => !filters[name]?.value || row[name].split("; ").includes(filters[name].value));
   });
   const update = () => {
     ranks.forEach((place, track) => board.column(place).visible(String(track) === filters.track.value, false));
