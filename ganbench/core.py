@@ -205,6 +205,11 @@ class Task:
         """Name of the metric that every round of a run is measured by."""
         return next(iter(self.metrics))
 
+    @property
+    def ordered_bounds(self) -> dict[str, Bound]:
+        """The bounds of each quantity, those of the tracked metric first."""
+        return {self.tracked: self.bounds[self.tracked], **self.bounds}
+
     def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Every metric of the task between two sample tensors of shape (n, *shape)."""
         values: dict[str, float] = {}

@@ -180,6 +180,11 @@ class Env:
         }
         return reward, terminated, truncated, info
 
+    @property
+    def pool(self) -> Tensor | None:
+        """What this episode's batches are dealt from, (n, *shape); None if each is drawn afresh."""
+        return self._pool
+
     def evaluate(self, samples: Tensor) -> dict[str, float]:
         """The metrics that are due for (evaluation_size, *task.shape) finite samples.
 

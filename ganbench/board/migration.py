@@ -12,6 +12,8 @@ from typing import Any
 
 from ganbench import registry
 from ganbench.board.watch import Watch, unwatched
+from ganbench.diagnosis.evidence import of_result
+from ganbench.diagnosis.rules import diagnose
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import MetricInfo, SeedResult, TaskInfo
@@ -56,7 +58,7 @@ def renewed(old: Document) -> Document:
     """A document of the first schema in the present one."""
     task = TaskInfo(**old["task"], views=_views(old["task"]))
     seeds = [_seed(seed, task, old) for seed in old["seeds"]]
-    known = [SeedResult.model_validate(seed) for seed in seeds]
+    known = [_judged(SeedResult.model_validate(seed), task) for seed in seeds]
     summary = stats.summarise(known, list(task.metrics))
     views = stats.summarise_views(known, task.views)
     return {
@@ -65,7 +67,7 @@ def renewed(old: Document) -> Document:
         "task": task.model_dump(),
         "entry": {**old["entry"], **_facts(old["entry"], old["task"]["name"])},
         "protocol": {name: value for name, value in old["protocol"].items() if name != "engine"},
-        "seeds": seeds,
+        "seeds": [seed.model_dump() for seed in known],
         "summary": {name: each.model_dump() for name, each in summary.items()},
         "views": {name: each.model_dump() for name, each in views.items()},
     }
@@ -96,6 +98,21 @@ def _seed(seed: Document, task: TaskInfo, old: Document) -> Document:
         "score": mean(positions) if positions else None,
         "machine": old["machine"],
     }
+
+
+def _judged(seed: SeedResult, task: TaskInfo) -> SeedResult:
+    """The seed with a verdict from its result alone, without a step of onset."""
+    if seed.status == "interrupted":
+        return seed
+    evidence = of_result(
+        seed.metrics,
+        task.metrics,
+        seed.curve,
+        views=seed.views,
+        status=seed.status,
+        reason=seed.reason,
+    )
+    return seed.model_copy(update={"verdict": diagnose(evidence)})
 
 
 def _facts(entry: Document, task: str) -> Document:

@@ -67,6 +67,11 @@ def height(position: float | None) -> str:
     return "x" if position < 0 else HEIGHTS[min(7, int(8 * position))]
 
 
+def spark(positions: Iterable[float]) -> str:
+    """A curve of positions in a line, from -1 at the foot to 1."""
+    return "".join(HEIGHTS[min(7, int(4 * (1 + position)))] for position in positions)
+
+
 def headlines(names: Iterable[str], views: Collection[str]) -> list[str]:
     """The metrics beside the views that a short table shows."""
     others = [name for name in names if name not in views]

@@ -12,9 +12,9 @@ from ganbench.board.text import (
     BAR,
     bar,
     headlines,
-    height,
     number,
     score,
+    spark,
     unplaced,
     with_interval,
 )
@@ -74,8 +74,8 @@ def _learning(result: Result) -> str:
     levels = [statistics.median(rounds[step]) for step in sorted(rounds)]
     if not levels:
         return f"{result.tracked}: never evaluated"
-    drawn = "".join(map(height, levels))
-    return f"{result.tracked} over training {drawn} {levels[0]:.2f} to {levels[-1]:.2f}"
+    ends = f"{levels[0]:.2f} to {levels[-1]:.2f}"
+    return f"{result.tracked} over training {spark(levels)} {ends}, from -1 to 1"
 
 
 def verdict_lines(seeds: Sequence[SeedResult]) -> list[str]:
@@ -88,9 +88,8 @@ def verdict_lines(seeds: Sequence[SeedResult]) -> list[str]:
     for own in sorted(kinds.values(), key=len, reverse=True):
         first = own[0].verdict
         assert first is not None
-        which = f"seed {own[0].seed}" if len(own) == 1 else f"{len(own)} of {len(seeds)} seeds"
-        example = "" if len(own) == 1 else f"seed {own[0].seed}: "
-        lines.append(f"verdict   {which} {first.kind}: {example}{first.text}")
+        several = "" if len(own) == 1 else f"{len(own)} of {len(seeds)} seeds, as "
+        lines.append(f"verdict   {several}seed {own[0].seed}: {first.text}")
     return lines
 
 

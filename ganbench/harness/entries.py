@@ -13,7 +13,6 @@ from typing import Any
 
 import ganbench
 from ganbench import registry
-from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
@@ -211,7 +210,7 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
 def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     """The result file's content for these seeds."""
     spec, task, budget = job.spec, job.task, job.budget
-    metrics = {key: MetricInfo(**vars(bound)) for key, bound in first_tracked(task).items()}
+    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
     whole = all(seed.status != "interrupted" for seed in seeds)
     return Result(
         ganbench_version=ganbench.__version__,
@@ -251,12 +250,6 @@ def _entry_info(job: Job, name: str) -> EntryInfo:
         tuning_trials=job.spec.tuning_trials,
         reference=baseline.reference,
     )
-
-
-def first_tracked(task: Task) -> dict[str, Any]:
-    """The task's bounds, those of the metric that every round is measured by first."""
-    first = task.tracked
-    return {first: task.bounds[first], **task.bounds}
 
 
 def write_seed(folder: Path, seed: SeedResult) -> None:

@@ -13,6 +13,7 @@ from ganbench import plots, registry
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness.log import read_log
+from ganbench.results.samples import read_frames
 from ganbench.results.schema import SeedResult
 
 
@@ -47,12 +48,6 @@ def redraw(folder: Path) -> list[Path]:
         raise InputError(f"no seed of {str(folder)!r} has been finished yet")
     seeds.sort(key=lambda seed: seed.seed)
     return draw(task, folder, seeds)
-
-
-def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:
-    """(step, samples) of every .npy file, in order."""
-    paths = sorted(folder.glob("*.npy"))
-    return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
 
 
 def read_features(folder: Path) -> list[tuple[int, dict[str, np.ndarray[Any, Any]]]]:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ganbench.core import Recording
+from ganbench.diagnosis.evidence import of_result, of_run
+from ganbench.diagnosis.rules import diagnose
 from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
@@ -22,12 +24,13 @@ from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Report, Stop, build
 from ganbench.randomness import own_randomness, random_state, restore_random, stream
-from ganbench.results.samples import sha256_of
-from ganbench.results.schema import Engine, SeedResult
+from ganbench.results.samples import read_frames, sha256_of
+from ganbench.results.schema import Engine, SeedResult, Status, Verdict
 from ganbench.scoring import WORST, mean
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
+from ganbench.system.threads import one_thread
 
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
 NOTE_LENGTH = 500  # characters of why a Game is not trained by the engine asked for
@@ -179,6 +182,8 @@ class SeedRun:
         positions = [each for each in views.values() if each is not None]
         with self.at_work():
             notes.write_final_samples()
+            with self.env.clock.during("evaluation"):
+                verdict = None if status == "interrupted" else self._verdict(status, known, views)
         result = SeedResult(
             seed=self.seed,
             status=status,
@@ -186,6 +191,7 @@ class SeedRun:
             metrics={name: known.get(name) for name in task.bounds},
             views=views,
             score=mean(positions) if positions else None,
+            verdict=verdict,
             curve=notes.curve,
             timing=notes.timing(),
             machine=machine.describe(self.job.spec.device),
@@ -197,6 +203,25 @@ class SeedRun:
         )
         result.at_once = self.ended is not None and self.ended.at_once
         return result
+
+    def _verdict(
+        self, status: Status, metrics: Mapping[str, float], views: Mapping[str, float | None]
+    ) -> Verdict:
+        """What became of the run, by its result and its samples, in words."""
+        task, notes = self.job.task, self.recorder
+        evidence = of_result(
+            metrics,
+            task.ordered_bounds,
+            notes.curve,
+            views=views,
+            status=status,
+            reason=self.ended.reason if self.ended else None,
+        )
+        frames = read_frames(notes.folder / "frames")
+        with one_thread():
+            return diagnose(
+                of_run(task, evidence, samples=notes.samples, frames=frames, training=self.env.pool)
+            )
 
     def _end_round(self) -> None:
         """Score the samples of a round, and save where the run stands."""

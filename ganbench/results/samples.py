@@ -112,6 +112,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
     write_atomically(path, buffer.getvalue())
 
 
+def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:
+    """(step, samples) of every .npy file, in order."""
+    paths = sorted(folder.glob("*.npy"))
+    return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
+
+
 def sha256_of(samples: Tensor) -> str:
     """Hash of the samples' float32 values in C order."""
     return hashlib.sha256(samples.cpu().contiguous().numpy().tobytes()).hexdigest()

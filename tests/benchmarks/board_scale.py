@@ -25,18 +25,17 @@ from ganbench.results import schema, stats
 def fill(folder: Path, real: schema.Result, entries: int, tasks: int) -> None:
     """Write so many results, some better, some worse."""
     rng = np.random.default_rng(0)
-    info = real.task.metrics[real.ranking]
     text = schema.dumps(real)
     for place in range(entries):
         result = schema.loads(text, "the given result")
-        result.entry.name = f"entry_{place}"
+        result.entry.name = f"entry_{place // tasks}"
         result.task.name = real.task.name if place % tasks == 0 else f"task_{place % tasks}"
         level = rng.normal(0.5, 0.3)
         for seed in result.seeds:
-            seed.score = float(level + 0.05 * rng.normal())
-            seed.metrics[real.ranking] = info.ceiling - seed.score * (info.ceiling - info.floor)
+            seed.score = float(np.clip(level + 0.05 * rng.normal(), -1, 1))
+            seed.views = dict.fromkeys(seed.views, seed.score)
         result.summary["score"] = stats.summarise_values([seed.score for seed in result.seeds])
-        path = folder / result.task.name / f"entry_{place}.json"
+        path = folder / result.task.name / f"{result.entry.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(schema.dumps(result))
 
@@ -77,7 +76,7 @@ def main() -> None:
                 for name, command in (("a", show), ("a", show), ("b", site), ("b", site))
             ]
             pages = sum(1 for _ in out.rglob("*.html"))
-            assert pages == entries + options.tasks + 2, pages
+            assert pages == entries + options.tasks + 3, pages
             print("{:7}{:12.2f}{:7.2f}{:12.2f}{:7.2f}".format(entries, *seconds), flush=True)
 
 
