@@ -140,18 +140,18 @@ def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_match
 @pytest.mark.parametrize("target", registry.names("tasks"))
 def test_oracle_scores_1_and_noise_about_0(target):
     task = registry.load_task(target)
-    bound = task.bounds[task.ranking]
+    bound = task.bounds[task.tracked]
 
     def score(baseline: str, n: int) -> float:
         spec = Spec(task=target, baseline=baseline)
         gan = build(look_up(spec), 3)
-        return task.score({task.ranking: ranking_value(task, gan.sample(n))})
+        return bound.position(tracked_value(task, gan.sample(n)))
 
     noise, n = bound.noise / abs(bound.ceiling - bound.floor), task.budget.evaluation_size
     assert score("oracle", n) == pytest.approx(1, abs=6 * noise)
     assert score("uniform_noise", min(n, 4096)) < 0.1
 
 
-def ranking_value(task, samples: torch.Tensor) -> float:
-    value = task.metrics[task.ranking](task.reference, samples)
-    return float(value[task.ranking] if isinstance(value, Mapping) else value)
+def tracked_value(task, samples: torch.Tensor) -> float:
+    value = task.metrics[task.tracked](task.reference, samples)
+    return float(value[task.tracked] if isinstance(value, Mapping) else value)

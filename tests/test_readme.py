@@ -255,6 +255,7 @@ def test_scores_of_the_readme_are_those_of_the_board() -> None:
     published = {
         (board["task"], entry["entry"]): entry
         for board in json.loads(result.stdout)
+        if board["task"] != "all"
         for entry in board["entries"]
         if (ROOT / "leaderboard" / board["task"] / entry["entry"]).is_dir()
     }

@@ -95,12 +95,16 @@ class Ground:
 
     @cached_property
     def _cells(self) -> Tensor:
-        """Centres (CELLS, d) of cells of the real samples, found from where these lie in order."""
-        centers = self._real[:: len(self._real) // CELLS][:CELLS].clone()
+        """Centres (CELLS, d) of cells of every second real sample, from where these lie in order.
+
+        The others tell what is due in each: in many dimensions new samples leave cells empty.
+        """
+        half = self._real[::2]
+        centers = half[:: max(1, len(half) // CELLS)][:CELLS].clone()
         for _ in range(ROUNDS):
-            nearest = torch.cdist(self._real, centers).argmin(1)
-            sums = torch.zeros_like(centers).index_add_(0, nearest, self._real)
-            counts = torch.bincount(nearest, minlength=CELLS)[:, None]
+            nearest = torch.cdist(half, centers).argmin(1)
+            sums = torch.zeros_like(centers).index_add_(0, nearest, half)
+            counts = torch.bincount(nearest, minlength=len(centers))[:, None]
             centers = torch.where(counts > 0, sums / counts.clamp(min=1), centers)
         return centers
 
@@ -114,8 +118,9 @@ class Ground:
         if self.task.modes is not None:
             count = len(self.task.modes.centers)
             return torch.full((count,), 1 / count, dtype=torch.float64)
-        count = CELLS if self._word == "regions" else int(self._real_where.max()) + 1
-        return _shares(self._real_where, count)
+        if self._word == "regions":
+            return _shares(self._real_where[1::2], len(self._cells))
+        return _shares(self._real_where, int(self._real_where.max()) + 1)
 
     @property
     def _word(self) -> str:
@@ -227,19 +232,24 @@ _grounds: dict[int, Ground] = {}
 
 
 def copies(task: Task, samples: Tensor, training: Tensor, look: Look) -> float | None:
-    """Share of samples that lie on a training sample, beside how far held-out ones lie from it.
+    """Share of samples that lie on a training sample, beyond that of held-out ones that do.
 
-    None for images of which the metric already says that they are no nearer than held-out ones.
+    None for images of which a metric already says that they are no nearer than held-out ones, and
+    of discrete data, of which most coincide.
     """
-    if task.is_images and (look.memorisation is None or look.memorisation < SUSPECT):
+    if task.is_images and look.memorisation is not None and look.memorisation < SUSPECT:
         return None
     fake, real = (
         thinned(side.detach().float().cpu().flatten(1), ASKED) for side in (samples, task.reference)
     )
     known = training.detach().float().cpu().flatten(1)
-    usual = float(nearest_distances(real, known).median())
-    near = nearest_distances(fake, known) <= COPY * usual
-    return float(near.double().mean())
+    distances = nearest_distances(real, known)
+    reach = COPY * float(distances.median())
+    chance = float((distances <= reach).double().mean())
+    if reach == 0:
+        return None
+    share = float((nearest_distances(fake, known) <= reach).double().mean())
+    return max(0.0, (share - chance) / (1 - chance))
 
 
 def _values(found: float | Mapping[str, float]) -> dict[str, float]:

@@ -184,7 +184,9 @@ def _collapsed(look: Look, *, slack: float = 1.0) -> str | None:
     if look.law is not None:
         return _collapsed_curves(look) if look.law >= LAW else None
     if look.regions is not None:
-        return _collapsed_regions(look, look.regions)
+        # Of samples that may lie elsewhere empty cells say nothing.
+        known = look.regions.natural or look.lifelike is not None
+        return _collapsed_regions(look, look.regions) if known else None
     uneven = look.evenness is not None and look.evenness < FAR_FROM_EVEN
     return described(look) if uneven else None
 

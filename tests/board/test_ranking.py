@@ -268,7 +268,7 @@ def test_a_metric_more_unranks_nobody_and_another_version_of_a_view_does():
 
 def test_the_share_of_seeds_that_hold_all_modes():
     info = {"direction": "higher", "floor": 8.0, "ceiling": 6.0, "noise": 0.0}
-    made = with_metrics("ring", 0.1, modes=(info, [8.0] * 7 + [7.0, 1.0, 7.0]))
+    made = with_metrics("ring", 0.1, modes_10pct=(info, [8.0] * 7 + [7.0, 1.0, 7.0]))
     assert board_entry(made).all_modes == 0.7
     assert board_entry(an_entry("other", 0.2)).all_modes is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from click.testing import CliRunner, Result
 from rich.cells import cell_len
 
 from ganbench import registry
+from ganbench.board import text
 from ganbench.cli import fitting, main, tables
 from ganbench.errors import one_line
 from ganbench.harness.entries import Finished
 from ganbench.results import schema
 
 BOARD = Path(__file__).parents[2] / "leaderboard"
+VIEWS_IN_ORDER = ("fidelity", "diversity", "distribution", "test")
 VIEWS = ("test", "distribution", "diversity", "fidelity")
 SPARE = ("group", "device", "steps/s", "s to mmd 0.5", "verdict", "seeds", *VIEWS)
 
@@ -30,7 +33,7 @@ def show(*options: str, columns: int | None = None) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("columns", [60, 70, 80, 90, 100, 130, 161, 163, 200])
+@pytest.mark.parametrize("columns", [60, 70, 80, 90, 100, 130, 161, 170, 171, 200])
 def test_columns_that_do_not_fit_are_left_out_and_named(columns: int):
     shown = show("--task", "sine", columns=columns)
     assert "…" not in shown
@@ -41,7 +44,7 @@ def test_columns_that_do_not_fit_are_left_out_and_named(columns: int):
     gone = [head for head in SPARE if head not in heads]
     assert gone == list(SPARE[: len(gone)])
     assert {"rank", "entry", "score (IQM, 95 %)"} <= set(heads)
-    assert bool(gone) == bool(left_out) == (columns < 163)
+    assert bool(gone) == bool(left_out) == (columns < 171)
     if gone:
         expected = f"columns are too few: {', '.join(gone)}; --csv prints them"
         assert expected in " ".join(shown.split())
@@ -71,7 +74,7 @@ def test_entries_that_do_not_fit_a_table_of_metrics_are_named(columns: int):
 def test_csv_has_plain_numbers_each_in_a_column():
     every = list(csv.DictReader(io.StringIO(show("--csv", "--metrics"))))
     lines = [line for line in every if line["task"] != "all"]
-    assert len(every) - len(lines) == 4
+    assert len(every) - len(lines) == 5
     assert len(lines) == len(list(BOARD.glob("*/*.json")))
     words = {"task", "track", "unranked", "entry", "metric", "budget", "device", "hardware", "by"}
     for line in every:
@@ -94,7 +97,7 @@ def test_a_dash_and_the_reason_where_a_metric_gives_no_position():
     """A recall of 0.94 on the ring was shown as 12.11: there uniform noise is better than real."""
     shown = show("--task", "ring8", "--metrics")
     (row,) = [line for line in shown.splitlines() if line.startswith("│ recall ")]
-    assert [cell.strip() for cell in row.split("│")[2:-1]] == ["-"] * 4
+    assert [cell.strip() for cell in row.split("│")[2:-1]] == ["-"] * 5
     (line,) = [line for line in shown.splitlines() if line.startswith("no position: ")]
     assert "recall (a naive sampler scores better than real data)" in line
     assert "covariance_error (real data" not in line and "covariance_error," in line
@@ -136,3 +139,74 @@ def test_somebodys_text_is_one_line_of_what_can_be_printed():
     with pytest.raises(Exception, match="is not a valid result") as caught:
         schema.loads('{"\\u001b[2J\\n": 1}', "it")
     assert str(caught.value).isprintable()
+
+
+def test_bars_and_curves_of_characters():
+    assert [text.bar(each) for each in (1.0, 0.5, 0.06, 0.0, None)] == [
+        "█" * 10,
+        "█" * 5,
+        "▋",
+        "",
+        "",
+    ]
+    assert text.bar(-0.5) == "-" + "█" * 5
+    assert [text.height(each) for each in (1.0, 0.5, 0.0, -0.1, None)] == ["█", "▅", "▁", "x", "·"]
+    assert text.spark([-1.0, -0.5, 0.0, 0.5, 1.0]) == "▁▃▅▇█"
+
+
+def test_a_short_table_shows_a_tasks_own_metrics_first():
+    names = ["mmd", "energy", "recall", "of_mine", "modes", "precision", "mean_error", "kid"]
+    assert text.headlines(names, ["mmd", "precision"]) == [
+        *("of_mine", "modes", "kid", "recall", "mean_error")
+    ]
+
+
+def test_verdicts_are_counted():
+    assert text.verdicts_text(["healthy"] * 3) == "healthy"
+    counted = text.verdicts_text(["healthy", "mode collapse", None, "mode collapse"])
+    assert counted == "2 mode collapse, 1 healthy"
+    assert text.verdicts_text([None]) == "-"
+
+
+def test_a_run_shows_its_score_with_the_views_and_then_five_metrics(capsys):
+    result = schema.load_result(BOARD / "sine" / "mlp_gan.json")
+    finished = Finished(
+        folder=Path("runs"),
+        seeds=result.seeds,
+        result=result,
+        path=Path("x"),
+        pictures=[],
+        notes=[],
+    )
+    tables.print_result(finished, every=False)
+    out = capsys.readouterr().out
+    rows = [line.split("│")[1].strip() for line in out.splitlines() if line[:1] == "│"]
+    assert rows[:4] == list(VIEWS_IN_ORDER)
+    assert rows[4:] == ["sine_fitted ↑", "sine_rmse ↓", "sine_b_ks ↓", "wasserstein ↓", "recall ↑"]
+    assert "score -0.225 [-0.228, -0.218]: 1 is real data, 0 a naive sampler, -1 the worst" in out
+    assert re.search(r"mmd over training ▁{10,} -0\.9\d to -0\.90, from -1 to 1", out)
+    assert "12 more metrics: --all" in out
+    assert "verdict   10 of 10 seeds, as seed 0: mode collapse: 78 % of curves are sines" in out
+
+
+def test_real_data_are_at_the_top_of_every_board_and_naive_samplers_at_naught():
+    for board in json.loads(show("--json"))[1:]:
+        scores = {entry["entry"]: entry["score"] for entry in board["entries"]}
+        assert scores["oracle"] >= 0.98, board["task"]
+        assert scores["uniform_noise"] <= 0.03
+        # The one is exact where the other is not.
+        assert scores["moment_matching"] >= 0.98 or scores["moment_matching"] <= 0.03
+        assert (scores["moment_matching"] >= 0.98) == (board["task"] == "gaussian")
+
+
+def test_the_board_over_all_tasks_is_what_show_shows():
+    shown = show()
+    assert shown.startswith("mean over 14 tasks")
+    order = [line.split("│")[3].strip() for line in shown.splitlines() if line[:1] == "│"]
+    assert order == ["oracle", "replay", "mlp_gan", "moment_matching", "uniform_noise"]
+    (row,) = [line for line in shown.splitlines() if " mlp_gan " in line]
+    assert "▃▆▆▆▁▃▆▄▅▅x▅█▆" in row and row.split("│")[1].strip() == "1"
+    assert "sine, version 2" in show("--each") and "sine, version 2" not in shown
+    assert "of the position of coverage" in show("--by", "coverage")
+    head, _, *rows = show("--markdown").splitlines()
+    assert head.count("|") == rows[0].count("|") and "| sine |" in head and len(rows) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
-from ganbench.core import Game, Task
+from ganbench.core import Bound, Budget, Game, Task
 from ganbench.diagnosis.evidence import of_run
 from ganbench.diagnosis.rules import LONGEST, Verdict, diagnose
 from ganbench.naive import matched_gaussian
@@ -274,3 +275,38 @@ def test_frames_of_a_healthy_seed_are_not_looked_at() -> None:
     before = time.perf_counter()
     run.verdict()
     assert time.perf_counter() - before < 1.0
+
+
+def error(real: Tensor, fake: Tensor) -> float:
+    return float((real.mean(0) - fake.mean(0)).abs().mean())
+
+
+@pytest.mark.parametrize("shape", [(1,), (5,), (3, 4), (1, 8, 8), (3, 28, 28)])
+@pytest.mark.parametrize("label", [None, lambda samples: (samples.flatten(1).sum(1) > 0).long()])
+def test_samples_of_any_shape_get_a_verdict(shape: tuple[int, ...], label: Callable | None) -> None:
+    """A task of somebody's own, that has one metric and may have classes."""
+    task = Task(
+        name="odd",
+        version=1,
+        shape=shape,
+        sample=lambda n, rng: torch.randn(n, *shape, generator=rng).clamp(-1, 1),
+        metrics={"error": error},
+        budget=Budget(steps=10, batch_size=4, evaluations=2, evaluation_size=300, log_every=1),
+        bounds={"error": Bound(direction="lower", floor=0.05, ceiling=1.0, noise=0.01)},
+        pool=50,
+        label=label,
+    )
+    rng = torch.Generator().manual_seed(1)
+
+    def kind(samples: Tensor) -> str:
+        frames = [(step, samples[:100].numpy()) for step in (1, 2)]
+        metrics = task.evaluate(task.reference, samples)
+        return Run(task, 0, metrics=metrics, samples=samples, frames=frames).verdict().kind
+
+    assert kind(task.sample(300, rng)) == "healthy"
+    assert kind(torch.zeros(300, *shape)) == "mode collapse"
+    assert kind(torch.full((300, *shape), 1e30)) == "mode collapse"
+    assert kind(100 + task.sample(300, rng)) in ("poor fit", "mode collapse")
+    rows = task.draw_pool(0)
+    assert rows is not None
+    assert kind(rows[torch.randint(50, (300,), generator=rng)]) == "memorising"

