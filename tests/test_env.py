@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import ganbench
-from ganbench import metrics
+from ganbench import metrics, planar
 from ganbench.core import Bound, Budget, Task
 from ganbench.env import Clock, Env, make
 from ganbench.errors import InputError
@@ -258,7 +258,7 @@ def test_real_samples_score_near_one() -> None:
     samples = env.task.sample(4096, torch.Generator().manual_seed(9))
     _, reward, terminated, _, info = env.step(samples)
     assert info["score"] == pytest.approx(1, abs=0.1)
-    assert terminated == (info["score"] >= 0.98)
+    assert terminated == (info["position"] >= 0.98)
     assert reward == pytest.approx(env.task.bounds["mmd"].ceiling - info["metrics"]["mmd"])
     assert info["metrics"].keys() == env.task.bounds.keys()
 
@@ -306,3 +306,18 @@ def test_clock_charges_training_between_calls(monkeypatch: pytest.MonkeyPatch) -
     env.clock.switch("other")
     assert env.clock.seconds["training"] == 7
     assert sum(env.clock.seconds.values()) == 7
+
+
+def test_a_score_takes_all_views_and_rounds_before_the_last_have_one() -> None:
+    env = Env(make("moons", budget="smoke").task, thorough=False)
+    env.budget = env.budget.reduced("smoke")
+    env.reset(seed=0)
+    samples = env.task.sample(4096, torch.Generator().manual_seed(9))
+    *_, first = env.step(samples)
+    *_, last = env.step(samples)
+    assert (first["metrics"].keys(), first["score"]) == ({"mmd"}, None)
+    assert first["position"] == last["position"]
+    views = [
+        env.task.bounds[name].position(last["metrics"][name]) for name in planar.VIEWS.values()
+    ]
+    assert last["score"] == pytest.approx(sum(views) / 4)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
 import ganbench
 from ganbench import registry
@@ -44,6 +45,9 @@ def _environment(facts: Facts) -> jinja2.Environment:
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     filters: dict[str, Callable[[Any], str]] = {
         "score": text.score,
+        "breakable": lambda value: markupsafe.escape(value).replace(
+            "_", markupsafe.Markup("_<wbr>")
+        ),
         "capitalize_first": lambda value: value[:1].upper() + value[1:],
         "count": lambda value: "-" if value is None else f"{value:,.0f}",
         "number": text.number,
