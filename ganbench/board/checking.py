@@ -97,12 +97,12 @@ def inconsistencies(result: Result, path: Path) -> list[str]:
     if len(set(numbers)) != len(numbers):
         lines.append("holds a seed twice")
     lines += [line for seed in result.seeds for line in _wrong_score(result, seed)]
-    summaries = {**result.summary, **result.views}
+    metrics = stats.summarise(result.seeds, list(result.task.metrics))
     views = stats.summarise_views(result.seeds, result.task.views)
-    expected = {**stats.summarise(result.seeds, list(result.task.metrics)), **views}
-    for name, summary in expected.items():
-        if not _alike(summaries.get(name), summary):
-            lines.append(f"summary of {name} does not follow from the seeds")
+    for claimed, expected in ((result.summary, metrics), (result.views, views)):
+        for name, summary in expected.items():
+            if not _alike(claimed.get(name), summary):
+                lines.append(f"summary of {name} does not follow from the seeds")
     if result.official:
         lines += _not_official(result)
     return lines

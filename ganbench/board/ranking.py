@@ -25,7 +25,7 @@ TrackName = Literal["quality", "time"]
 Tuning = Literal["any", "default", "tuned"]
 
 TUNINGS: tuple[Tuning, ...] = get_args(Tuning)
-QUALITY = 0.5  # the score to which time is taken, unless another is asked for
+QUALITY = 0.5  # the position to which time is taken, unless another is asked for
 
 
 @dataclass(frozen=True, kw_only=True)

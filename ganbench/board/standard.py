@@ -72,7 +72,7 @@ def why_apart(
     """
     least = SEEDS_OF.get(entry.task, SEEDS) if entry.device == "cpu" else SEEDS
     count = len(entry.seeds) if hardware is None else len(entry.on(hardware))
-    same = entry.judged_by == standard.judged_by
+    same = (entry.tracked, entry.judged_by) == (standard.tracked, standard.judged_by)
     custom = f"{entry.steps} steps" if entry.budget == "custom" else entry.budget
     reasons = (
         (entry.local, "local"),
@@ -81,7 +81,8 @@ def why_apart(
         (entry.version != standard.version, f"version {entry.version} of the task"),
         (entry.budget != "full", custom),
         ("interrupted" in entry.statuses, "interrupted"),
-        (not entry.official or not same, "another task"),
+        (not entry.official, "another task"),
+        (not same, _otherwise(entry, standard)),
         (len(set(entry.seeds)) < len(entry.seeds), "a seed twice"),
         (None in entry.scores, "a seed without a score"),
         (by is not None and not _has(entry, standard, by), f"no {by} that compares"),
@@ -89,6 +90,16 @@ def why_apart(
         (entry.reference, REFERENCE),
     )
     return next((reason for applies, reason in reasons if applies), None)
+
+
+def _otherwise(entry: BoardEntry, standard: Standard) -> str:
+    """In what an entry was scored otherwise than its task's are now."""
+    if entry.views != standard.views:
+        return "other views"
+    versions = {name: entry.metrics[name]["version"] for name in entry.views.values()}
+    known = {name: standard.metrics[name]["version"] for name in versions}
+    older = [name for name, version in versions.items() if version != known[name]]
+    return f"version {versions[older[0]]} of {older[0]}" if older else "another task"
 
 
 def _has(entry: BoardEntry, standard: Standard, metric: str) -> bool:

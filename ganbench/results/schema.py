@@ -291,12 +291,19 @@ class Result(Strict):
         """The metric that every round was measured by."""
         return next(iter(self.task.metrics))
 
+    def fits(self, other: Result) -> bool:
+        """Whether the seeds of both belong to one entry, measured alike wherever both measured."""
+        mine, theirs = self.task.metrics, other.task.metrics
+        alike = all(mine[name] == theirs[name] for name in mine.keys() & theirs.keys())
+        return alike and self.identity() == other.identity()
+
     def identity(self) -> tuple[Any, ...]:
         """What must be the same for the seeds of two results to belong to one entry."""
         entry = self.entry
         return (
             self.task.name,
             self.task.version,
+            self.task.views,
             entry.name,
             entry.sha256,
             json.dumps(entry.hparams, sort_keys=True),

@@ -44,7 +44,7 @@ def add(result: Result, root: Path) -> Added:
         path = place(root, task, entry)
         if path.exists():
             before = schema.load_result(path)
-            if before.identity() == result.identity():
+            if before.fits(result):
                 result = merge(before, result)
             else:
                 set_aside = _set_aside(path)
@@ -56,21 +56,27 @@ def add(result: Result, root: Path) -> Added:
 def merge(before: Result, new: Result) -> Result:
     """All seeds of both; of the same seed the new run, unless it was interrupted.
 
-    Trials that were declared once stay declared.
+    Trials that were declared once stay declared. A metric that one of them lacks, since the task
+    got it or lost it in between, has no value in its seeds.
     """
     seeds: dict[int, SeedResult] = {seed.seed: seed for seed in before.seeds}
     for seed in new.seeds:
         old = seeds.get(seed.seed)
         if old is None or seed.status != "interrupted" or old.status == "interrupted":
             seeds[seed.seed] = seed
-    ordered = [seeds[key] for key in sorted(seeds)]
+    task = new.task.model_copy(update={"metrics": {**new.task.metrics, **before.task.metrics}})
+    none = dict.fromkeys(task.metrics)
+    ordered = [
+        seeds[key].model_copy(update={"metrics": {**none, **seeds[key].metrics}})
+        for key in sorted(seeds)
+    ]
     whole = all(seed.status != "interrupted" for seed in ordered)
     official = whole and new.protocol.budget == "full" and (before.official or new.official)
-    summary = stats.summarise(ordered, list(new.task.metrics))
+    summary = stats.summarise(ordered, list(task.metrics))
     views = stats.summarise_views(ordered, new.task.views)
     trials = max(before.entry.tuning_trials, new.entry.tuning_trials)
     entry = new.entry.model_copy(update={"tuning_trials": trials})
-    update = {"entry": entry, "seeds": ordered, "summary": summary, "views": views}
+    update = {"task": task, "entry": entry, "seeds": ordered, "summary": summary, "views": views}
     return new.model_copy(update={**update, "official": official})
 
 

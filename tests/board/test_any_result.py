@@ -248,6 +248,12 @@ def test_the_board_stands(honest: Path, how: str):
 
 
 RANKED = {
+    "a metric called as a column",
+    "a metric called as markup",
+    "a metric more",
+    "another metric renamed",
+    "huge points",
+    "points far below",
     "a device of markup",
     "no steps",
     "a verdict in markup",

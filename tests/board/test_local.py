@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow  # all but two begin from runs that are published
 
 RUN = ("run", "moment_matching", "--task", "ring8", "--steps", "4", "--quiet", "--workers", "1")
 NAME = "moment_matching-4steps"
+BESIDE = f"<figcaption>Real samples, {NAME}&#39;s beside them"
 
 
 def invoke(*arguments: str) -> Result:
@@ -64,7 +65,7 @@ def test_show_names_it_local_and_does_not_rank_it(world: Path):
     (line,) = [line for line in shown.stdout.splitlines() if f"{NAME}.local" in line]
     assert line.split("│")[1].strip() == "local"
     assert "`ganbench submit` takes it" in shown.stdout
-    (board,) = json.loads(invoke("leaderboard", "show", "--json").stdout)
+    _, board = json.loads(invoke("leaderboard", "show", "--json").stdout)
     reasons = {entry["entry"]: entry["apart"] for entry in board["entries"]}
     assert reasons == {NAME: "4 steps", f"{NAME}.local": "local"}
 
@@ -87,7 +88,7 @@ def test_the_site_has_a_page_of_it(world: Path):
     page = (world / "site" / "entry" / "ring8" / f"{NAME}.local.html").read_text()
     assert "Not ranked: local" in page and "No samples came with this result" in page
     assert f"<title>{NAME}.local on ring8" in page
-    assert f"entry/ring8/{NAME}.local.html" in (world / "site" / "index.html").read_text()
+    assert f"entry/ring8/{NAME}.local.html" in (world / "site" / "results.html").read_text()
 
 
 @pytest.mark.parametrize("asked", [NAME, f"{NAME}.local"])
@@ -152,10 +153,10 @@ def test_what_is_anothers_is_not_paired(world: Path, name: str, reason: str):
 def test_the_site_draws_no_samples_of_another_result(world: Path):
     invoke("leaderboard", "site", "--quiet")
     page = world / "site" / "entry" / "ring8" / f"{NAME}.html"
-    assert "Real samples, generated ones beside them" in page.read_text()
+    assert BESIDE in page.read_text()
     spoil(world, "samples.safetensors")
     invoke("leaderboard", "site", "--quiet")
-    assert "generated ones beside them" not in page.read_text()
+    assert BESIDE not in page.read_text()
     assert "The samples cannot be shown" in page.read_text()
 
 

@@ -263,7 +263,7 @@ def test_a_metric_more_unranks_nobody_and_another_version_of_a_view_does():
     changed = an_entry("changed", 0.05)
     changed.task.metrics["mmd"].version = 2
     (board,) = boards([an_entry("old", 0.2), an_entry("older", 0.3), changed])
-    assert [(row.entry.name, row.apart) for row in board.apart] == [("changed", "another task")]
+    assert [(row.entry.name, row.apart) for row in board.apart] == [("changed", "version 2 of mmd")]
 
 
 def test_the_share_of_seeds_that_hold_all_modes():

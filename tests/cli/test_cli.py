@@ -114,7 +114,7 @@ def test_run_writes_result_pictures_and_table(monkeypatch):
     monkeypatch.setattr(entries, "train_all", timed)
     result = invoke("run", "mlp_gan", "--task", "gaussian", "--budget", "smoke")
     assert result.exit_code == 0, result.output
-    assert "mmd ↓" in result.stdout
+    assert "distribution │" in result.stdout and "wasserstein ↓" in result.stdout
     assert "leaderboard/gaussian/mlp_gan-smoke.json" in result.stdout
     document = json.loads(Path("leaderboard/gaussian/mlp_gan-smoke.json").read_text())
     assert document["seeds"][0]["status"] == "ok"
@@ -494,7 +494,7 @@ def test_corrupt_leaderboard_file_harms_nothing():
     run = ("run", "oracle", "--task", "gaussian", "--steps", "5", "--quiet")
     invoke(*run)
     bad = Path("leaderboard/gaussian/bad.json")
-    bad.write_text('{"schema_version": 1, "score": NaN')
+    bad.write_text('{"schema_version": 2, "score": NaN')
     shown = invoke("leaderboard", "show")
     assert_usage_error(shown, "bad.json is not a valid result")
     assert "oracle-5steps" in shown.stdout
@@ -532,7 +532,7 @@ def test_evaluate_scores_a_file_that_numpy_alone_made():
     assert (document["task"], document["n"]) == ("sine", 4096)
     assert document["score"] == pytest.approx(1, abs=0.02)
     assert document["metrics"]["sine_fitted"]["value"] == 1.0
-    bounds = {"floor", "ceiling", "noise", "direction"}
+    bounds = {"floor", "ceiling", "noise", "direction", "version"}
     assert set(document["metrics"]["mmd"]) == {"value", "position", "unplaced", *bounds}
     assert "position" in invoke("evaluate", "curves.npz", "--task", "sine").stdout
 

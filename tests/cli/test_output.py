@@ -188,7 +188,7 @@ def test_before_the_first_step_a_run_says_what_it_does(monkeypatch: pytest.Monke
     monkeypatch.setattr(progress, "PATIENCE", 0.2)
     lines = invoke("run", "my_gan.py", "--task", "gaussian", "--steps", "2").stderr.splitlines()
     assert lines.count(BEFORE_STEPS) == 1
-    (step,) = [place for place, line in enumerate(lines) if "step 2/2" in line and "score" in line]
+    (step,) = [place for place, line in enumerate(lines) if "step 2/2" in line and "mmd at" in line]
     assert lines.index(BEFORE_STEPS) < step
 
 
@@ -205,7 +205,7 @@ def test_after_the_last_step_a_run_says_what_it_does(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Task, "evaluate", slowly)
     lines = invoke("run", "oracle", "--task", "gaussian", "--steps", "1").stderr.splitlines()
     assert lines.count(SCORING) == lines.count(DRAWING) == 1
-    (score,) = [place for place, line in enumerate(lines) if "score " in line]
+    (score,) = [place for place, line in enumerate(lines) if "mmd at " in line]
     assert lines.index(SCORING) < score < lines.index(DRAWING)
 
 

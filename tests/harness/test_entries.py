@@ -31,23 +31,11 @@ def test_a_resumed_entry_is_the_entry(first: range, tmp_path: Path) -> None:
     run(tmp_path, SPEC, first)
     resumed = run(tmp_path, SPEC, range(2), resume=True)
     assert [seed.engine for seed in resumed.seeds] == ["stacked", "stacked"]
-    assert resumed.result.protocol.engine == "stacked"
     assert not (tmp_path / "board" / "gaussian" / "old").exists()
     for mine, other in zip(resumed.result.seeds, whole.seeds, strict=True):
         assert mine.samples_sha256 == other.samples_sha256
         assert mine.metrics == other.metrics
     assert schema.load_result(resumed.path) == resumed.result
-
-
-@pytest.mark.slow
-def test_seeds_of_several_engines_bear_the_plainest(tmp_path: Path) -> None:
-    finished = run(tmp_path, SPEC, range(2))
-    job = entries.prepare(SPEC, tmp_path / "runs", tmp_path / "board").job
-    mixed = [
-        seed.model_copy(update={"engine": engine})
-        for seed, engine in zip(finished.seeds, ("compiled", "stacked"), strict=True)
-    ]
-    assert entries.compose(job, "mlp_gan", mixed).protocol.engine == "stacked"
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_lines_say_the_epoch_and_its_seconds(tmp_path: Path) -> None:
     told: list[Progress] = []
     spec = Spec(task="gaussian", baseline="mlp_gan", steps=750, folder=tmp_path)
     list(train_seeds(look_up(spec), [0], report=told.append))
-    lines = [one for one in told if one.line and one.score is None]
+    lines = [one for one in told if one.line and one.position is None]
     assert [(one.step, one.epochs) for one in lines] == [
         (250, (1, 3)),
         (500, (2, 3)),

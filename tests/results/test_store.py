@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ganbench.board import checking
 from ganbench.errors import InputError
-from ganbench.results import schema, store
+from ganbench.results import schema, stats, store
 
-from ..made import a_result, a_seed, content
+from ..made import a_machine, a_result, a_seed, content
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,3 +128,49 @@ def test_git_ignores_local_results(tmp_path):
         ["git", "-C", str(tmp_path), "check-ignore", *paths], capture_output=True, text=True
     )
     assert done.stdout.split() == paths[:4]
+
+
+def on_a_machine(*seeds: int, **machine: object) -> schema.Result:
+    made = [a_seed(i) for i in seeds]
+    return a_result(*(s.model_copy(update={"machine": a_machine(**machine)}) for s in made))
+
+
+def test_seeds_of_two_machines_are_one_entry(tmp_path):
+    """As the jobs of a cluster: other processors, cores, memory, kernels, versions."""
+    store.add(on_a_machine(0, 1, 2, 3, 4), tmp_path)
+    other = {"cpu": "d", "cores": 64, "memory_bytes": 7, "os": "Linux 7", "torch": "3"}
+    added = store.add(on_a_machine(5, 6, 7, 8, 9, **other), tmp_path)
+    assert added.set_aside is None
+    assert [seed.seed for seed in added.result.seeds] == list(range(10))
+    assert [seed.machine.cpu for seed in added.result.seeds] == ["c"] * 5 + ["d"] * 5
+    assert not (tmp_path / "toy" / "old").exists()
+
+
+def with_coverage(result: schema.Result, version: int = 1) -> schema.Result:
+    """The result, had its task one metric more."""
+    info = {"direction": "higher", "floor": 1.0, "ceiling": 0.0, "noise": 0.1, "version": version}
+    document = result.model_dump()
+    document["task"]["metrics"]["coverage"] = info
+    for seed in document["seeds"]:
+        seed["metrics"]["coverage"] = 0.5
+    document["summary"]["coverage"] = stats.summarise_values([0.5] * len(result.seeds)).model_dump()
+    return schema.Result.model_validate(document)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_seeds_from_before_and_after_a_metric_was_added_are_one_entry(tmp_path, later):
+    results = [a_result(a_seed(0)), with_coverage(a_result(a_seed(1)))]
+    for result in results if later else results[::-1]:
+        added = store.add(result, tmp_path)
+    assert added.set_aside is None
+    assert list(added.result.task.metrics) == ["mmd", "coverage"]
+    assert [seed.metrics["coverage"] for seed in added.result.seeds] == [None, 0.5]
+    assert added.result.summary["coverage"].mean == 0.5
+    assert checking.inconsistencies(schema.load_result(added.path), added.path) == []
+
+
+def test_seeds_that_were_measured_otherwise_are_not_mixed(tmp_path):
+    store.add(with_coverage(a_result(a_seed(0))), tmp_path)
+    added = store.add(with_coverage(a_result(a_seed(1)), version=2), tmp_path)
+    assert added.set_aside == tmp_path / "toy" / "old" / "my_gan.json"
+    assert [seed.seed for seed in added.result.seeds] == [1]
