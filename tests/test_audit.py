@@ -34,7 +34,11 @@ def test_every_promise_is_kept(tmp_path: Path) -> None:
     findings, pictures = audit.audit_task("ring8", **SMALL, folder=tmp_path)
     assert [f for f in findings if not f.kept] == []
     task = registry.load_task("ring8")
-    assert {f.quantity for f in findings} == set(task.bounds)
+    assert {f.quantity for f in findings} == {
+        name
+        for name in task.bounds
+        if not name.endswith("_2500")  # of so many samples
+    }
     assert len(pictures) == len(task.metrics)
     for picture in pictures:
         with Image.open(picture) as image:

@@ -132,8 +132,8 @@ def test_gaussian_gan_follows_the_published_trajectory_and_loses_to_moment_match
     assert first.mean() == pytest.approx(published[0], abs=3 * first.std(ddof=1) * 1.1**0.5)
     assert accuracy == pytest.approx(published, abs=0.06)
     assert np.mean(accuracy[-4:]) == pytest.approx(0.5, abs=0.03)
-    assert all(seed.score == pytest.approx(1, abs=0.01) for seed in moments)
-    assert np.median([seed.score for seed in gan]) < min(seed.score for seed in moments) - 0.03
+    assert all(seed.score >= 0.97 for seed in moments)  # as real data, each view with its noise
+    assert np.median([seed.score for seed in gan]) < min(seed.score for seed in moments) - 0.1
 
 
 @pytest.mark.slow

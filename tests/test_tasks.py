@@ -273,12 +273,13 @@ def test_swiss_roll_is_that_of_scikit_learn() -> None:
 @pytest.mark.slow
 def test_bounds_of_every_quantity(task: Task) -> None:
     values = task.evaluate(task.reference[:200], task.reference[200:400])
-    assert values.keys() == task.bounds.keys()
+    # Of so few samples there are no figures at the published count, which is tried elsewhere.
+    assert values.keys() == {name for name in task.bounds if not name.endswith("_2500")}
     directions = registry.directions()
     for name, bound in task.bounds.items():
         assert bound.direction == directions[name]
         assert bound.noise >= 0
-        assert math.isfinite(values[name])
+        assert math.isfinite(values.get(name, 0.0))
 
 
 def test_the_views_tell_real_from_naive(task: Task) -> None:

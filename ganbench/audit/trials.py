@@ -84,10 +84,9 @@ def run(task: Task, measure: Measure, *, size: int = SIZE, draws: int = DRAWS) -
     real, fake = null_pair(task, size, 0)
     known = registry.promises()
     promises = {
-        quantity: [
-            word for word in known.get(quantity, ()) if not (task.is_images and word in OF_VECTORS)
-        ]
+        quantity: [word for word in known[quantity] if not (task.is_images and word in OF_VECTORS)]
         for quantity in measure(real, fake)
+        if known.get(quantity)
     }
     words = {word for promised in promises.values() for word in promised}
     words.update(word for side in words & ONE_SIDED for word in EXTREME)

@@ -50,7 +50,7 @@ def mixture_modes(real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float) 
     distance, nearest = torch.cdist(fake.double(), centers.to(fake).double()).min(dim=1)
     good = distance <= 3 * sigma
     counts = torch.bincount(nearest[good], minlength=modes).double()
-    found = {"modes_10pct": float((counts >= 0.1 * n / modes).sum()), **_shares(counts, good)}
+    found = {**_shares(counts, good), "modes_10pct": float((counts >= 0.1 * n / modes).sum())}
     if n >= PUBLISHED:
         few = good[:PUBLISHED]
         counts = torch.bincount(nearest[:PUBLISHED][few], minlength=modes).double()
