@@ -38,6 +38,8 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
     `metrics` adds a table of all metrics of the first few.
     """
     out = console()
+    if not boards:
+        out.print("no results yet")
     for board in boards:
         rows = board.sorted(sort)
         _print_board(out, board, rows[:top])

@@ -25,9 +25,7 @@ def print_overall(board: Overall, top: int, *, markdown: bool = False) -> None:
         return
     out = console()
     if not board.tasks:
-        if not board.unranked:
-            out.print("no results yet")
-        return
+        return  # the boards of tasks, which are shown then, say why nothing is ranked
     rows = board.rows
     tuned = any(row.tuning_trials for row in rows)
     styled: list[Styled] = []

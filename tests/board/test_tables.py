@@ -210,3 +210,11 @@ def test_the_board_over_all_tasks_is_what_show_shows():
     assert "of the position of coverage" in show("--by", "coverage")
     head, _, *rows = show("--markdown").splitlines()
     assert head.count("|") == rows[0].count("|") and "| sine |" in head and len(rows) == 5
+
+
+@pytest.mark.parametrize("options", [(), ("--task", "sine"), ("--each",), ("--track", "time")])
+def test_an_empty_board_says_so(tmp_path: Path, options: tuple[str, ...]):
+    done = CliRunner().invoke(
+        main, ["leaderboard", "show", "--leaderboard", str(tmp_path), *options]
+    )
+    assert (done.exit_code, done.stdout) == (0, "no results yet\n")
