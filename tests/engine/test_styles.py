@@ -429,7 +429,7 @@ def test_a_stopped_seed_begins_again_where_no_checkpoint_holds_its_state(
     spec = replace(spec, folder=tmp_path / "stopped", resume=True)
 
     def after_a_round(progress: Progress) -> None:
-        if progress.score is not None:
+        if progress.position is not None:
             stop.set()
 
     (stopped,) = train_seeds(look_up(spec), [0], report=after_a_round, stop=stop)
