@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import ganbench
 
 PACKAGE = Path(ganbench.__file__).parent
+ROOT = Path(__file__).parents[1]
 # From the top to the bottom: a room imports from those to its right, and from itself.
 FLOORS = ("cli", "site", "board", "check", "harness", "engine", "diagnosis", "results", "system")
 FILES = sorted(
@@ -97,3 +99,9 @@ def test_what_tasks_and_baselines_import_needs_no_room_above_the_engine() -> Non
         if name.split(".")[1:2] and name.split(".")[1] in FLOORS[: FLOORS.index("engine")]
     ]
     assert not wrong
+
+
+def test_every_room_is_in_the_wheel() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = {f"ganbench.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
+    assert set(listed) == rooms | {"ganbench", "ganbench.tasks", "ganbench.baselines"}
