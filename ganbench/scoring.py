@@ -102,6 +102,24 @@ def why_no_views(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> str
     return None
 
 
+def views_of(
+    status: str, views: Iterable[str], positions: Mapping[str, float] | None
+) -> dict[str, float | None]:
+    """The views of a seed: its positions if it finished, none yet if interrupted, else the worst.
+
+    `positions` None are those of a finished seed that lacks a value.
+    """
+    if status == "ok" and positions is not None:
+        return {**positions}
+    return dict.fromkeys(views, None if status in ("ok", "interrupted") else WORST)
+
+
+def score_of(views: Mapping[str, float | None]) -> float | None:
+    """The score of a seed's views; None if there are none yet."""
+    known = [position for position in views.values() if position is not None]
+    return mean(known) if known else None
+
+
 def mean(positions: Iterable[float]) -> float:
     """The score of positions, one a view."""
     known = list(positions)

@@ -15,7 +15,7 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import Result, SeedResult, Summary
-from ganbench.scoring import WORST, mean
+from ganbench.scoring import score_of, views_of
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -121,15 +121,13 @@ def _wrong_score(result: Result, seed: SeedResult) -> list[str]:
     """A finished seed's score and views follow from its metrics; any other's are -1 or null."""
     if set(seed.metrics) != set(result.task.metrics):
         return [f"seed {seed.seed}: metrics are not those of the task"]
-    value = None if seed.status == "interrupted" else WORST
-    expected: dict[str, float | None] = dict.fromkeys(result.task.views, value)
-    if seed.status == "ok":
-        positions = result.task.positions(seed.metrics)
-        if positions is None:
-            lacking = next(m for m in result.task.views.values() if seed.metrics[m] is None)
-            return [f"seed {seed.seed}: status ok, but no {lacking}"]
-        expected, value = {**positions}, mean(positions.values())
-    pairs = [("score", seed.score, value), *((v, seed.views[v], e) for v, e in expected.items())]
+    positions = result.task.positions(seed.metrics)
+    if seed.status == "ok" and positions is None:
+        lacking = next(m for m in result.task.views.values() if seed.metrics[m] is None)
+        return [f"seed {seed.seed}: status ok, but no {lacking}"]
+    expected = views_of(seed.status, result.task.views, positions)
+    views = [(view, seed.views[view], found) for view, found in expected.items()]
+    pairs = [("score", seed.score, score_of(expected)), *views]
     return [
         f"seed {seed.seed}: {name} {claimed} should be {found}"
         for name, claimed, found in pairs

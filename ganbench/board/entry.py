@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status
-from ganbench.scoring import WORST, Bounds, Direction, why_unplaced
+from ganbench.scoring import WORST, Bounds, Direction, clear_position, why_unplaced
 
 Judged = dict[str, tuple[str, int, Direction, float, float]]
 
@@ -70,7 +70,7 @@ class BoardEntry:
 
     @property
     def judged_by(self) -> Judged:
-        """Of each view, the metric's name and version, its direction, floor and ceiling."""
+        """What its scores follow from: metric, version, direction, floor, ceiling of each view."""
         return judged_by(self.views, self.metrics)
 
     @property
@@ -107,9 +107,9 @@ class BoardEntry:
         found = self.metrics.get(metric)
         if found is None or why_unplaced(found):
             return None
-        info = MetricInfo(**{name: found[name] for name in MetricInfo.model_fields})  # type: ignore[literal-required]
+        unmeasured = {"interrupted": None, "failed": WORST, "diverged": WORST}
         return [
-            _position(status, value, info)
+            unmeasured[status] if status in unmeasured else clear_position(value, found)
             for status, value in zip(self.statuses, found["values"], strict=True)
         ]
 
@@ -119,7 +119,7 @@ class BoardEntry:
 
 
 def judged_by(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> Judged:
-    """Of each view, what a score follows from: two of the same compare."""
+    """What a score follows from, of each view: two of the same compare."""
     each = {view: (name, metrics[name]) for view, name in views.items()}
     return {
         view: (name, m["version"], m["direction"], m["floor"], m["ceiling"])
@@ -166,12 +166,6 @@ def board_entry(result: Result, *, local: bool = False, unpaired: str | None = N
         local=local,
         unpaired=unpaired,
     )
-
-
-def _position(status: Status, value: float | None, info: MetricInfo) -> float | None:
-    if status == "interrupted":
-        return None
-    return WORST if status != "ok" or value is None else info.position(value)
 
 
 def _bests(seed: SeedResult, metric: str, info: MetricInfo) -> list[list[float]]:

@@ -17,7 +17,7 @@ from ganbench.diagnosis.rules import diagnose
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import MetricInfo, SeedResult, TaskInfo
-from ganbench.scoring import WORST, mean, read_frozen, why_no_views
+from ganbench.scoring import read_frozen, score_of, views_of, why_no_views
 from ganbench.system import files
 
 Document = dict[str, Any]
@@ -74,7 +74,7 @@ def renewed(old: Document) -> Document:
 
 
 def _views(task: Document) -> dict[str, str]:
-    """Those of the bundled task of that name; of others the first metric is the only one."""
+    """The views of the bundled task of that name; of others the first metric is the only one."""
     bounds = {name: MetricInfo(**each).bounds for name, each in task["metrics"].items()}
     if task["name"] in registry.names("tasks"):
         _, views, _ = read_frozen(registry.folder("tasks") / f"{task['name']}.json")
@@ -85,17 +85,12 @@ def _views(task: Document) -> dict[str, str]:
 
 def _seed(seed: Document, task: TaskInfo, old: Document) -> Document:
     """A seed with its views, its score, its engine and its machine."""
-    views: dict[str, float | None] = dict.fromkeys(task.views)
-    if seed["status"] == "ok":
-        views |= task.positions(seed["metrics"]) or {}
-    elif seed["status"] != "interrupted":
-        views = dict.fromkeys(task.views, WORST)
-    positions = [each for each in views.values() if each is not None]
+    views = views_of(seed["status"], task.views, task.positions(seed["metrics"]))
     return {
         "engine": old["protocol"]["engine"],
         **seed,
         "views": views,
-        "score": mean(positions) if positions else None,
+        "score": score_of(views),
         "machine": old["machine"],
     }
 

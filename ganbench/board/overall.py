@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ganbench.board.ranking import Board, Row, find_places, resampled_means
+from ganbench.board.ranking import Board, Row, among, find_places, resampled_means
 from ganbench.results import stats
 
 LEVELS = (0.5, 0.9)  # of the performance profile that a table shows
@@ -62,11 +62,7 @@ class Overall:
     @property
     def rows(self) -> list[Standing]:
         """The ranked, among them the references where they would stand, then those apart."""
-        rows = list(self.ranked)
-        for reference in self.references:
-            better = [i for i, row in enumerate(rows) if _order(row) > _order(reference)]
-            rows.insert(min(better, default=len(rows)), reference)
-        return rows + self.apart
+        return among(self.ranked, self.references, _order) + self.apart
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints."""

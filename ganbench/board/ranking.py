@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from ganbench.results import stats
 from ganbench.results.stats import TimeToQuality
 from ganbench.scoring import VIEWS, placed, why_unplaced
 
+R = TypeVar("R")
 Scores = NDArray[np.float64]
 Place = tuple[tuple[int, int], int]  # rank interval, which holds all places of the tie group; group
 Estimate = Callable[[ArrayLike, NDArray[np.int16]], NDArray[np.float64]]
@@ -179,11 +180,7 @@ class Board:
     @property
     def rows(self) -> list[Row]:
         """The ranked rows, among them the references where they would stand, then the others."""
-        order, rows = TRACKS[self.track].order, list(self.ranked)
-        for reference in self.references:
-            places = [i for i, row in enumerate(rows) if order(row) > order(reference)]
-            rows.insert(min(places, default=len(rows)), reference)
-        return rows + self.apart
+        return among(self.ranked, self.references, TRACKS[self.track].order) + self.apart
 
     def sorted(self, by: str) -> list[Row]:
         """The rows by "rank" or one of the orders of `SORTS`, those apart last."""
@@ -203,6 +200,15 @@ class Board:
             "quality": self.quality,
             "entries": [row.document() for row in self.sorted(sort)],
         }
+
+
+def among(ranked: Sequence[R], references: Sequence[R], order: Callable[[R], Any]) -> list[R]:
+    """The ranked with each reference before the first that comes after it by `order`."""
+    rows = list(ranked)
+    for reference in references:
+        places = [i for i, row in enumerate(rows) if order(row) > order(reference)]
+        rows.insert(min(places, default=len(rows)), reference)
+    return rows
 
 
 def make_anew(key: str, make: Callable[[], list[Place]]) -> list[Place]:

@@ -31,7 +31,7 @@ class Standard:
 
     @property
     def judged_by(self) -> Judged:
-        """Of each view, the metric's name and version, its direction, floor and ceiling."""
+        """What scores follow from: metric, version, direction, floor, ceiling of each view."""
         return judged_by(self.views, self.metrics)
 
 
@@ -105,4 +105,7 @@ def _otherwise(entry: BoardEntry, standard: Standard) -> str:
 def _has(entry: BoardEntry, standard: Standard, metric: str) -> bool:
     """Whether an entry has been measured by a metric as its task is now."""
     own = entry.metrics.get(metric)
-    return own is not None and only_bounds(own) == standard.metrics[metric]
+    if own is None or only_bounds(own) != standard.metrics[metric]:
+        return False
+    pairs = zip(entry.statuses, own["values"], strict=True)
+    return all(value is not None for status, value in pairs if status == "ok")

@@ -74,16 +74,19 @@ def spark(positions: Iterable[float]) -> str:
 
 def headlines(names: Iterable[str], views: Collection[str]) -> list[str]:
     """The metrics beside the views that a short table shows."""
-    others = [name for name in names if name not in views]
-    own = [name for name in others if name not in directions()]
+    others, bundled = [name for name in names if name not in views], directions()
+    own = [name for name in others if name not in bundled]
     return [*own, *(name for name in HEADLINES if name in others)][:MOST_HEADLINES]
 
 
 def rank_text(row: Row) -> str:
     """The interval of its rank, or why it has none."""
-    if row.rank is None:
-        return row.apart or "-"
-    low, high = row.rank
+    return row.apart or "-" if row.rank is None else ranks(row.rank)
+
+
+def ranks(interval: tuple[int, int]) -> str:
+    """An interval of ranks; one number if it is one."""
+    low, high = interval
     return f"{low}" if low == high else f"{low}-{high}"
 
 

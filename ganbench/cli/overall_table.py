@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ganbench.board.overall import LEVELS
-from ganbench.board.text import height, score, share, with_interval
+from ganbench.board.text import height, ranks, score, share, with_interval
 from ganbench.cli.fitting import Styled, console, print_markdown, print_table
 from ganbench.errors import one_line
 
@@ -74,8 +74,7 @@ def cells(board: Overall, row: Standing) -> dict[str, str]:
 
 def _rank(board: Overall, row: Standing) -> str:
     if row.rank is not None:
-        low, high = row.rank
-        return f"{low}" if low == high else f"{low}-{high}"
+        return ranks(row.rank)
     if row.lacks:
         return f"{len(row.scores)} of {len(board.tasks)} tasks"
     return "reference"

@@ -69,7 +69,8 @@ def _learning(result: Result) -> str:
     """How the metric of every round went: the median over seeds, a character a round."""
     info, rounds = result.task.metrics[result.tracked], dict[int, list[float]]()
     for point in (point for seed in result.seeds for point in seed.curve):
-        if (value := point.metrics.get(result.tracked)) is not None:
+        value = point.metrics.get(result.tracked)
+        if value is not None and info.floor != info.ceiling:
             rounds.setdefault(point.step, []).append(info.position(value))
     levels = [statistics.median(rounds[step]) for step in sorted(rounds)]
     if not levels:

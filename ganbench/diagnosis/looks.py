@@ -65,7 +65,7 @@ class Ground:
         return self.seen(samples, look_of(values, self._bounds, position))
 
     def _frame_metrics(self, samples: Tensor) -> dict[str, float]:
-        """Of the task's metrics those that the rules ask for and that so few samples allow."""
+        """The metrics of the task that the rules ask for and that so few samples allow."""
         metrics, found = self.task.metrics, dict[str, float]()
         real = self.task.reference[: len(samples)]  # equal sizes, or coverage would not compare
         for name in ("precision", "curve_residual", "modes"):

@@ -26,7 +26,7 @@ from ganbench.harness.spec import Job, Report, Stop, build
 from ganbench.randomness import own_randomness, random_state, restore_random, stream
 from ganbench.results.samples import read_frames, sha256_of
 from ganbench.results.schema import Engine, SeedResult, Status, Verdict
-from ganbench.scoring import WORST, mean
+from ganbench.scoring import score_of, views_of
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
@@ -174,12 +174,8 @@ class SeedRun:
         status = self.ended.status if self.ended else "ok"
         notes = self.recorder
         task, known = self.job.task, notes.metrics if status in ("ok", "interrupted") else {}
-        views: dict[str, float | None] = dict.fromkeys(task.views)
-        if status == "ok":
-            views |= task.positions(notes.metrics)
-        elif status != "interrupted":
-            views = dict.fromkeys(task.views, WORST)
-        positions = [each for each in views.values() if each is not None]
+        positions = task.positions(notes.metrics) if status == "ok" else None
+        views = views_of(status, task.views, positions)
         with self.at_work():
             notes.write_final_samples()
             with self.env.clock.during("evaluation"):
@@ -190,7 +186,7 @@ class SeedRun:
             reason=self.ended.reason if self.ended else None,
             metrics={name: known.get(name) for name in task.bounds},
             views=views,
-            score=mean(positions) if positions else None,
+            score=score_of(views),
             verdict=verdict,
             curve=notes.curve,
             timing=notes.timing(),

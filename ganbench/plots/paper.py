@@ -78,7 +78,7 @@ def step_title(task: Task, seed: int, step: int) -> str:
 
 
 def png(image: Array, level: int = 6) -> bytes:
-    """A PNG file of bytes of shape (height, width), grey, or (height, width, 3), colours."""
+    """A PNG file of bytes (height, width), grey, or (height, width, 3 or 4), colours."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=level)
     return buffer.getvalue()

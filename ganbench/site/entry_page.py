@@ -136,25 +136,36 @@ def distribution(task: str, paths: Sequence[Path]) -> dict[str, Any] | None:
             continue  # which its own page says
         if found and not found["note"]:
             return {**found, "entry": path.stem}
-    known = _task(task)
+    known = bundled(task)
     walls = [_drawn("real images", known.reference[:100])] if known.is_images else []
-    figure = None if walls else charts.samples(_view_of(task))
+    figure = None if walls else charts.samples(scene_of(task))
     return {"seed": None, "note": None, "entry": None, "figure": figure, "walls": walls}
 
 
-def _samples(result: Result, path: Path) -> dict[str, Any] | None:
-    """The chart or the walls of the first seed's samples beside real ones; None without any."""
+def first_samples(result: Result, path: Path) -> tuple[int, Any, Any] | None:
+    """Seed, task and samples (n, *task.shape) of the first seed whose samples came with a result.
+
+    None if none did, or the task is not bundled; InputError if they are not the result's.
+    """
+    from ganbench.results import samples
+
     file = store.attached(path) / SAMPLES
     if not file.is_file() or result.task.name not in registry.names("tasks"):
         return None
     if lines := wrong_samples(result, path):
-        return {"note": f"The samples cannot be shown: {lines[0]}"}
-    from ganbench.results import samples
+        raise InputError(lines[0])
+    seed, made = samples.read_first_seed(file)
+    task = bundled(result.task.name)
+    return seed, task, task.check(made, len(made), SAMPLES)
 
+
+def _samples(result: Result, path: Path) -> dict[str, Any] | None:
+    """The chart or the walls of the first seed's samples beside real ones; None without any."""
     try:
-        seed, made = samples.read_first_seed(file)
-        task = _task(result.task.name)
-        made = task.check(made, len(made), SAMPLES)
+        found = first_samples(result, path)
+        if found is None:
+            return None
+        seed, task, made = found
         shown = _walls(task, made) if task.is_images else _points(task, made, result.entry.name)
     except InputError as error:
         return {"note": f"The samples cannot be shown: {error}"}
@@ -162,17 +173,18 @@ def _samples(result: Result, path: Path) -> dict[str, Any] | None:
 
 
 def _points(task: Any, made: Any, name: str) -> dict[str, Any]:
-    return {"figure": charts.samples(_view_of(task.name), made.numpy(), name)}
+    return {"figure": charts.samples(scene_of(task.name), made.numpy(), name)}
 
 
-_task = functools.cache(registry.bundled_task)
+bundled = functools.cache(registry.bundled_task)
 
 
 @functools.cache
-def _view_of(task: str) -> Any:
+def scene_of(task: str) -> Any:
+    """How samples of a bundled task are laid out."""
     from ganbench.plots.points import Scene
 
-    return Scene(_task(task))
+    return Scene(bundled(task))
 
 
 def _walls(task: Any, made: Any) -> dict[str, Any]:

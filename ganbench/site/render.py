@@ -51,6 +51,7 @@ def _environment(facts: Facts) -> jinja2.Environment:
         "capitalize_first": lambda value: value[:1].upper() + value[1:],
         "count": lambda value: "-" if value is None else f"{value:,.0f}",
         "number": text.number,
+        "ranks": text.ranks,
         "share": text.share,
         "height": text.height,
         "verdicts": text.verdicts_text,
