@@ -11,7 +11,7 @@ its loss then stays at 16 for good, which the published run's does not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -83,10 +83,13 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
     d_activation: str | None = None,
     norm: str | None = None,
     dropout: float | None = None,
+    average: float | None = None,
+    optimistic: bool = False,
 ) -> Game:
     """The Game of the task's preset; `lr`, `activation` and `norm` set those of both networks.
 
-    `dropout` is the discriminator's alone.
+    `dropout` is the discriminator's alone. Options: samples come from a moving `average` of G's
+    weights (Yazici et al. 2019), and `optimistic` updates of Adam (Daskalakis et al. 2018).
     """
     used = resolve(
         task,
@@ -103,7 +106,11 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
         dropout=dropout,
     )
     build, _ = system_of(task)
-    return build(task, Preset(**used), device)
+    game = replace(build(task, Preset(**used), device), average=average)
+    if not optimistic:
+        return game
+    d_adam, g_adam = (partial(nn.OptimisticAdam, lr=used[name]) for name in ("d_lr", "g_lr"))
+    return replace(game, d_optimizer=d_adam, g_optimizer=g_adam)
 
 
 def resolve(task: Task, **hparams: Any) -> dict[str, Any]:
@@ -120,6 +127,17 @@ def resolve(task: Task, **hparams: Any) -> dict[str, Any]:
         if used[name] not in known:
             raise ValueError(f"{name} {used[name]!r} is none of {', '.join(filter(None, known))}")
     return used
+
+
+def resolve_rates(task: Task, **hparams: Any) -> dict[str, Any]:
+    """The hyper-parameters of a variant of this GAN, its `g_lr` and `d_lr` the preset's."""
+    _, preset = system_of(task)
+    return hparams | {name: hparams[name] or getattr(preset, name) for name in ("g_lr", "d_lr")}
+
+
+def units(task: Task, device: str) -> Tensor:
+    """The deviation of each number of a sample (*task.shape), in which slopes are measured."""
+    return task.scale.view(task.shape).to(device)
 
 
 def given(hparams: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,8 +176,8 @@ def quadratic(task: Task, preset: Preset, device: str) -> Game:
     # TensorFlow 1's optimizer: its mean squares start at 1.
     rmsprop = partial(nn.RMSprop, decay=0.9, epsilon=1e-10, initial=1.0)
     return Game(
-        generator=g_body(preset, 2),
-        discriminator=torch_nn.Sequential(d_body(preset, 2, 2), nn.dense(2, 1)),
+        generator=g_body(preset, task.width),
+        discriminator=torch_nn.Sequential(d_body(preset, task.width, 2), nn.dense(2, 1)),
         latent=uniform_latent(preset.latent_dim),
         d_loss=d_loss,
         g_loss=g_loss,
@@ -179,8 +197,10 @@ def gaussian(task: Task, preset: Preset, device: str) -> Game:
     # Epsilon is that of the source's framework, 1e-8, in the place where Keras has it too.
     adam = partial(nn.Adam, epsilon=1e-8)
     return Game(
-        generator=g_body(preset, 2, init=small),
-        discriminator=torch_nn.Sequential(d_body(preset, 2, 2, init=small), nn.Margin()),
+        generator=g_body(preset, task.width, init=small),
+        discriminator=torch_nn.Sequential(
+            d_body(preset, task.width, 2, init=small), nn.Margin()
+        ),
         latent=normal_latent(preset.latent_dim),
         d_loss=d_loss,
         g_loss=g_loss,

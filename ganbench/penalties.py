@@ -1,6 +1,8 @@
 """Penalties of a discriminator's gradient, to be added to its loss with a weight of one's own.
 
 `D` gives a logit a sample; `real` and `fake` are batches (n, *shape). Each returns a scalar.
+Lengths are measured in `scale`, a number or a tensor that broadcasts with a sample: that of data
+whose coordinates differ in their units is `task.scale.view(task.shape)`.
 """
 
 from __future__ import annotations
@@ -12,32 +14,33 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 Discriminator = Callable[[Tensor], Tensor]
+Scale = Tensor | float
 
 
-def gradient_penalty(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(D: Discriminator, real: Tensor, fake: Tensor, scale: Scale = 1) -> Tensor:
     """How far the gradient's norm is from 1 between the two: Gulrajani et al. 2017 (WGAN-GP)."""
-    return (norms(D, between(real, fake)) - 1).square().mean()
+    return (norms(D, between(real, fake), scale) - 1).square().mean()
 
 
-def zero_centered(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+def zero_centered(D: Discriminator, real: Tensor, fake: Tensor, scale: Scale = 1) -> Tensor:
     """The squared norm of the gradient between the two: Thanh-Tung et al. 2019."""
-    return gradients(D, between(real, fake)).square().sum(1).mean()
+    return gradients(D, between(real, fake), scale).square().sum(1).mean()
 
 
-def r1(D: Discriminator, real: Tensor) -> Tensor:
+def r1(D: Discriminator, real: Tensor, scale: Scale = 1) -> Tensor:
     """The squared norm of the gradient on real samples: Mescheder et al. 2018, there gamma / 2."""
-    return gradients(D, real).square().sum(1).mean()
+    return gradients(D, real, scale).square().sum(1).mean()
 
 
-def r2(D: Discriminator, fake: Tensor) -> Tensor:
+def r2(D: Discriminator, fake: Tensor, scale: Scale = 1) -> Tensor:
     """The same on fake samples: Mescheder et al. 2018."""
-    return gradients(D, fake).square().sum(1).mean()
+    return gradients(D, fake, scale).square().sum(1).mean()
 
 
-def dragan(D: Discriminator, real: Tensor) -> Tensor:
+def dragan(D: Discriminator, real: Tensor, scale: Scale = 1) -> Tensor:
     """How far the gradient's norm is from 1 around real samples: Kodali et al. 2017."""
-    around = real + 0.5 * real.std() * torch.rand_like(real)
-    return (norms(D, around) - 1).square().mean()
+    around = real + 0.5 * (real / scale).std() * scale * torch.rand_like(real)
+    return (norms(D, around, scale) - 1).square().mean()
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
@@ -46,14 +49,14 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
     return torch.lerp(fake, real, share)
 
 
-def norms(D: Discriminator, batch: Tensor) -> Tensor:
+def norms(D: Discriminator, batch: Tensor, scale: Scale = 1) -> Tensor:
     """Norms (n,) of D's gradient; where that is nothing, theirs is nothing too."""
-    norms: Tensor = vector_norm(gradients(D, batch), dim=1)
+    norms: Tensor = vector_norm(gradients(D, batch, scale), dim=1)
     return norms
 
 
-def gradients(D: Discriminator, batch: Tensor) -> Tensor:
+def gradients(D: Discriminator, batch: Tensor, scale: Scale = 1) -> Tensor:
     """D's gradient (n, d) at each sample, to be differentiated further."""
     points = batch.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(D(points).sum(), points, create_graph=True)
-    return gradient.flatten(1)
+    return (gradient * scale).flatten(1)

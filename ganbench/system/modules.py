@@ -21,6 +21,7 @@ PREFIX = "_ganbench_"  # of the names of executed files, which nobody imports by
 INSTALLED = {"site-packages", "dist-packages"}  # whose modules are nobody's neighbours
 MARK = "__ganbench_neighbour__"  # in a module that an executed file has brought in
 CODE = "__ganbench_code__"  # in an executed module: what was executed
+BESIDE = "__ganbench_beside__"  # and which modules it has brought in, by name
 OWN = "ganbench"  # a checkout's folder holds the package too
 NOTE = "ganbench: in "  # begins a note that says in which part of a GAN an error was raised
 LIBRARIES = tuple(  # where no author's file lies, but for those that are executed here
@@ -44,10 +45,11 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their own module up
-    with _neighbourhood(path.parent) as neighbours:
+    with _neighbourhood(path.parent) as (neighbours, modules):
         try:
             code = spec.loader.get_code(name)  # type: ignore[attr-defined]
             setattr(module, CODE, code)
+            setattr(module, BESIDE, modules)
             exec(code, vars(module))
         except (Exception, SystemExit) as error:
             del sys.modules[name]
@@ -103,24 +105,40 @@ def authors_frame(frame: FrameType) -> bool:
 
 
 def execute_again(module: ModuleType) -> ModuleType:
-    """An executed file with its globals as they were at first, whatever the file is by now."""
+    """An executed file with its globals as they were at first, whatever the file is by now.
+
+    It gets the neighbours that it had, also when another file has been executed since.
+    """
     fresh = ModuleType(module.__name__)
-    for name in ("__file__", "__spec__", "__loader__", "__builtins__", CODE):
+    for name in ("__file__", "__spec__", "__loader__", "__builtins__", CODE, BESIDE):
         setattr(fresh, name, getattr(module, name, None))
     sys.modules[module.__name__] = fresh
-    exec(getattr(module, CODE), vars(fresh))
+    beside = getattr(module, BESIDE)
+    before = {name: sys.modules.get(name) for name in beside}
+    sys.modules.update(beside)
+    try:
+        exec(getattr(module, CODE), vars(fresh))
+    finally:
+        for name, other in before.items():
+            if other is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = other
     return fresh
 
 
 @contextmanager
-def _neighbourhood(folder: Path) -> Iterator[dict[str, Path]]:
-    """Import from `folder` first inside; afterwards the dictionary holds what was, by its place.
+def _neighbourhood(folder: Path) -> Iterator[tuple[dict[str, Path], dict[str, ModuleType]]]:
+    """Import from `folder` first inside; afterwards one dictionary holds what was, by its place.
+
+    The other has the modules by their names.
 
     No module of that folder, or of another executed file's, is taken over from before: the one
     may be older than its file, the other is another's. What the host program has imported from the
     folder by itself is put back.
     """
     found: dict[str, Path] = {}
+    modules: dict[str, ModuleType] = {}
     for module_name, module in list(sys.modules.items()):
         if MARK in _names_in(module):
             del sys.modules[module_name]
@@ -128,7 +146,7 @@ def _neighbourhood(folder: Path) -> Iterator[dict[str, Path]]:
     importlib.invalidate_caches()
     sys.path.insert(0, str(folder))
     try:
-        yield found
+        yield found, modules
     except BaseException:
         for module_name in _loaded_from(folder):
             del sys.modules[module_name]
@@ -136,7 +154,8 @@ def _neighbourhood(folder: Path) -> Iterator[dict[str, Path]]:
     finally:
         sys.path.remove(str(folder))
         for module_name, file in _loaded_from(folder).items():
-            setattr(sys.modules[module_name], MARK, True)
+            modules[module_name] = sys.modules[module_name]
+            setattr(modules[module_name], MARK, True)
             if file is not None:
                 found[file.relative_to(folder).as_posix()] = file
         sys.modules.update(hosts)
