@@ -15,7 +15,7 @@ from ganbench.penalties import Discriminator, Scale
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Of each row of x (n, d) to each of y (m, d), shape (n, m)."""
     products = x @ y.T
-    squares = x.square().sum(1, keepdim=True) + y.square().sum(1)
+    squares = x.square().sum(1, keepdim=True) + y.square().sum(1)[None]
     return (squares - 2 * products).clamp(min=0)
 
 
