@@ -5,11 +5,9 @@ Donahue et al. 2017 and, as ALI, Dumoulin et al. 2017. G and the encoder learn t
 
 from dataclasses import replace
 
+import mlp_gan
 import torch
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import Preset, d_body
-from mlp_gan import resolve as settings
-from mlp_gan import resolve_rates as resolve
+from _parts import standardised
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
@@ -17,7 +15,7 @@ from ganbench.core import Game, Task
 from ganbench.nn import Affine
 from ganbench.penalties import Discriminator
 
-__all__ = ["GAN", "resolve"]
+resolve = mlp_gan.resolve_rates
 
 
 def pair(x: Tensor, z: Tensor) -> Tensor:
@@ -25,17 +23,13 @@ def pair(x: Tensor, z: Tensor) -> Tensor:
     return torch.cat([x.flatten(1), z], 1)
 
 
-def d_loss(
-    D: Discriminator, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor
-) -> Tensor:
+def d_loss(D: Discriminator, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor) -> Tensor:
     """-log s(D(x, E(x))) - log(1 - s(D(G(z), z))), s the sigmoid; only D learns from it."""
     on_real, on_fake = D(pair(real, E(real).detach())), D(pair(fake, latent))
     return softplus(-on_real).mean() + softplus(on_fake).mean()
 
 
-def g_loss(
-    D: Discriminator, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor
-) -> Tensor:
+def g_loss(D: Discriminator, real: Tensor, fake: Tensor, *, E: nn.Module, latent: Tensor) -> Tensor:
     """-log(1 - s(D(x, E(x)))) - log s(D(G(z), z))."""
     return softplus(D(pair(real, E(real)))).mean() + softplus(-D(pair(fake, latent))).mean()
 
@@ -44,15 +38,18 @@ def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
     """The task's `mlp_gan`; D and the encoder have D's hidden layers, and see standardised data."""
-    preset = Preset(**settings(task, g_lr=g_lr, d_lr=d_lr))
+    preset = mlp_gan.Preset(**mlp_gan.resolve(task, g_lr=g_lr, d_lr=d_lr))
     width, latent = task.width, preset.latent_dim
-    scale, shift = 1 / task.scale, -task.center / task.scale
-    padded = Affine(torch.cat([scale, torch.ones(latent)]), torch.cat([shift, torch.zeros(latent)]))
-    encoder = d_body(replace(preset, dropout=0.0), width, latent)
+    inside = standardised(task)
+    padded = Affine(
+        torch.cat([inside.scale, torch.ones(latent)]),
+        torch.cat([inside.shift, torch.zeros(latent)]),
+    )
+    encoder = mlp_gan.d_body(replace(preset, dropout=0.0), width, latent)
     return replace(
-        mlp_gan(task, device=device, g_lr=g_lr, d_lr=d_lr),
-        discriminator=nn.Sequential(padded, d_body(preset, width + latent, 1)),
-        more={"E": nn.Sequential(nn.Flatten(), Affine(scale, shift), encoder)},
+        mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr),
+        discriminator=nn.Sequential(padded, mlp_gan.d_body(preset, width + latent, 1)),
+        more={"E": nn.Sequential(nn.Flatten(), inside, encoder)},
         d_loss=d_loss,
         g_loss=g_loss,
         features=None,

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+import gmmn
+import mlp_gan
 import torch
-from gmmn import resolve, squared_distances
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import units
+from _parts import units
 from torch import Tensor
 
 from ganbench.core import Game, Task
 from ganbench.penalties import Discriminator, Scale
 
-__all__ = ["GAN", "resolve"]
+resolve = gmmn.resolve
 
 
 def drift(x: Tensor, real: Tensor, temperature: float) -> Tensor:
     """Where the field moves x (n, d): to real samples, by kernels over both, and off its own."""
     itself = torch.eye(len(x), device=x.device) * 1e6
-    apart = [squared_distances(x, real) + 1e-12, squared_distances(x, x) + itself + 1e-12]
+    apart = [gmmn.squared_distances(x, real) + 1e-12, gmmn.squared_distances(x, x) + itself + 1e-12]
     closeness = -torch.cat(apart, 1).sqrt() / temperature
     weights = (closeness.softmax(1) * closeness.softmax(0)).sqrt()
     to_real, to_own = weights.split([len(real), len(x)], 1)
@@ -45,12 +45,12 @@ def GAN(  # noqa: N802
     task: Task,
     *,
     device: str = "cpu",
-    lr: float | None = None,
+    g_lr: float | None = None,
     temperatures: Sequence[float] = (0.02, 0.05, 0.2),
 ) -> Game:
     """The task's `mlp_gan` without D; temperatures as in the paper, for one dimension."""
     return replace(
-        mlp_gan(task, device=device, g_lr=lr),
+        mlp_gan.GAN(task, device=device, g_lr=g_lr),
         discriminator=None,
         d_loss=None,
         d_optimizer=None,

@@ -1,14 +1,13 @@
-"""Flow matching: a velocity that carries noise to data, learnt on straight lines.
+"""Flow matching: a velocity that carries noise to data along straight lines (Lipman et al. 2023).
 
-Lipman et al. 2023, with the lines of Liu et al. 2023 (rectified flow). No GAN: what one must be
-measured against. A sample takes `evaluations` passes through the network, where a GAN takes one.
+No GAN, but what one is to be measured against. A sample takes `passes` through the network.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import mlp_gan
 import torch
-from mlp_gan import Preset
-from mlp_gan import resolve as settings
+from _parts import descend, standardised
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -16,55 +15,45 @@ from ganbench.core import Task
 from ganbench.nn import Affine, mlp
 
 
-def features(t: Tensor) -> Tensor:
-    """A time (n, 1) as the network sees it (n, 9): itself, and waves of four frequencies."""
-    waves = [wave(2**k * torch.pi * t) for k in range(4) for wave in (torch.sin, torch.cos)]
-    return torch.cat([t, *waves], 1)
-
-
 class GAN:
-    """Hidden layers as those of the generator of the task's `mlp_gan`, with SiLU."""
+    """A network with the hidden layers of the G of the task's `mlp_gan`, and SiLU."""
 
     def __init__(
-        self, task: Task, *, device: str = "cpu", lr: float = 2e-3, evaluations: int = 100
+        self, task: Task, *, device: str = "cpu", lr: float = 2e-3, passes: int = 100
     ) -> None:
-        hidden: Sequence[int] = Preset(**settings(task)).g_hidden or (128, 128, 128)
-        self.shape, self.width, self.device = task.shape, task.width, device
-        self.evaluations = evaluations
-        self.units = Affine(1 / task.scale, -task.center / task.scale).to(device)
+        hidden = mlp_gan.resolve(task)["g_hidden"] or (128, 128)  # none on `gaussian`
+        self.shape, self.width, self.passes, self.device = task.shape, task.width, passes, device
+        self.inside = standardised(task).to(device)
         self.back = Affine(task.scale, task.center).to(device)
         self.net = mlp([task.width + 9, *hidden, task.width], activation="silu").to(device)
         self.adam = torch.optim.Adam(self.net.parameters(), lr)
         self.rate = CosineAnnealingLR(self.adam, task.budget.steps)
 
-    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        """Of x (n, d) at the times t (n, 1)."""
-        found: Tensor = self.net(torch.cat([x, features(t)], 1))
-        return found
-
-    def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
-        """|v(x_t, t) - (x_1 - x_0)|^2 at a random time, x_t = (1 - t) x_0 + t x_1, x_0 noise."""
-        data = self.units(real.flatten(1))
-        noise, t = torch.randn_like(data), torch.rand(len(data), 1, device=self.device)
-        aim = data - noise
-        return self.learn((self.velocity(torch.lerp(noise, data, t), t) - aim).square().mean())
+    def see(self, x: Tensor, t: Tensor) -> Tensor:
+        """What the network says of x (n, d) at the times t (n, 1)."""
+        waves = torch.pi * t * 2.0 ** torch.arange(4, device=self.device)
+        return self.net(torch.cat([x, t, waves.sin(), waves.cos()], 1))
 
     def learn(self, loss: Tensor) -> Mapping[str, Tensor]:
         """A step down the loss, at a rate that falls along a cosine."""
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
+        descend(self.adam, loss)
         self.rate.step()
         return {"loss": loss.detach()}
+
+    def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
+        """|v(x_t, t) - (x_1 - x_0)|^2 at a random time, x_t = (1 - t) x_0 + t x_1, x_0 noise."""
+        data = self.inside(real.flatten(1))
+        noise, t = torch.randn_like(data), torch.rand(len(data), 1, device=self.device)
+        aim = data - noise
+        return self.learn((self.see(torch.lerp(noise, data, t), t) - aim).square().mean())
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n samples, by the midpoint rule from time 0 to 1."""
-        steps = max(1, self.evaluations // 2)
+        step = 2 / self.passes
         x = torch.randn(n, self.width, device=self.device)
-        for i in range(steps):
-            t = torch.full((n, 1), i / steps, device=self.device)
-            half = x + self.velocity(x, t) / (2 * steps)
-            x = x + self.velocity(half, t + 1 / (2 * steps)) / steps
-        fake: Tensor = self.back(x)
-        return fake.view(n, *self.shape)
+        for i in range(self.passes // 2):
+            t = torch.full((n, 1), i * step, device=self.device)
+            half = x + step / 2 * self.see(x, t)
+            x = x + step * self.see(half, t + step / 2)
+        return self.back(x).view(n, *self.shape)

@@ -4,19 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import resolve_rates, units
+import mlp_gan
+import torch
+from _parts import units
 from torch import Tensor
 
 from ganbench.core import Game, Task
 from ganbench.penalties import Discriminator, Scale
 
+resolve = mlp_gan.resolve_rates
+
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Of each row of x (n, d) to each of y (m, d), shape (n, m)."""
-    products = x @ y.T
     squares = x.square().sum(1, keepdim=True) + y.square().sum(1)[None]
-    return (squares - 2 * products).clamp(min=0)
+    return (squares - 2 * x @ y.T).clamp(min=0)
 
 
 def mmd2(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -29,7 +31,7 @@ def mmd2(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> Te
 def gaussians(x: Tensor, y: Tensor, *, widths: Sequence[float]) -> Tensor:
     """Gaussian kernels of several widths, their mean."""
     squared = squared_distances(x, y)
-    return sum((squared / (-2 * width**2)).exp() for width in widths) / len(widths)
+    return torch.stack([(squared / (-2 * width**2)).exp() for width in widths]).mean(0)
 
 
 def g_loss(
@@ -44,20 +46,15 @@ def GAN(  # noqa: N802
     task: Task,
     *,
     device: str = "cpu",
-    lr: float | None = None,
+    g_lr: float | None = None,
     widths: Sequence[float] = (0.02, 0.1, 0.5, 2.0),
 ) -> Game:
-    """The task's `mlp_gan` without D; widths are in deviations of the data and for one dimension."""
+    """The task's `mlp_gan` without D; widths are in deviations, for data of one dimension."""
     return replace(
-        mlp_gan(task, device=device, g_lr=lr),
+        mlp_gan.GAN(task, device=device, g_lr=g_lr),
         discriminator=None,
         d_loss=None,
         d_optimizer=None,
         g_loss=partial(g_loss, widths=tuple(widths), scale=units(task, device)),
         features=None,
     )
-
-
-def resolve(task: Task, **hparams: object) -> dict[str, object]:
-    """A rate of None is the preset's."""
-    return hparams | {"lr": hparams["lr"] or resolve_rates(task, g_lr=None, d_lr=None)["g_lr"]}

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import resolve_rates as resolve
+import mlp_gan
 from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.nn.utils.parametrizations import spectral_norm
@@ -11,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from ganbench.core import Game, Task
 from ganbench.penalties import Discriminator
 
-__all__ = ["GAN", "resolve"]
+resolve = mlp_gan.resolve_rates
 
 
 def d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
@@ -31,7 +30,7 @@ def GAN(  # noqa: N802
 
     Rates of None are the preset's.
     """
-    game = mlp_gan(task, device=device, g_lr=g_lr, d_lr=d_lr, dropout=0.0)
+    game = mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr, dropout=0.0)
     assert game.discriminator is not None
     for layer in game.discriminator.modules():
         if isinstance(layer, nn.Linear):

@@ -130,14 +130,10 @@ def resolve(task: Task, **hparams: Any) -> dict[str, Any]:
 
 
 def resolve_rates(task: Task, **hparams: Any) -> dict[str, Any]:
-    """The hyper-parameters of a variant of this GAN, its `g_lr` and `d_lr` the preset's."""
+    """The hyper-parameters of a variant of this GAN: a `g_lr` or `d_lr` of None is the preset's."""
     _, preset = system_of(task)
-    return hparams | {name: hparams[name] or getattr(preset, name) for name in ("g_lr", "d_lr")}
-
-
-def units(task: Task, device: str) -> Tensor:
-    """The deviation of each number of a sample (*task.shape), in which slopes are measured."""
-    return task.scale.view(task.shape).to(device)
+    rates = [name for name in ("g_lr", "d_lr") if name in hparams]
+    return hparams | {name: hparams[name] or getattr(preset, name) for name in rates}
 
 
 def given(hparams: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,9 +194,7 @@ def gaussian(task: Task, preset: Preset, device: str) -> Game:
     adam = partial(nn.Adam, epsilon=1e-8)
     return Game(
         generator=g_body(preset, task.width, init=small),
-        discriminator=torch_nn.Sequential(
-            d_body(preset, task.width, 2, init=small), nn.Margin()
-        ),
+        discriminator=torch_nn.Sequential(d_body(preset, task.width, 2, init=small), nn.Margin()),
         latent=normal_latent(preset.latent_dim),
         d_loss=d_loss,
         g_loss=g_loss,

@@ -1,29 +1,24 @@
-"""MMD GAN: a kernel's distance between features that D learns (Li et al. 2017).
-
-With the kernels and the penalty of Binkowski et al. 2018.
-"""
+"""MMD GAN: a kernel's distance of features (Li et al. 2017; here as Binkowski et al. 2018)."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from gmmn import mmd2, squared_distances
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import Preset, d_body, units
-from mlp_gan import resolve as settings
+import gmmn
+import mlp_gan
+import torch
+from _parts import standardised, units
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
-from ganbench.nn import Adam, Affine
+from ganbench.nn import Adam
 from ganbench.penalties import Discriminator, Scale, gradient_penalty
-
-ALPHAS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """Rational quadratic kernels of several shapes, their mean."""
-    squared = squared_distances(x, y)
-    return sum((1 + squared / (2 * a)) ** -a for a in ALPHAS) / len(ALPHAS)
+    squared = gmmn.squared_distances(x, y)
+    return torch.stack([(1 + squared / (2 * a)) ** -a for a in (0.2, 0.5, 1.0, 2.0, 5.0)]).mean(0)
 
 
 def witness(D: Discriminator, real: Tensor, fake: Tensor) -> Callable[[Tensor], Tensor]:
@@ -37,25 +32,25 @@ def d_loss(
 ) -> Tensor:
     """-MMD^2(D(real), D(fake)) + weight (|grad witness| - 1)^2."""
     slope = gradient_penalty(witness(D, real, fake), real, fake, scale)
-    return weight * slope - mmd2(D(real), D(fake), kernel)
+    return weight * slope - gmmn.mmd2(D(real), D(fake), kernel)
 
 
 def g_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
     """MMD^2(D(real), D(fake))."""
-    return mmd2(D(real), D(fake), kernel)
+    return gmmn.mmd2(D(real), D(fake), kernel)
 
 
 def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", lr: float = 5e-4, weight: float = 1.0, features: int = 16
 ) -> Game:
     """The task's `mlp_gan`; D gives features of standardised data, without dropout."""
-    preset = Preset(**settings(task, dropout=0.0))
-    inside = Affine(1 / task.scale, -task.center / task.scale)
-    body = d_body(preset, task.width, features)
+    preset = mlp_gan.Preset(**mlp_gan.resolve(task, dropout=0.0))
     adam = partial(Adam, lr=lr, betas=(0.5, 0.9))
     return replace(
-        mlp_gan(task, device=device),
-        discriminator=nn.Sequential(nn.Flatten(), inside, body),
+        mlp_gan.GAN(task, device=device),
+        discriminator=nn.Sequential(
+            nn.Flatten(), standardised(task), mlp_gan.d_body(preset, task.width, features)
+        ),
         d_loss=partial(d_loss, weight=weight, scale=units(task, device)),
         g_loss=g_loss,
         d_optimizer=adam,

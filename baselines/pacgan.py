@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
+import mlp_gan
 import torch
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import resolve_rates as resolve
 
 from ganbench.core import Game, Task
 
-__all__ = ["GAN", "resolve"]
+resolve = mlp_gan.resolve_rates
 
 
 def packed(task: Task, pack: int) -> Task:
@@ -30,6 +29,6 @@ def GAN(  # noqa: N802
     pack: int = 2,
 ) -> Game:
     """The task's `mlp_gan`, losses and all, whose D takes `pack` samples (2 to 4 in the paper)."""
-    game = mlp_gan(task, device=device, g_lr=g_lr, d_lr=d_lr)
-    judge = mlp_gan(packed(task, pack), device=device).discriminator
+    game = mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr)
+    judge = mlp_gan.GAN(packed(task, pack), device=device).discriminator
     return replace(game, discriminator=judge, pack=pack)

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import resolve_rates as resolve
-from mlp_gan import units
+import mlp_gan
+from _parts import units
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -13,7 +12,7 @@ from ganbench import penalties
 from ganbench.core import Game, Task
 from ganbench.penalties import Discriminator, Scale
 
-__all__ = ["GAN", "resolve"]
+resolve = mlp_gan.resolve_rates
 
 
 def d_loss(
@@ -39,7 +38,7 @@ def GAN(  # noqa: N802
 ) -> Game:
     """The task's `mlp_gan` without dropout; rates of None are the preset's."""
     return replace(
-        mlp_gan(task, device=device, g_lr=g_lr, d_lr=d_lr, dropout=0.0),
+        mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr, dropout=0.0),
         d_loss=partial(d_loss, gamma=gamma, scale=units(task, device)),
         g_loss=g_loss,
     )

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 from math import cos, pi
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import units
+import mlp_gan
+from _parts import units
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -39,12 +39,12 @@ def falling(share: float, *, start: float = 1.0, end: float) -> float:
 def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", lr: float = 1e-3, gamma: float = 1.0, average: float = 0.999
 ) -> Game:
-    """The task's `mlp_gan` without dropout; the paper's rates end at a quarter, gamma at a tenth."""
+    """The task's `mlp_gan` without dropout; as in the paper, rates end at a quarter."""
     adam = partial(Adam, lr=lr, betas=(0.0, 0.99))
     rate = partial(falling, end=0.25)
     gammas = partial(falling, start=gamma, end=gamma / 10)
     return replace(
-        mlp_gan(task, device=device, dropout=0.0),
+        mlp_gan.GAN(task, device=device, dropout=0.0),
         d_loss=partial(d_loss, scale=units(task, device)),
         g_loss=g_loss,
         d_optimizer=adam,

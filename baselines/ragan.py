@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import resolve_rates as resolve
+import mlp_gan
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganbench.core import Game, Task
 from ganbench.penalties import Discriminator
 
-__all__ = ["GAN", "resolve"]
+resolve = mlp_gan.resolve_rates
 
 
 def d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
@@ -28,5 +27,5 @@ def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
     """The task's `mlp_gan` with these losses; rates of None are the preset's."""
-    game = mlp_gan(task, device=device, g_lr=g_lr, d_lr=d_lr)
+    game = mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr)
     return replace(game, d_loss=d_loss, g_loss=g_loss, decision=None)

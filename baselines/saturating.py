@@ -5,15 +5,14 @@ Goodfellow et al. 2014, equation 1; `mlp_gan` has the loss that its section 3 pr
 
 from dataclasses import replace
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import resolve_rates as resolve
+import mlp_gan
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganbench.core import Game, Task
 from ganbench.penalties import Discriminator
 
-__all__ = ["GAN", "resolve"]
+resolve = mlp_gan.resolve_rates
 
 
 def d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
@@ -30,5 +29,5 @@ def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
     """The task's `mlp_gan` with these losses; rates of None are the preset's."""
-    game = mlp_gan(task, device=device, g_lr=g_lr, d_lr=d_lr)
+    game = mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr)
     return replace(game, d_loss=d_loss, g_loss=g_loss)

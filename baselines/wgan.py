@@ -3,8 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
+import mlp_gan
 import torch
-from mlp_gan import GAN as mlp_gan
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
@@ -35,7 +35,7 @@ def GAN(  # noqa: N802
     """The task's `mlp_gan` without dropout; the paper has a rate of 5e-5 and a limit of 0.01."""
     optimizer = partial(RMSprop, lr=lr)
     return replace(
-        mlp_gan(task, device=device, dropout=0.0),
+        mlp_gan.GAN(task, device=device, dropout=0.0),
         d_loss=d_loss,
         g_loss=g_loss,
         d_optimizer=optimizer,

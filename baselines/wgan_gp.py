@@ -3,8 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
-from mlp_gan import GAN as mlp_gan
-from mlp_gan import units
+import mlp_gan
+from _parts import units
 from torch import Tensor
 
 from ganbench.core import Game, Task
@@ -31,7 +31,7 @@ def GAN(  # noqa: N802
     """The task's `mlp_gan` without dropout; the paper has a weight of 10, its toy data 0.1."""
     adam = partial(Adam, lr=lr, betas=(0.5, 0.9))
     return replace(
-        mlp_gan(task, device=device, dropout=0.0),
+        mlp_gan.GAN(task, device=device, dropout=0.0),
         d_loss=partial(d_loss, weight=weight, scale=units(task, device)),
         g_loss=g_loss,
         d_optimizer=adam,
