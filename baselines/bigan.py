@@ -38,6 +38,7 @@ def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
     """The task's `mlp_gan`; D and the encoder have D's hidden layers, and see standardised data."""
+    game = mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr)
     preset = mlp_gan.Preset(**mlp_gan.resolve(task, g_lr=g_lr, d_lr=d_lr))
     width, latent = task.width, preset.latent_dim
     inside = standardised(task)
@@ -47,7 +48,7 @@ def GAN(  # noqa: N802
     )
     encoder = mlp_gan.d_body(replace(preset, dropout=0.0), width, latent)
     return replace(
-        mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr),
+        game,
         discriminator=nn.Sequential(padded, mlp_gan.d_body(preset, width + latent, 1)),
         more={"E": nn.Sequential(nn.Flatten(), inside, encoder)},
         d_loss=d_loss,

@@ -12,16 +12,11 @@ REFERENCE = True  # to be compared with: takes no rank
 
 
 class GAN:
-    """`components` Gaussians, fewer of wide data, fitted to the first rows of the training data.
+    """`components` Gaussians, fewer of wide data, fitted to the first rows of the training data."""
 
-    `ridge` is added to their variances, where the data's are 1.
-    """
-
-    def __init__(
-        self, task: Task, *, device: str = "cpu", components: int = 50, ridge: float = 1e-7
-    ) -> None:
+    def __init__(self, task: Task, *, device: str = "cpu", components: int = 50) -> None:
         self.components = max(1, min(components, 2**22 // task.width**2))
-        self.most, self.shape, self.ridge = min(2**14, 2**22 // task.width), task.shape, ridge
+        self.most, self.shape = min(2**14, 2**22 // task.width), task.shape
         self.center, self.scale = task.center.double().to(device), task.scale.double().to(device)
         self.eye = torch.eye(task.width, dtype=torch.float64, device=device)
         self.rows, self.count, self.steps = self.eye[:0], 0, task.budget.steps
@@ -30,8 +25,8 @@ class GAN:
         """Keep a batch; begin again when data have doubled, after an eighth of the run improve."""
         new = (real.flatten(1) - self.center) / self.scale
         self.rows, self.count = torch.cat([self.rows, new])[: self.most], self.count + 1
-        early, doubled = self.count <= max(1, self.steps // 8), self.count.bit_count() == 1
-        if early and doubled:
+        early = self.count <= max(1, self.steps // 8)
+        if early and self.count.bit_count() == 1:
             self.begin()
         elif not early and self.count % max(1, self.steps // 200) == 0:
             self.improve()
@@ -41,21 +36,20 @@ class GAN:
         """Means apart (k-means++: Arthur and Vassilvitskii 2007), all as wide as data are off."""
         means = self.rows[:1]
         for _ in range(self.components):
-            squared = torch.cdist(self.rows, means).amin(1).square() + self.ridge
+            squared = torch.cdist(self.rows, means).amin(1).square() + 1e-7
             means = torch.cat([means, self.rows[torch.multinomial(squared, 1)]])
         self.spreads = squared.mean() / len(self.center) * self.eye.repeat(self.components, 1, 1)
         self.means, self.weights = means[1:], torch.ones_like(means[1:, 0]) / self.components
 
     def improve(self) -> None:
         """Whose is each row, and then what are the moments of each one's rows?"""
-        laws = [MultivariateNormal(*each) for each in zip(self.means, self.spreads, strict=True)]
+        laws = map(MultivariateNormal, self.means, self.spreads)
         fits = torch.stack([law.log_prob(self.rows) for law in laws], 1) + self.weights.log()
         shares = fits.softmax(1) + 1e-12
-        self.weights, totals = shares.mean(0), shares.sum(0)
-        self.means = shares.T @ self.rows / totals[:, None]
+        self.weights, self.means = shares.mean(0), (shares / shares.sum(0)).T @ self.rows
         for k, mean in enumerate(self.means):
-            off = shares[:, k, None].sqrt() * (self.rows - mean)
-            self.spreads[k] = off.T @ off / totals[k] + self.ridge * self.eye
+            off = (shares[:, k, None] / shares[:, k].sum()).sqrt() * (self.rows - mean)
+            self.spreads[k] = off.T @ off + 1e-7 * self.eye
 
     def sample(self, n: int) -> Tensor:
         """n samples."""

@@ -5,7 +5,6 @@ Nothing here imports torch: listing reads the files' text, only loading executes
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,7 +19,7 @@ from ganbench.hparams import HParam, in_text
 from ganbench.scoring import read_frozen, why_no_views
 from ganbench.system.files import file_sha256
 from ganbench.system.modules import execute, execute_again
-from ganbench.system.texts import literals, summary
+from ganbench.system.texts import defined, literals, summary
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -346,8 +345,7 @@ def listing(kind: str) -> list[Listing]:
 
 def _defaults_in(text: bytes) -> str:
     """`lr=0.001, width=by task` from the text of a baseline; nothing is executed."""
-    body = ast.parse(text).body
-    resolves = any(isinstance(node, ast.FunctionDef) and node.name == "resolve" for node in body)
+    resolves = "resolve" in defined(text)
     return ", ".join(
         f"{name}={'by task' if default == 'None' and resolves else default}"
         for name, default in (in_text(text) or {}).items()

@@ -35,7 +35,7 @@ def unflatten(theta: Array) -> list[Array]:
     return [part.reshape(size) for part, size in zip(parts, SIZES, strict=True)]
 
 
-def D(theta: Array, x: Array) -> Array:
+def D(theta: Array, x: Array) -> Array:  # noqa: N802 - as in the losses
     """A discriminator of one hidden layer: (n, 2) to (n,)."""
     a, b, c, d = unflatten(theta)
     return (np.tanh(x @ a.T + b) @ c.T + d)[:, 0]

@@ -22,3 +22,11 @@ def literals(paths: Iterable[Path], name: str) -> dict[str, Any]:
             if isinstance(target, ast.Name) and target.id == name:
                 found |= ast.literal_eval(node.value)
     return found
+
+
+def defined(text: bytes) -> set[str]:
+    """The names that a file defines as functions, or assigns."""
+    body = ast.parse(text).body
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    assigned = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    return functions | {target.id for target in assigned if isinstance(target, ast.Name)}
