@@ -34,6 +34,12 @@ def g_loss(D: Discriminator, real: Tensor, fake: Tensor, *, E: nn.Module, latent
     return softplus(D(pair(real, E(real)))).mean() + softplus(-D(pair(fake, latent))).mean()
 
 
+def beside(task: Task, count: int) -> Affine:
+    """Standardises a sample that has `count` numbers beside it, which stay as they are."""
+    inside, one = standardised(task), torch.ones(count)
+    return Affine(torch.cat([inside.scale, one]), torch.cat([inside.shift, 0 * one]))
+
+
 def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
@@ -41,16 +47,13 @@ def GAN(  # noqa: N802
     game = mlp_gan.GAN(task, device=device, g_lr=g_lr, d_lr=d_lr)
     preset = mlp_gan.Preset(**mlp_gan.resolve(task, g_lr=g_lr, d_lr=d_lr))
     width, latent = task.width, preset.latent_dim
-    inside = standardised(task)
-    padded = Affine(
-        torch.cat([inside.scale, torch.ones(latent)]),
-        torch.cat([inside.shift, torch.zeros(latent)]),
-    )
     encoder = mlp_gan.d_body(replace(preset, dropout=0.0), width, latent)
     return replace(
         game,
-        discriminator=nn.Sequential(padded, mlp_gan.d_body(preset, width + latent, 1)),
-        more={"E": nn.Sequential(nn.Flatten(), inside, encoder)},
+        discriminator=nn.Sequential(
+            beside(task, latent), mlp_gan.d_body(preset, width + latent, 1)
+        ),
+        more={"E": nn.Sequential(nn.Flatten(), standardised(task), encoder)},
         d_loss=d_loss,
         g_loss=g_loss,
         features=None,

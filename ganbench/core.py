@@ -118,8 +118,8 @@ class Task:
     the first metric is the only one, the distribution. `mean` (d,), `covariance` (d, d), `modes`
     and `log_density` ((n, d) -> (n,)) are true facts about the target, where they exist;
     `exact_moments` returns the first two where it takes a data set to know them, and is called when
-    they are first needed. `label` says which mode or class each sample belongs to ((n, *shape) ->
-    (n,), from 0).
+    they are first needed. `label` says which of `classes` modes or classes each sample belongs to
+    ((n, *shape) -> (n,), from 0).
     An episode terminates where the first metric has the position `threshold`. `grid` holds the
     abscissae of a task whose samples are curves. Samples of shape (channels, height, width) are
     images with values in [-1, 1]. `directions` says by name which way quantities of the task's own
@@ -142,6 +142,7 @@ class Task:
     shuffle: bool = False
     modes: Modes | None = None
     label: Callable[[Tensor], Tensor] | None = None
+    classes: int | None = None
     log_density: Callable[[Tensor], Tensor] | None = None
     threshold: float = 0.98
     grid: Tensor | None = None

@@ -54,6 +54,7 @@ def image_task(name: str, *, views: Mapping[str, str] | None = None) -> Task:
         budget=BUDGET,
         views={**VIEWS, **(views or {})},
         label=functools.partial(classes, name),
+        classes=10,
         training_set=functools.partial(training_images, name),
         held_out=held_out,
     )

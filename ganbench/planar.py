@@ -23,6 +23,7 @@ VIEWS = {
     "test": "discriminator_accuracy",
 }
 X_RANGE = (-50.0, 50.0)
+EIGHTHS = 8  # parts of a curve along x, its classes
 # Tasks that were measured otherwise at their version 1, and whose files rely on being 2 now.
 SECOND = (
     "checkerboard",
@@ -90,6 +91,7 @@ def planar_task(
     views: Mapping[str, str] = VIEWS,
     modes: Modes | None = None,
     label: Callable[[Tensor], Tensor] | None = None,
+    classes: int | None = None,
     log_density: Callable[[Tensor], Tensor] | None = None,
     budget: Budget = BUDGET,
     pool: int | None = None,
@@ -117,6 +119,7 @@ def planar_task(
         covariance=covariance,
         modes=modes,
         label=label,
+        classes=classes,
         log_density=log_density,
         pool=pool,
         shuffle=shuffle,
@@ -150,6 +153,7 @@ def mixture_task(name: str, centers: Tensor, sigma: float, *, version: int | Non
         more={"modes": counts},
         modes=Modes(centers=centers, sigma=sigma),
         label=lambda points: torch.cdist(points, centers.to(points.device)).argmin(1),
+        classes=count,
         log_density=log_density,
     )
 
@@ -178,7 +182,7 @@ def curve_task(
     def label(points: Tensor) -> Tensor:
         """Which eighth of the curve, along x."""
         low, high = X_RANGE
-        return ((points[:, 0] - low) / (high - low) * 8).long().clamp(0, 7)
+        return ((points[:, 0] - low) / (high - low) * EIGHTHS).long().clamp(0, EIGHTHS - 1)
 
     residual = partial(metrics.curve_residual, curves=curves, x_range=X_RANGE)
     var_x = 100**2 / 12
@@ -191,6 +195,7 @@ def curve_task(
         version=version,
         more={"curve_residual": residual},
         label=label,
+        classes=EIGHTHS,
         budget=budget,
     )
 

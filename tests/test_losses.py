@@ -502,3 +502,26 @@ def test_kde_likelihood_is_that_of_scikit_learn() -> None:
         theirs = density.score(rows[:250]) / 250
         ours = gan.likelihood(width) - np.log(250) - np.log(2 * np.pi)
         assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_cgan_tells_both_the_class() -> None:
+    """With D(x, c) = x + 2 c0 + 3 c1, by hand: the real one of class 1, the fake one of class 0."""
+    of = functions("cgan")
+    joint = nn.Linear(3, 1)
+    with torch.no_grad():
+        joint.weight.copy_(torch.tensor([[1.0, 2.0, 3.0]]))
+        joint.bias.zero_()
+    real, fake, labels = torch.tensor([[0.1]]), torch.tensor([[-0.2]]), torch.tensor([1])
+    latent = torch.tensor([[0.7, 1.0, 0.0]])
+    loss = of.d_loss(joint, real, fake, labels=labels, latent=latent, classes=2)
+    assert loss.item() == pytest.approx(np.logaddexp(0, -3.1) + np.logaddexp(0, 1.8))
+    loss = of.g_loss(joint, real, fake, latent=latent, classes=2)
+    assert loss.item() == pytest.approx(np.logaddexp(0, -1.8))
+
+
+def test_cgan_draws_all_classes_alike() -> None:
+    game, real = built("cgan")
+    drawn = game.latent(8_000, torch.Generator().manual_seed(0))[:, -8:]
+    assert torch.equal(drawn.sum(1), torch.ones(8_000)) and drawn.max() == 1
+    assert (drawn.mean(0) - 1 / 8).abs().max() < 5 * (7 / 64 / 8_000) ** 0.5
+    assert torch.equal(game.labels(real), registry.load_task("ring8").label(real))
