@@ -99,10 +99,21 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """The centres ((K, d) tensor) and the common standard deviation of a Gaussian mixture."""
+    """The centres ((K, d) tensor) and the common standard deviation of a Gaussian mixture.
+
+    `weights` (K,) add up to 1; None stands for equal ones.
+    """
 
     centers: Tensor
     sigma: float
+    weights: Tensor | None = None
+
+    @property
+    def due(self) -> Tensor:
+        """The share of samples (K,) that belongs to each, in float64."""
+        if self.weights is not None:
+            return self.weights.double()
+        return torch.full((len(self.centers),), 1 / len(self.centers), dtype=torch.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

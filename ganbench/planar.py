@@ -1,4 +1,7 @@
-"""What the tasks in the plane share: their metrics, their default budget, Gaussian mixtures."""
+"""What tasks of points share: their metrics, their default budget, Gaussian mixtures.
+
+Points lie in the plane, and those of mixtures in as many dimensions as their centres.
+"""
 
 from __future__ import annotations
 
@@ -97,16 +100,17 @@ def planar_task(
     pool: int | None = None,
     shuffle: bool = False,
 ) -> Task:
-    """A task of points in the plane, each round measured by MMD; `more` adds metrics of its own.
+    """A task of points, each round measured by MMD; `more` adds metrics of its own.
 
     `directions` says of quantities that are not in `ganbench.metrics` which way they are better.
     A new task starts at version 1; whoever changes a number of it gives it the next `version`.
     """
-    finest = modes.sigma if modes else None
+    # The distance of two samples of a mode grows with the root of the dimensions.
+    finest = modes.sigma * math.sqrt(len(mean) / 2) if modes else None
     return Task(
         name=name,
         version=version or (2 if name in SECOND else 1),
-        shape=(2,),
+        shape=(len(mean),),
         sample=sample,
         metrics={
             **distance_metrics(sample, covariance, finest=finest),
@@ -127,32 +131,51 @@ def planar_task(
     )
 
 
-def mixture_task(name: str, centers: Tensor, sigma: float, *, version: int | None = None) -> Task:
-    """An equal mixture of round Gaussians: `centers` (K, 2), standard deviation `sigma`."""
-    count = len(centers)
+def mixture_task(
+    name: str,
+    centers: Tensor,
+    sigma: float,
+    *,
+    weights: Tensor | None = None,
+    version: int | None = None,
+) -> Task:
+    """A mixture of round Gaussians: `centers` (K, d), standard deviation `sigma`.
+
+    The `weights` (K,) add up to 1; None stands for equal ones.
+    """
+    modes = Modes(centers=centers, sigma=sigma, weights=weights)
+    count, width = centers.shape
 
     def sample(n: int, rng: torch.Generator) -> Tensor:
-        which = torch.randint(count, (n,), generator=rng, device=rng.device)
-        noise = torch.randn(n, 2, generator=rng, device=rng.device)
+        if weights is None:
+            which = torch.randint(count, (n,), generator=rng, device=rng.device)
+        else:
+            which = modes.due.to(rng.device).multinomial(n, replacement=True, generator=rng)
+        noise = torch.randn(n, width, generator=rng, device=rng.device)
         return centers.to(rng.device)[which] + sigma * noise
 
-    def log_density(points: Tensor) -> Tensor:
+    def log_parts(points: Tensor) -> Tensor:
+        """The logarithm of each mode's part of the density (n, K), up to a constant."""
         squared = torch.cdist(points.double(), centers.to(points.device).double()).square()
-        normaliser = math.log(count * 2 * math.pi * sigma**2)
-        return torch.logsumexp(-squared / (2 * sigma**2), dim=1) - normaliser
+        return modes.due.to(points.device).log() - squared / (2 * sigma**2)
+
+    def log_density(points: Tensor) -> Tensor:
+        normaliser = width / 2 * math.log(2 * math.pi * sigma**2)
+        return torch.logsumexp(log_parts(points), dim=1) - normaliser
 
     exact = centers.double()
-    spread = torch.cov(exact.T, correction=0) + sigma**2 * torch.eye(2, dtype=torch.float64)
-    counts = partial(metrics.mixture_modes, centers=centers, sigma=sigma)
+    mean = exact.mean(0) if weights is None else modes.due @ exact
+    between = torch.cov(exact.T, correction=0, aweights=None if weights is None else modes.due)
+    counts = partial(metrics.mixture_modes, centers=centers, sigma=sigma, weights=weights)
     return planar_task(
         name,
         sample,
-        mean=exact.mean(0),
-        covariance=spread,
+        mean=mean,
+        covariance=between + sigma**2 * torch.eye(width, dtype=torch.float64),
         version=version,
         more={"modes": counts},
-        modes=Modes(centers=centers, sigma=sigma),
-        label=lambda points: torch.cdist(points, centers.to(points.device)).argmin(1),
+        modes=modes,
+        label=lambda points: log_parts(points).argmax(1),
         classes=count,
         log_density=log_density,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.special import logsumexp
 from sklearn.datasets import make_swiss_roll
 from torch import Tensor
 
@@ -24,7 +25,15 @@ from ganbench.system import files
 
 DRAWS = 200_000
 Z = 5.5  # standard errors; a sine task compares 2,080 covariances at once
-MODES = {"ring8": 8, "grid25": 25, "ring8_wide": 8}
+MODES = {
+    "ring8": 8,
+    "grid25": 25,
+    "ring8_wide": 8,
+    "ring8_rare": 8,
+    "grid25_rare": 25,
+    "mixture16": 25,
+    "mixture64": 25,
+}
 # Shares and counts of samples on this side of a line: one sample may change sides.
 COUNTED = ("high_quality", "sine_fitted", "curve_x_ks", "sine_b_ks", "sine_c_ks")
 IMAGES = ["fashion_mnist", "mnist"]  # collected
@@ -66,7 +75,9 @@ def log_density_on_grid(task: Task) -> tuple[Tensor, float]:
 
 
 def with_density() -> list[str]:
-    return [n for n in registry.names("tasks") if registry.load_task(n).log_density is not None]
+    """Those in the plane, where it can be integrated."""
+    tasks = [registry.load_task(name) for name in registry.names("tasks")]
+    return [task.name for task in tasks if task.log_density is not None and task.width == 2]
 
 
 @pytest.mark.slow
@@ -239,12 +250,41 @@ def test_modes(task: Task) -> None:
     centers, sigma = task.modes.centers.double(), task.modes.sigma
     assert len(centers.unique(dim=0)) == len(centers) == MODES[task.name]
     distance, nearest = torch.cdist(draws(task.name), centers).min(dim=1)
-    share = torch.bincount(nearest, minlength=len(centers)) / DRAWS
-    due = 1 / len(centers)
-    assert ((share - due).abs() < Z * math.sqrt(due * (1 - due) / DRAWS)).all()
-    # Both coordinates have deviation sigma: E d^2 = 2 sigma^2, of deviation 2 sigma^2.
-    mean_square = float(distance.square().mean()) / sigma**2
-    assert mean_square == pytest.approx(2, abs=Z * 2 / math.sqrt(DRAWS))
+    share, due = torch.bincount(nearest, minlength=len(centers)) / DRAWS, task.modes.due
+    assert float(due.sum()) == pytest.approx(1)
+    assert ((share - due).abs() < Z * (due * (1 - due) / DRAWS).sqrt()).all()
+    # All d coordinates have deviation sigma: E r^2 = d sigma^2, of deviation sqrt(2 d) sigma^2.
+    mean_square, width = float(distance.square().mean()) / sigma**2, task.width
+    assert mean_square == pytest.approx(width, abs=Z * math.sqrt(2 * width / DRAWS))
+    assert torch.equal(task.label(centers.float()), torch.arange(len(centers)))
+    assert task.classes == len(centers)
+
+
+@pytest.mark.parametrize("name", ["ring8_rare", "grid25_rare"])
+def test_the_rarest_mode_is_a_hundred_times_rarer(name: str) -> None:
+    modes = registry.load_task(name).modes
+    due = modes.due.sort().values
+    assert float(due[-1] / due[0]) == pytest.approx(100)
+    steps = due[1:] / due[:-1]
+    assert steps.tolist() == pytest.approx([100 ** (1 / len(steps))] * len(steps))
+    if name == "grid25_rare":  # each quarter of the grid has common and rare ones
+        ends = modes.centers.sign()
+        for corner in product((-1, 1), repeat=2):
+            inside = modes.due[(ends == torch.tensor(corner)).all(1)]
+            assert float(inside.max() / inside.min()) > 2
+
+
+@pytest.mark.parametrize("name", ["mixture16", "mixture64", "ring8_rare"])
+def test_density_of_a_mixture_is_scipy_s(name: str) -> None:
+    task = registry.load_task(name)
+    points = task.sample(20, torch.Generator().manual_seed(0)).double()
+    laws = [
+        stats.multivariate_normal(center, task.modes.sigma**2)
+        for center in task.modes.centers.double().numpy()
+    ]
+    parts = np.stack([law.logpdf(points.numpy()) for law in laws], 1)
+    expected = logsumexp(parts + task.modes.due.log().numpy(), axis=1)
+    assert task.log_density(points).numpy() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ring8", "ring8_wide"])

@@ -17,6 +17,7 @@ from ganbench.diagnosis.facts import Look, Regions
 from ganbench.diagnosis.figures import look_of
 from ganbench.metrics._inputs import thinned
 from ganbench.metrics.memorisation import nearest_distances
+from ganbench.metrics.mixture import reach
 from ganbench.metrics.sine import fit_sines
 
 CELLS = 24  # of a target that has no modes: some 40 real samples of 1,024 in each
@@ -28,7 +29,6 @@ ASKED = 256  # samples whose nearest training sample is looked for
 COPY = 0.05  # of the usual distance of held-out samples to the training set: nearer is a copy
 SUSPECT = 0.6  # memorisation of images, below which no copies are looked for: it takes a second
 DUE = 5.0  # samples due in a region: of fewer, none may be chance
-REACH = 3.0  # standard deviations around a mode's centre, as in metrics.mixture
 TENTH = 0.1  # of its due share: below, a region is missing, as in metrics.mixture
 
 
@@ -116,8 +116,7 @@ class Ground:
     def _due(self) -> Tensor:
         """Share of real samples in each region (K,)."""
         if self.task.modes is not None:
-            count = len(self.task.modes.centers)
-            return torch.full((count,), 1 / count, dtype=torch.float64)
+            return self.task.modes.due
         if self._word == "regions":
             return _shares(self._real_where[1::2], len(self._cells))
         return _shares(self._real_where, int(self._real_where.max()) + 1)
@@ -139,7 +138,7 @@ class Ground:
         if self.task.modes is not None:
             centers, sigma = self.task.modes.centers, self.task.modes.sigma
             distance, nearest = torch.cdist(samples.flatten(1), centers).min(1)
-            return torch.where(distance <= REACH * sigma, nearest, -1)
+            return torch.where(distance <= reach(self.task.width) * sigma, nearest, -1)
         if self._word == "regions":
             return torch.cdist(flat, self._cells).argmin(1)
         assert self.task.label is not None
@@ -149,7 +148,7 @@ class Ground:
     def _regions(self, flat: Tensor, where: Tensor, spread: float) -> Regions | None:
         due, n = self._due, len(flat)
         natural = self._word != "regions"
-        if float(due[due > 0].min()) * n < DUE and natural:
+        if float(due.max()) * n < DUE and natural:
             return None
         held = _shares(where, len(due))
         missing = (held < TENTH * due) & (due * n >= DUE)

@@ -6,6 +6,7 @@ are run; on a GPU a captured step is replayed.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +94,9 @@ class Loop:
         *,
         compiled: bool = True,
     ) -> None:
+        if compiled:
+            step, constants = with_constants_given(step, len(memories[0]))
+            memories = [[*memory, *constants] for memory in memories]
         self._inputs = [torch.zeros(cycles, *each.shape).to(each) for each in inputs]
         value = step.graph.output_node().all_input_nodes[0].meta["val"]
         self._values = torch.zeros(cycles, *value.shape, dtype=value.dtype, device=value.device)
@@ -214,6 +218,27 @@ def _compiled(function: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[
         tag = f"{config.cache_key_tag} {pick_vec_isa() if on_cpu else ''}"
         with config.patch(cache_key_tag=tag):  # type: ignore[attr-defined]
             return standalone_compile(function, list(examples), options={"config_patches": patches})
+
+
+def with_constants_given(step: fx.GraphModule, place: int) -> tuple[fx.GraphModule, list[Tensor]]:
+    """A step that is given its constant tensors, as placeholders from `place` on; and these.
+
+    A loss that refers to a tensor makes it such a constant, which no trace of a trace may hold.
+    """
+    graph = copy.deepcopy(step.graph)
+    following = graph.find_nodes(op="placeholder")[place]
+    constants = []
+    for node in graph.find_nodes(op="get_attr"):
+        constant = getattr(step, str(node.target))
+        if not isinstance(constant, Tensor):
+            continue
+        with graph.inserting_before(following):
+            given = graph.placeholder(f"constant_{len(constants)}")
+        given.meta = node.meta
+        node.replace_all_uses_with(given)
+        graph.erase_node(node)
+        constants.append(constant)
+    return fx.GraphModule(step, graph), constants
 
 
 def functional(step: fx.GraphModule, examples: Sequence[Tensor]) -> Body:

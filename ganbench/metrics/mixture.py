@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from scipy.special import gammaincinv
 from torch import Tensor
 
 from ganbench.metrics._inputs import checked
@@ -33,36 +34,51 @@ PROMISES = {
     "high_quality_2500": (),
     "reverse_kl_2500": (),
 }
+WITHIN = -math.expm1(-4.5)  # share of a mode's samples that are within 3 sigma in the plane
 PUBLISHED = 2_500  # samples behind the figures of VEEGAN and PacGAN: all three depend on it
 
 
-def mixture_modes(real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float) -> dict[str, float]:
-    """Counts over the modes of a mixture with `centers` (K, d) and equal weights.
+def mixture_modes(
+    real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float, weights: Tensor | None = None
+) -> dict[str, float]:
+    """Counts over the modes of a mixture with `centers` (K, d), of equal `weights` if None.
 
     A sample is of high quality if its nearest centre is within 3 `sigma`. A perfect sampler in
-    the plane has 1 - exp(-9/2) = 98.889 % of them; more is under-dispersion, not quality.
-    `reverse_kl` is sum p log(K p) over the high-quality counts (log K if there are none).
+    the plane has 1 - exp(-9/2) = 98.889 % of them; more is under-dispersion, not quality. In other
+    dimensions the distance is that within which a perfect sampler has as many (`reach`).
+    `reverse_kl` is sum p log(p / w) over the high-quality counts (log K if there are none).
     Those of the first 2,500 samples, as published, are named so and left out where there are fewer.
-    Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN). `real` is not looked at.
+    Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN), for equal weights in the plane.
+    `real` is not looked at.
     """
     _, fake = checked(real, fake)
     modes, n = len(centers), len(fake)
+    rarity = modes if weights is None else 1 / weights.to(fake.device).double()
     distance, nearest = torch.cdist(fake.double(), centers.to(fake).double()).min(dim=1)
-    good = distance <= 3 * sigma
+    good = distance <= reach(centers.shape[1]) * sigma
     counts = torch.bincount(nearest[good], minlength=modes).double()
-    found = {**_shares(counts, good), "modes_10pct": float((counts >= 0.1 * n / modes).sum())}
+    enough = counts >= 0.1 * n / rarity
+    found = {**_shares(counts, good, rarity), "modes_10pct": float(enough.sum())}
     if n >= PUBLISHED:
         few = good[:PUBLISHED]
         counts = torch.bincount(nearest[:PUBLISHED][few], minlength=modes).double()
-        found |= {f"{name}_{PUBLISHED}": value for name, value in _shares(counts, few).items()}
+        published = _shares(counts, few, rarity)
+        found |= {f"{name}_{PUBLISHED}": value for name, value in published.items()}
     return found
 
 
-def _shares(counts: Tensor, good: Tensor) -> dict[str, float]:
-    """What the counts of modes (K,) say, of samples that are `good` or not."""
-    modes = len(counts)
+def reach(dimensions: int) -> float:
+    """How far from its centre, in sigma, a sample belongs to a mode: 3 in the plane."""
+    return 3.0 if dimensions == 2 else math.sqrt(2 * gammaincinv(dimensions / 2, WITHIN))
+
+
+def _shares(counts: Tensor, good: Tensor, rarity: Tensor | int) -> dict[str, float]:
+    """What the counts of modes (K,) say, of samples that are `good` or not.
+
+    The `rarity` of a mode is one over its due share.
+    """
     share = counts / counts.sum().clamp(min=1)
-    kl = float(torch.xlogy(share, share * modes).sum()) if good.any() else math.log(modes)
+    kl = float(torch.xlogy(share, share * rarity).sum()) if good.any() else math.log(len(counts))
     return {
         "modes": float((counts > 0).sum()),
         "high_quality": float(good.double().mean()),

@@ -17,7 +17,7 @@ from torch import nn as torch_nn
 from torch.nn.functional import softplus
 from torch.nn.utils import parametrizations
 
-from ganbench import nn
+from ganbench import nn, penalties
 from ganbench.core import Game
 from ganbench.engine.graph import MAX_STEPS, _parts
 from ganbench.engine.noise import (
@@ -121,12 +121,21 @@ def two_losses() -> list[Callable[..., Tensor]]:
     ]
 
 
+OFFSET = torch.tensor(0.3)
+
+
 def penalised(D, real: Tensor, fake: Tensor) -> Tensor:
     """WGAN-GP's, whose penalty is on points between real and fake."""
     share = torch.rand(len(real), 1)
     between = share * real + (1 - share) * fake
     slope = torch.func.grad(lambda x: D(x).sum())(between)
     return D(fake).mean() - D(real).mean() + 10 * (slope.norm(dim=1) - 1).square().mean()
+
+
+def scaled(D, real: Tensor, fake: Tensor, *, scale: Tensor) -> Tensor:
+    """A penalty in units, of which there are two constant tensors."""
+    slope = penalties.gradient_penalty(D, real, fake, scale)
+    return d_loss(D, real, fake) + slope + (D(real / scale) - OFFSET).square().mean()
 
 
 def reaching_in(D, real: Tensor, fake: Tensor) -> Tensor:
@@ -223,6 +232,9 @@ GAMES: dict[str, Make] = {
         discriminator=nn.mlp([2, 6, 1], dropout=0.5), d_updates=3
     ),
     "gradient penalty": lambda: small(d_loss=penalised, d_updates=2, decision=None),
+    "tensors in losses": lambda: small(
+        d_loss=partial(scaled, scale=torch.tensor([0.5, 2.0])), d_updates=2, decision=None
+    ),
     "features of D": lambda: small(g_loss=reaching_in),
     "noise in a loss": lambda: small(g_loss=noisy),
     "frozen weights": lambda: small(discriminator=frozen(2, 6, 1), generator=frozen(2, 6, 2)),
@@ -345,7 +357,9 @@ def test_blocks_do_not_matter() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dropout", "three updates of D", "batch norm"])
+@pytest.mark.parametrize(
+    "name", ["dropout", "three updates of D", "batch norm", "tensors in losses"]
+)
 def test_compiled_as_not(name: str) -> None:
     seeds = [0, 4]
     real = data(seeds, 50, N, 2)
@@ -507,7 +521,7 @@ BASELINE = '''"""A small GAN for tests."""
 import torch
 from functools import partial
 from torch.nn.functional import softplus
-from ganbench import nn
+from ganbench import nn, penalties
 from ganbench.core import Game
 
 def GAN(task, *, device="cpu"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
-from scipy.stats import entropy
+from scipy.stats import chi, entropy
 from torch import Tensor
 
 from ganbench.metrics import mixture, mixture_modes
@@ -52,6 +52,35 @@ def test_divergence_of_a_perfect_sampler(centers: Tensor, sigma: float, known: f
     error = floor * math.sqrt(2 / (len(centers) - 1) / runs)
     mean = np.mean([value["reverse_kl"] for value in values])
     assert mean == pytest.approx(floor / 0.98889, abs=5 * error)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 16, 64])
+def test_reach_holds_as_many_in_all_dimensions(width: int) -> None:
+    """As many samples as 3 sigma in the plane: the chi distribution's quantile."""
+    share = 1 - math.exp(-9 / 2)
+    assert mixture.reach(width) == pytest.approx(chi(width).ppf(share), rel=1e-12)
+    n = 100_000
+    fake = torch.randn(n, width, generator=torch.Generator().manual_seed(0))
+    values = mixture_modes(fake, fake, centers=torch.zeros(1, width), sigma=1.0)
+    margin = 5 * math.sqrt(share * (1 - share) / n)
+    assert values["high_quality"] == pytest.approx(share, abs=margin)
+
+
+def test_counts_are_held_against_the_weights() -> None:
+    """90, 9 and 1 samples, by hand: as due, and as if all were due alike."""
+    fake = RING[:3].repeat_interleave(torch.tensor([90, 9, 1]), 0)
+    weights = torch.tensor([0.9, 0.09, 0.01])
+    values = mixture_modes(fake, fake, centers=RING[:3], sigma=0.01, weights=weights)
+    assert values["modes"] == values["modes_10pct"] == 3
+    assert values["reverse_kl"] == pytest.approx(0, abs=1e-6)
+    values = mixture_modes(fake, fake, centers=RING[:3], sigma=0.01)
+    assert (values["modes"], values["modes_10pct"]) == (3, 2)
+    assert values["reverse_kl"] == pytest.approx(entropy([0.9, 0.09, 0.01], [1 / 3] * 3))
+    other = mixture_modes(
+        fake, fake, centers=RING[:3], sigma=0.01, weights=torch.tensor([0.2, 0.3, 0.5])
+    )
+    assert other["modes_10pct"] == 2  # of the last 5 are a tenth
+    assert other["reverse_kl"] == pytest.approx(entropy([0.9, 0.09, 0.01], [0.2, 0.3, 0.5]))
 
 
 def test_figures_at_the_published_count_are_of_the_first_2500_samples() -> None:
