@@ -88,13 +88,14 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
 class Scene:
     """How samples of a task are laid out on axes whose limits come from the real data.
 
-    Curves are drawn over the task's grid. Other samples are points: the first two coordinates,
-    or, in one dimension, the sorted values against their rank.
+    Curves are drawn over the task's grid. Other samples are points in the plane: in one dimension
+    the sorted values against their rank, in more than two the true covariance's principal axes.
     """
 
     def __init__(self, task: Task) -> None:
         self.grid = None if task.grid is None else task.grid.numpy().astype(float)
         self.sizes: dict[Line2D, float] = {}
+        self.axes = principal_axes(task) if self.grid is None and task.width > 2 else None
         self.real = task.reference[:SHOWN_POINTS].numpy()
         x, y, _ = self.lay_out(self.real, far=math.inf)
         self.xlim = limits(x, 0.15 if self.grid is None else 0.0)
@@ -107,6 +108,8 @@ class Scene:
         """Title and fixed limits; one scale on both axes unless their spans differ much."""
         axes.set(xlim=self.xlim, ylim=self.ylim)
         axes.set_title(title, fontsize=10)
+        if self.axes is not None:
+            axes.set_xlabel("first two principal axes", fontsize=8, labelpad=1)
         if self.equal:
             axes.set_aspect("equal")
 
@@ -136,6 +139,8 @@ class Scene:
             x = np.tile(np.append(self.grid, np.nan), len(flat))
             y = np.pad(flat, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
             return self._clip(x, y, np.isfinite(x), far)
+        if self.axes is not None:
+            flat = flat @ self.axes
         if flat.shape[1] == 1:
             x, y = np.sort(flat[:, 0]), np.linspace(0, 1, len(flat))
         else:
@@ -150,6 +155,12 @@ class Scene:
         seen &= (y >= self.ylim[0]) & (y <= self.ylim[1])
         outside = float(np.mean(~seen[counted])) if counted.any() else 0.0
         return _held(x, self.xlim, far), _held(y, self.ylim, far), outside
+
+
+def principal_axes(task: Task) -> Array:
+    """The two directions (d, 2) in which the task's distribution is widest, the widest first."""
+    _, axes = np.linalg.eigh(task.moments[1].numpy())
+    return np.ascontiguousarray(axes[:, :-3:-1])
 
 
 def _held(values: Array, limits: tuple[float, float], far: float) -> Array:
