@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ganbench.errors import InputError
 from ganbench.harness import bench, checkpoint, entries
 from ganbench.harness.spec import MANY_STEPS, Job, Spec, look_up
 from ganbench.harness.workers import train_all
@@ -97,7 +98,7 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
     """
     names = list(jobs)
     workers = processes.workers(asked.workers, len(jobs) * len(seeds))
-    asked.tell(estimate(jobs, seeds, workers))
+    asked.tell(estimate(jobs, seeds, workers, asked.tell))
     done: dict[str, dict[int, SeedResult]] = {name: {} for name in jobs}
     for place, seed in train_all(list(jobs.values()), seeds, workers, asked.report, asked.stop):
         job, found = jobs[names[place]], done[names[place]]
@@ -111,23 +112,26 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
     ]
 
 
-def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int) -> str:
-    """How long the rest of all rows takes, by a short training of each; "" of a short run."""
+def estimate(
+    jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, tell: Callable[[str], None]
+) -> str:
+    """How long the rest of all rows takes, by a short training of each; "" of short runs."""
+    left = {name: sum(_left(job, seed) for seed in seeds) for name, job in jobs.items()}
     lines, total = [], 0.0
     for name, job in jobs.items():
-        left = sum(_left(job, seed) for seed in seeds)
-        if job.budget.steps < MANY_STEPS or not left:
+        if job.budget.steps < MANY_STEPS or not left[name]:
             continue
+        tell(f"{name}: trying how fast it trains here")
         measured = bench.measure(job.spec, seeds=len(seeds), workers=workers, seconds=SECONDS)
-        seconds = left / measured.seed_steps_per_second
+        seconds = left[name] / measured.seed_steps_per_second
         total += seconds
         lines.append(
-            f"{name}: {left:,} steps of {len(seeds)} seeds left, "
+            f"{name}: {left[name]:,} steps left of {len(seeds)} runs, "
             f"{measured.seed_steps_per_second:,.0f} a second: {duration(seconds)}"
         )
     if not lines:
         return ""
-    whole = f"about {duration(total)} in all; stopped, the same command goes on"
+    whole = f"about {duration(total)} in all; whenever it is stopped, the same command goes on"
     return "\n".join([*lines, whole])
 
 
@@ -140,10 +144,14 @@ def duration(seconds: float) -> str:
 
 
 def _left(job: Job, seed: int) -> int:
-    """The steps that a seed has still to take."""
+    """The steps that a seed has still to take; InputError for a checkpoint that is damaged."""
     path = job.spec.folder / f"seed-{seed}" / "checkpoint.safetensors"
     if not path.is_file():
         return job.budget.steps
-    return max(
-        0, job.budget.steps - checkpoint.load_state(path)["round"] * job.budget.steps_per_round
-    )
+    try:
+        rounds = int(checkpoint.load_state(path)["round"])
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"checkpoint {path} is damaged: remove {path.parent} to train that run anew"
+        ) from error
+    return max(0, job.budget.steps - rounds * job.budget.steps_per_round)
