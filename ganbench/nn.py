@@ -103,6 +103,23 @@ class Affine(nn.Module):
         return torch.addcmul(self.shift, x, self.scale)  # type: ignore[arg-type]
 
 
+class Maxout(nn.Module):
+    """The greatest of `pieces` dense layers, number by number: Goodfellow et al. 2013."""
+
+    def __init__(
+        self, fan_in: int, fan_out: int, pieces: int, *, init: Initializer = glorot_uniform
+    ) -> None:
+        super().__init__()
+        self.linear = dense(fan_in, pieces * fan_out, init=init)
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, fan_in) to (n, fan_out)."""
+        # A piece's numbers lie side by side, so that whole rows are compared at once.
+        made: Tensor = self.linear(x).unflatten(-1, (self.pieces, -1)).amax(-2)
+        return made
+
+
 class Margin(nn.Module):
     """Two class logits (n, 2) to the one logit (n, 1) of the second class.
 

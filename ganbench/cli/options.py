@@ -130,7 +130,7 @@ def spec_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., An
         @functools.wraps(command)
         def with_asked(**given: Any) -> Any:
             fields = {name: given.pop(name) for name in names}
-            return command(Asked(hparams=fields.pop("hparams"), fields=fields), **given)
+            return command(Asked(hparams=fields.pop("hparams", [{}]), fields=fields), **given)
 
         decorated: Callable[..., Any] = with_asked
         for name in reversed(names):  # the last decorator's option is the first in the help

@@ -310,6 +310,8 @@ def reshape_products(module: fx.GraphModule) -> None:
                 product = _node(graph, aten.add.Tensor, product, bias[0])
         node.replace_all_uses_with(product)
         graph.erase_node(node)
+    for node in graph.find_nodes(op="call_function", target=aten.view.default):
+        node.target = aten.reshape.default  # as a transposed product has other strides
     _tidy(module)
 
 

@@ -166,9 +166,18 @@ def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Fi
 
 def entry_name(job: Job) -> str:
     """The entry's name on the board: the file's, with whatever is not the default appended."""
-    spec, budget = job.spec, job.budget
-    given = job.baseline.differing(job.task, spec.hparams).items()
-    parts = [job.baseline.name, *(f"{key}={_plain(value)}" for key, value in given)]
+    given = job.baseline.differing(job.task, job.spec.hparams).items()
+    settings = [f"{key}={_plain(value)}" for key, value in given]
+    parts = [job.baseline.name, *settings, *circumstances(job)]
+    name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", "-".join(parts))
+    if len(name) > 100:
+        name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name
+
+
+def circumstances(job: Job) -> list[str]:
+    """How a job is run, where that is not as by default: words for a name."""
+    spec, budget, parts = job.spec, job.budget, []
     if budget.name == "custom":
         parts.append(f"{budget.steps}steps")
     elif budget.name != "full":
@@ -177,10 +186,7 @@ def entry_name(job: Job) -> str:
     parts += [spec.precision] if spec.precision != "float32" else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
         parts.append("compiled" if spec.compiled else "uncompiled")
-    name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", "-".join(parts))
-    if len(name) > 100:
-        name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return name
+    return parts
 
 
 def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
@@ -212,6 +218,7 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     spec, task, budget = job.spec, job.task, job.budget
     metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
     whole = all(seed.status != "interrupted" for seed in seeds)
+    unchanged = not spec.protocol and registry.is_unchanged(spec.task)
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -229,7 +236,7 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
             device=spec.device,
             threads=1,
         ),
-        official=whole and budget.name == "full" and registry.is_unchanged(spec.task),
+        official=whole and budget.name == "full" and unchanged,
         seeds=seeds,
         summary=stats.summarise(seeds, list(metrics)),
         views=stats.summarise_views(seeds, task.views),

@@ -1,0 +1,174 @@
+"""`Training`: a protocol whose rows are GANs, trained and judged in the harness like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ganbench.core import Budget, Task
+from ganbench.errors import InputError, did_you_mean
+from ganbench.harness.entries import circumstances
+from ganbench.harness.spec import Spec
+from ganbench.reproduce import comparison, picture, trials
+from ganbench.reproduce.comparison import Figure, Line
+from ganbench.reproduce.protocol import Asked, Found
+from ganbench.reproduce.trials import Trials
+
+
+def as_registered(task: Task) -> Task:
+    """The task itself."""
+    return task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a published table: a variant on a task, and what it had there by quantity."""
+
+    name: str
+    task: str
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A published protocol of trainings; its `file` defines their `GAN` too.
+
+    `steps` of a `batch`, dealt from a `pool` of samples drawn once a run (None: drawn afresh), with
+    replacement or (`shuffle`) each once an epoch; after each of `evaluations` rounds `judged`
+    samples are scored. The table has `quantities`, of those that the task's `metric` gives;
+    `counts` says in words what makes a mode. `changes` makes the published target of the registered
+    task. `runs` were published for each of the `rows`; `hours` is what one takes on a core, about.
+    """
+
+    name: str
+    source: str
+    summary: str
+    file: str
+    rows: Sequence[Row]
+    runs: int
+    steps: int
+    batch: int
+    pool: int | None = None
+    shuffle: bool = False
+    judged: int
+    evaluations: int
+    metric: str = "modes"
+    quantities: Sequence[str] = ("modes", "high_quality", "reverse_kl")
+    counts: str
+    changes: Callable[[Task], Task] = as_registered
+    hours: float
+
+    def conditions(self, task: Task) -> Task:
+        """A registered task as this protocol has it.
+
+        Floors and ceilings are the registered task's, of as many samples where it has them so.
+        """
+        changed = self.changes(task)
+        bounds = {
+            name: task.bounds.get(f"{name}_{self.judged}", task.bounds[name])
+            for name in self.quantities
+        }
+        return replace(
+            changed,
+            metrics={self.quantities[0]: changed.metrics[self.metric]},
+            views={"distribution": self.quantities[0]},
+            bounds=bounds,
+            pool=self.pool,
+            shuffle=self.shuffle,
+            budget=Budget(
+                steps=self.steps,
+                batch_size=self.batch,
+                evaluations=self.evaluations,
+                evaluation_size=self.judged,
+                log_every=self.steps // self.evaluations,
+            ),
+        )
+
+    def chosen(self, names: Sequence[str]) -> list[Row]:
+        """The rows of those names, all where there are none; InputError for another."""
+        known = [row.name for row in self.rows]
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise InputError(
+                    f"{self.name} has no row {name!r}{hint}: there are {', '.join(known)}"
+                )
+        return [row for row in self.rows if not names or row.name in names]
+
+    def duration(self) -> str:
+        """How long all of it takes, in words."""
+        hours = self.hours * self.runs * len(self.rows)
+        return (
+            f"{hours:,.0f} h on a core: {len(self.rows)} rows, {self.runs} runs each, "
+            f"{self.hours:g} h a run"
+        )
+
+    def run(self, asked: Asked) -> Found:
+        """Train what is asked for, from where it stopped; ours beside the published."""
+        rows = self.chosen(asked.only)
+        seeds = range(self.runs if asked.seeds is None else asked.seeds)
+        out = asked.out / "reproduce" / self.name
+        notes: list[str] = []
+        jobs = {}
+        for row in rows:
+            spec = Spec(
+                task=row.task, baseline=self.file, hparams=row.hparams, protocol=True, **asked.how
+            )
+            jobs[row.name] = trials.prepare(spec, row.name, out, notes)
+        done = trials.run(jobs, seeds, asked)
+        first = jobs[rows[0].name]
+        trial = first.budget.name != "full"
+        lines = [
+            line
+            for row, each in zip(rows, done, strict=True)
+            for line in self._lines(row, each, trial=trial)
+        ]
+        path = out / f"{'-'.join(['samples', *circumstances(first)])}.png"
+        drawn = picture.draw(done, path)
+        ended = [note for each in done for note in each.notes()]
+        return Found(
+            title=f"{self.name}: {self.source}",
+            table=[line.cells() for line in lines],
+            notes=[*notes, *ended, *comparison.notes(lines, self.runs)],
+            pictures=[path] if drawn else [],
+            document=self._document(first.budget, done, lines),
+            whole=sum(len(each.values(self.quantities[0])) for each in done)
+            == len(rows) * len(seeds),
+        )
+
+    def _lines(self, row: Row, done: Trials, *, trial: bool) -> list[Line]:
+        return [
+            Line(
+                row=row.name,
+                quantity=name,
+                ours=Figure.of(done.values(name)),
+                published=row.published.get(name),
+                real=done.job.task.bounds[name].floor,
+                speed=done.speed,
+                trial=trial,
+            )
+            for name in self.quantities
+        ]
+
+    def _document(
+        self, budget: Budget, done: Sequence[Trials], lines: Sequence[Line]
+    ) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "protocol": self.name,
+            "source": self.source,
+            "counts": self.counts,
+            "steps": budget.steps,
+            "trial": budget.name != "full",
+            "rows": [
+                {
+                    **each.document(),
+                    "quantities": {
+                        line.quantity: line.document() for line in lines if line.row == each.name
+                    },
+                }
+                for each in done
+            ],
+        }

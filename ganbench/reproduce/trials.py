@@ -1,0 +1,157 @@
+"""The runs behind rows of a protocol: prepared, estimated, trained or gone on with, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganbench.errors import InputError
+from ganbench.harness import bench, checkpoint, entries
+from ganbench.harness.spec import MANY_STEPS, Job, Spec, look_up
+from ganbench.harness.workers import train_all
+from ganbench.reproduce.protocol import Asked
+from ganbench.results.schema import SeedResult, dumps, mean_speed
+from ganbench.system import processes
+from ganbench.system.files import write_atomically
+
+RESULT = "result.json"  # of a row
+SECONDS = 5.0  # of training that tell how long the rest takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """The runs of a row that there are; those that were stopped have no values yet."""
+
+    name: str
+    job: Job
+    seeds: Sequence[SeedResult]
+
+    @property
+    def folder(self) -> Path:
+        """Where they have left what they have."""
+        return self.job.spec.folder
+
+    @property
+    def speed(self) -> float | None:
+        """Seed-steps per second of a worker."""
+        return mean_speed(list(self.seeds))
+
+    def values(self, quantity: str) -> list[float]:
+        """Of the runs that have come to their end."""
+        found = [seed.metrics[quantity] for seed in self.seeds if seed.status == "ok"]
+        return [value for value in found if value is not None]
+
+    def samples(self, seed: SeedResult) -> Any:
+        """The last samples that were judged, (n, *shape); None if there are none."""
+        path = self.folder / f"seed-{seed.seed}" / "samples.npz"
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["samples"]
+
+    def notes(self) -> list[str]:
+        """What became of runs that have not come to their end."""
+        said = []
+        for seed in self.seeds:
+            if seed.status == "interrupted":
+                said.append(
+                    f"{self.name} seed {seed.seed}: {seed.reason}; the same command goes on"
+                )
+            elif seed.status != "ok":
+                said.append(
+                    f"{self.name} seed {seed.seed} {seed.status}: {seed.reason}; not counted"
+                )
+        return said
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "row": self.name,
+            "task": self.job.task.name,
+            "hparams": dict(self.job.hparams),
+            "folder": str(self.folder),
+            "seed_steps_per_second": self.speed,
+            "seeds": [
+                {"seed": each.seed, "status": each.status, "metrics": each.metrics}
+                for each in self.seeds
+            ],
+        }
+
+
+def prepare(spec: Spec, name: str, out: Path, notes: list[str]) -> Job:
+    """The job of a row, in a folder of its name; what was done with another source is set aside."""
+    job = look_up(spec)
+    folder = out / "-".join([name, *entries.circumstances(job)])
+    folder, said = entries.prepare_folder(folder, job)
+    notes += said
+    return replace(job, spec=replace(job.spec, folder=folder, resume=True))
+
+
+def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Trials]:
+    """Train the seeds of each row from where they stand; its result is kept as each of them ends.
+
+    Says before how long that takes, where it is long enough to be worth measuring.
+    """
+    names = list(jobs)
+    workers = processes.workers(asked.workers, len(jobs) * len(seeds))
+    asked.tell(estimate(jobs, seeds, workers, asked.tell))
+    done: dict[str, dict[int, SeedResult]] = {name: {} for name in jobs}
+    for place, seed in train_all(list(jobs.values()), seeds, workers, asked.report, asked.stop):
+        job, found = jobs[names[place]], done[names[place]]
+        found[seed.seed] = seed
+        entries.write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
+        result = entries.compose(job, names[place], [found[key] for key in sorted(found)])
+        write_atomically(job.spec.folder / RESULT, dumps(result).encode())
+    return [
+        Trials(name=name, job=jobs[name], seeds=[found[key] for key in sorted(found)])
+        for name, found in done.items()
+    ]
+
+
+def estimate(
+    jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, tell: Callable[[str], None]
+) -> str:
+    """How long the rest of all rows takes, by a short training of each; "" of short runs."""
+    left = {name: sum(_left(job, seed) for seed in seeds) for name, job in jobs.items()}
+    lines, total = [], 0.0
+    for name, job in jobs.items():
+        if job.budget.steps < MANY_STEPS or not left[name]:
+            continue
+        tell(f"{name}: trying how fast it trains here")
+        measured = bench.measure(job.spec, seeds=len(seeds), workers=workers, seconds=SECONDS)
+        seconds = left[name] / measured.seed_steps_per_second
+        total += seconds
+        lines.append(
+            f"{name}: {left[name]:,} steps left of {len(seeds)} runs, "
+            f"{measured.seed_steps_per_second:,.0f} a second: {duration(seconds)}"
+        )
+    if not lines:
+        return ""
+    whole = f"about {duration(total)} in all; whenever it is stopped, the same command goes on"
+    return "\n".join([*lines, whole])
+
+
+def duration(seconds: float) -> str:
+    """`6 h 05 min`, `12 min`, `40 s`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _left(job: Job, seed: int) -> int:
+    """The steps that a seed has still to take; InputError for a checkpoint that is damaged."""
+    path = job.spec.folder / f"seed-{seed}" / "checkpoint.safetensors"
+    if not path.is_file():
+        return job.budget.steps
+    try:
+        rounds = int(checkpoint.load_state(path)["round"])
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"checkpoint {path} is damaged: remove {path.parent} to train that run anew"
+        ) from error
+    return max(0, job.budget.steps - rounds * job.budget.steps_per_round)
