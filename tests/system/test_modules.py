@@ -100,6 +100,18 @@ def test_each_folder_has_its_own_neighbours(tmp_path: Path) -> None:
         execute(without)
 
 
+def test_called_later_it_has_the_neighbours_that_it_had(tmp_path: Path) -> None:
+    """Whatever has been executed since, in this folder or another one."""
+    text = "import nets_of_mine\ndef GAN(task, *, device='cpu'): return nets_of_mine.LR\n"
+    one = write(tmp_path / "one", a=text, nets_of_mine="LR = 0.5")
+    other = write(tmp_path / "other", a=text, nets_of_mine="LR = 0.25")
+    first, second = (registry.load_baseline(str(path)) for path in (one, other))
+    execute(write(tmp_path / "third", a=""))
+    before = set(sys.modules)
+    assert (first.make(None), second.make(None), first.make(None)) == (0.5, 0.25, 0.5)
+    assert set(sys.modules) == before
+
+
 def test_what_the_host_has_imported_stays_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
