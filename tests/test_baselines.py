@@ -8,9 +8,12 @@ import torch
 
 from ganbench import nn, registry
 from ganbench.core import GAN, Game
+from ganbench.engine.stack import Stack
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.harness.spec import Spec, build, look_up
 from ganbench.harness.train import train_seeds
+from ganbench.randomness import stream
 
 SHAPES = ["ring8", "sine", "quadratic", "gaussian", "mnist", "stacked_mnist"]
 
@@ -88,6 +91,43 @@ def test_variants_share_the_networks_of_mlp_gan(target):
             mine = weights(name, part)
             assert [p.shape for p in mine] == [p.shape for p in theirs], name
             assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True)), name
+
+
+GAMES = [
+    "mlp_gan",
+    "mlp_gan_batchnorm",
+    "saturating",
+    "lsgan",
+    "wgan",
+    "wgan_gp",
+    "dragan",
+    "hinge_sn",
+    "ragan",
+    "r1",
+    "r3gan",
+    "pacgan",
+    "bigan",
+    "mmd_gan",
+    "gmmn",
+    "drifting",
+    "cgan",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GAMES)
+def test_seeds_are_trained_at_once(name):
+    """A line says why not of all others, which play their steps themselves."""
+    task, baseline = registry.load_task("ring8"), registry.load_baseline(name)
+    trainers = []
+    for seed in (0, 1):
+        torch.manual_seed(stream(seed, "init"))
+        trainers.append(Trainer(baseline.make(task, device="cpu"), seed=seed, total=50))
+    shape = (8 * trainers[0].game.pack, *task.shape)
+    real = task.sample(2 * 10 * shape[0], torch.Generator().manual_seed(0)).view(2, 10, *shape)
+    stack = Stack(trainers, shape)  # UnstackableError, if it takes other steps than alone
+    logs = stack.train(real)
+    assert all(np.isfinite(log["g_loss"]).all() for log in logs)
 
 
 def sizes(module: torch.nn.Module) -> list[tuple[int, ...]]:

@@ -227,7 +227,7 @@ def with_constants_given(step: fx.GraphModule, place: int) -> tuple[fx.GraphModu
     """
     graph = copy.deepcopy(step.graph)
     following = graph.find_nodes(op="placeholder")[place]
-    constants = []
+    constants: list[Tensor] = []
     for node in graph.find_nodes(op="get_attr"):
         constant = getattr(step, str(node.target))
         if not isinstance(constant, Tensor):

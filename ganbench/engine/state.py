@@ -11,6 +11,7 @@ import functools
 import random
 import sys
 import types
+import typing
 import weakref
 import zlib
 from collections import deque
@@ -50,6 +51,9 @@ OPAQUE: tuple[type, ...] = (
 )
 OPAQUE += (types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 OPAQUE += (types.ClassMethodDescriptorType, torch.jit.ScriptFunction)
+# What annotations are made of, among a file's own globals or those of a module that it imports.
+OPAQUE += (types.UnionType, types.GenericAlias, typing.TypeVar)
+OPAQUE += tuple(map(type, (typing.Union[int, str], typing.Any, typing.Callable[..., int])))  # noqa: UP007
 
 
 class ImpureError(InputError):

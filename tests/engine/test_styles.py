@@ -49,6 +49,15 @@ STACKED = {
     "forward hook": """
 def more(game, G, D): D[0].register_forward_hook(lambda m, i, o: o * 2); return {}
 """,
+    "names of types, through a module": """
+import typing as t, types
+from collections.abc import Callable
+A, B, C, X = torch.Tensor | float, Callable[[int], int], t.Optional[int], t.TypeVar("X")
+Y, Z, W = t.Any, t.Callable[..., int], list[int]
+self = types.SimpleNamespace(A=A, B=B, C=C, X=X, Y=Y, Z=Z, W=W, scale=2.0)
+def d_loss(D, real, fake): return on(D(real)) + off(D(fake)) * self.scale
+def g_loss(D, real, fake): A, B, C, X, Y, Z, W; return on(D(fake))
+""",
     "antithetic latents": """
 def latent(n, rng): z = torch.randn(n // 2, 4, generator=rng); return torch.cat([z, -z])
 """,
