@@ -118,14 +118,28 @@ def measure(
     )
 
 
+def rate(job: Job, seeds: Sequence[int], seconds: float = 2.0) -> float:
+    """Steps per second of all those seeds together in this process, tried for about `seconds`."""
+    with tempfile.TemporaryDirectory() as folder:
+        steps, took = _tried(job.in_folder(Path(folder)), seeds, seconds)
+    return len(seeds) * (steps - 1) / took
+
+
 def _steps_of(job: Job, seeds: Sequence[int], seconds: float) -> int:
-    """How many steps fill so many seconds, told by ever more of them until that is long enough."""
-    steps, took = PROBE, 0.0
-    while took < ENOUGH * seconds and (took == 0 or steps != job.spec.steps):
+    """How many steps fill so many seconds."""
+    tried, took = _tried(job, seeds, seconds)
+    steps = max(PROBE, round(seconds * (tried - 1) / took))
+    return min(steps, job.spec.steps or steps)
+
+
+def _tried(job: Job, seeds: Sequence[int], seconds: float) -> tuple[int, float]:
+    """Some steps and how long they took: ever more of them, until that is long enough to tell."""
+    steps, tried, took = PROBE, 0, 0.0
+    while took < ENOUGH * seconds and tried != steps:
         tried, took = steps, _counted(rehearse(job, seeds, steps))
         steps = max(PROBE, round(seconds * (tried - 1) / took))
         steps = min(steps, job.spec.steps or steps)
-    return steps
+    return tried, took
 
 
 def _counted(seconds: Mapping[str, float]) -> float:

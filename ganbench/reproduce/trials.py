@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from ganbench.system import processes
 from ganbench.system.files import write_atomically
 
 RESULT = "result.json"  # of a row
-SECONDS = 5.0  # of training that tell how long the rest takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
     """
     names = list(jobs)
     workers = processes.workers(asked.workers, len(jobs) * len(seeds))
-    asked.tell(estimate(jobs, seeds, workers, asked.tell))
+    asked.tell(estimate(jobs, seeds, workers, asked))
     done: dict[str, dict[int, SeedResult]] = {name: {} for name in jobs}
     for place, seed in train_all(list(jobs.values()), seeds, workers, asked.report, asked.stop):
         job, found = jobs[names[place]], done[names[place]]
@@ -112,27 +111,28 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
     ]
 
 
-def estimate(
-    jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, tell: Callable[[str], None]
-) -> str:
+def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked: Asked) -> str:
     """How long the rest of all rows takes, by a short training of each; "" of short runs."""
     left = {name: sum(_left(job, seed) for seed in seeds) for name, job in jobs.items()}
     lines, total = [], 0.0
+    at_once = -(-len(seeds) // max(1, -(-workers // len(jobs))))  # seeds of a row in a worker
     for name, job in jobs.items():
         if job.budget.steps < MANY_STEPS or not left[name]:
             continue
-        tell(f"{name}: trying how fast it trains here")
-        measured = bench.measure(job.spec, seeds=len(seeds), workers=workers, seconds=SECONDS)
-        seconds = left[name] / measured.seed_steps_per_second
-        total += seconds
+        if asked.stop is not None and asked.stop.is_set():
+            return ""
+        asked.tell(f"{name}: trying how fast it trains here")
+        rate = bench.rate(job, range(at_once))
+        total += left[name] / rate
         lines.append(
-            f"{name}: {left[name]:,} steps left of {len(seeds)} runs, "
-            f"{measured.seed_steps_per_second:,.0f} a second: {duration(seconds)}"
+            f"{name}: {left[name]:,} steps left of {len(seeds)} runs, {rate:,.0f} a second on a "
+            f"core: {duration(left[name] / rate)}"
         )
     if not lines:
         return ""
-    whole = f"about {duration(total)} in all; whenever it is stopped, the same command goes on"
-    return "\n".join([*lines, whole])
+    seconds = total / min(workers, len(lines) * -(-len(seeds) // at_once))
+    whole = f"about {duration(seconds)} in all on {workers} workers"
+    return "\n".join([*lines, f"{whole}; whenever it is stopped, the same command goes on"])
 
 
 def duration(seconds: float) -> str:

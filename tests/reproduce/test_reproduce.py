@@ -198,9 +198,9 @@ def test_the_time_that_it_takes_is_said_before(
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr(trials, "MANY_STEPS", 1)
-    monkeypatch.setattr(trials, "SECONDS", 0.01)
+    monkeypatch.setattr(trials.bench, "rate", lambda job, seeds: 4.0)
     tiny.run(Asked(seeds=2, only=["seven"], workers=1, tell=told.append))
     assert told[0] == "seven: trying how fast it trains here"
-    assert told[1].startswith("seven: 16 steps left of 2 runs, ")
-    assert "in all" in told[1]
+    assert told[1].startswith("seven: 16 steps left of 2 runs, 4 a second on a core: 4 s\n")
+    assert "about 4 s in all on 1 workers" in told[1]
     assert [trials.duration(each) for each in (40, 720, 21_900)] == ["40 s", "12 min", "6 h 05 min"]
