@@ -37,14 +37,15 @@ def g_loss(D: Discriminator, real: Tensor, fake: Tensor, *, latent: Tensor, clas
 def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
-    """The task's `mlp_gan`, whose networks have an input for each class; all are asked for alike."""
+    """The task's `mlp_gan` with an input for each class: fakes have all alike, or modes as due."""
     if task.label is None or task.classes is None:
         raise InputError(f"for tasks with classes, which {task.name!r} has not")
     preset = mlp_gan.Preset(**mlp_gan.resolve(task, g_lr=g_lr, d_lr=d_lr))
     noise, k = mlp_gan.GAN(task, device=device).latent, task.classes
+    due = torch.ones(k) if task.modes is None else task.modes.due
 
     def latent(n: int, rng: torch.Generator) -> Tensor:
-        classes = torch.randint(k, (n,), generator=rng, device=rng.device)
+        classes = due.to(rng.device).multinomial(n, replacement=True, generator=rng)
         return torch.cat([noise(n, rng), one_hot(classes, k)], 1)
 
     return replace(
