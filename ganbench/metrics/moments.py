@@ -25,6 +25,7 @@ PROMISES = {
 }
 
 BLOCK = 4096  # rows
+ALIKE = 1e-9  # relative difference of two variances, below which it is rounding
 
 
 def mean_error(real: Tensor, fake: Tensor, *, mean: Tensor, covariance: Tensor) -> dict[str, float]:
@@ -70,11 +71,29 @@ def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
     """The narrowest and the widest axis of a `covariance` (d, d): variances (2,), axes (d, 2).
 
     Axes without variance, which rounding makes look like 1e-16, do not count as the narrowest.
+    Of several that are equally narrow or wide, it is one that no rounding chooses (`_settled`).
     """
     variances, axes = torch.linalg.eigh(covariance)
     narrowest = int(torch.nonzero(variances > 1e-6 * variances[-1])[0])
-    both = [narrowest, -1]
-    return variances[both], axes[:, both]
+    ends = [_settled(variances, axes, narrowest, first=True), _settled(variances, axes, -1)]
+    return variances[[narrowest, -1]], torch.stack(ends, 1)
+
+
+def _settled(variances: Tensor, axes: Tensor, which: int, *, first: bool = False) -> Tensor:
+    """Axis (d,) `which`, or of all with its variance one that does not depend on the machine.
+
+    Any turn of them is as good to an eigensolver. It is the one nearest to the first coordinate's
+    axis that lies near their space, or to the last one's.
+    """
+    alike = axes[:, (variances / variances[which] - 1).abs() < ALIKE]
+    if alike.shape[1] == 1:
+        return axes[:, which]
+    shadow = alike @ alike.T  # of the coordinates' axes on that space
+    # Some coordinate has as much of it as the mean one.
+    near = torch.nonzero(shadow.diagonal() > 0.5 * alike.shape[1] / len(axes))[:, 0]
+    axis = shadow[:, near[0 if first else -1]]
+    settled: Tensor = axis / axis.norm()
+    return settled
 
 
 def mean_of(samples: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganbench.metrics import covariance_error, mean_error, moments
-from ganbench.metrics.moments import BLOCK, mean_and_covariance
+from ganbench.metrics.moments import BLOCK, mean_and_covariance, principal_axes
 
 MEAN = torch.tensor([1.0, 2.0], dtype=torch.float64)
 COVARIANCE = torch.tensor([[1.01, 1.95], [1.95, 4.25]], dtype=torch.float64)
@@ -97,6 +97,21 @@ def test_axes_without_variance_are_left_out() -> None:
     values = covariance_error(fake, fake, mean=torch.zeros(2).double(), covariance=truth)
     assert values["covariance_error_axis2"] == pytest.approx(values["covariance_error_axis1"])
     assert values["covariance_error_axis1"] == pytest.approx(3, abs=1)
+
+
+def test_axes_of_equal_variance_do_not_depend_on_the_eigensolver() -> None:
+    """Three are narrowest, two widest; any turn of either is as good to it."""
+    turn, _ = torch.linalg.qr(points(5, 5).double())
+    variances = torch.tensor([1.0, 1.0, 1.0, 4.0, 4.0], dtype=torch.float64)
+    truth = turn @ variances.diag() @ turn.T
+    found, axes = principal_axes(truth)
+    assert found.tolist() == pytest.approx([1, 4])
+    for axis, variance in zip(axes.T, (1, 4), strict=True):
+        assert torch.allclose(truth @ axis, variance * axis, atol=1e-9)
+    # What is nearest to the first and to the last coordinate's axis, by projection.
+    for axis, space, which in ((axes[:, 0], turn[:, :3], 0), (axes[:, 1], turn[:, 3:], -1)):
+        shadow = space @ space.T[:, which]
+        assert torch.allclose(axis, shadow / shadow.norm(), atol=1e-9)
 
 
 def test_quantities_are_what_is_returned() -> None:
