@@ -101,12 +101,14 @@ class Bound:
 class Modes:
     """The centres ((K, d) tensor) and the common standard deviation of a Gaussian mixture.
 
-    `weights` (K,) add up to 1; None stands for equal ones.
+    `weights` (K,) add up to 1; None stands for equal ones. Modes may be flat: they extend in the
+    first `extent` coordinates alone, and None stands for all d.
     """
 
     centers: Tensor
     sigma: float
     weights: Tensor | None = None
+    extent: int | None = None
 
     @property
     def due(self) -> Tensor:
@@ -114,6 +116,11 @@ class Modes:
         if self.weights is not None:
             return self.weights.double()
         return torch.full((len(self.centers),), 1 / len(self.centers), dtype=torch.float64)
+
+    @property
+    def dimensions(self) -> int:
+        """Coordinates in which a mode extends."""
+        return self.centers.shape[1] if self.extent is None else self.extent
 
 
 @dataclass(frozen=True, kw_only=True)

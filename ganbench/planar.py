@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ VIEWS = {
     "distribution": "mmd",
     "test": "discriminator_accuracy",
 }
+F1 = "precision_recall_f1"
 X_RANGE = (-50.0, 50.0)
 EIGHTHS = 8  # parts of a curve along x, its classes
 # Tasks that were measured otherwise at their version 1, and whose files rely on being 2 now.
@@ -54,12 +56,17 @@ def covariance_metrics(mean: Tensor, covariance: Tensor) -> dict[str, Metric]:
 
 
 def distance_metrics(
-    sample: Sampler, covariance: Tensor, *, finest: float | None = None
+    sample: Sampler,
+    covariance: Tensor,
+    *,
+    finest: float | None = None,
+    neighbours: Metric = metrics.precision_recall,
 ) -> dict[str, Metric]:
     """The metrics of any task: distances, precision and recall, and the two-sample test.
 
     All see the data divided by each coordinate's true standard deviation, so that a wide
     coordinate cannot hide a narrow one. `finest` is the smallest scale that matters, unscaled.
+    `neighbours` gives precision, recall and coverage.
     """
     scale = covariance.diagonal().sqrt().float()
     reference = sample(1024, torch.Generator().manual_seed(REFERENCE_SEED)) / scale
@@ -77,9 +84,29 @@ def distance_metrics(
         "energy": scaled(metrics.energy),
         "wasserstein": scaled(metrics.wasserstein),
         "sliced_wasserstein": scaled(metrics.sliced_wasserstein),
-        "precision": scaled(metrics.precision_recall),
+        "precision": scaled(neighbours),
         "discriminator_accuracy": scaled(metrics.discriminator_test),
     }
+
+
+def balanced(real: Tensor, fake: Tensor) -> Mapping[str, float]:
+    """Precision, recall and the rest, and the harmonic mean of these two: 0 if either is.
+
+    In many dimensions the centre of a mode lies in the balls of all of its real samples, so that
+    coverage calls the centres alone diverse; and the balls of noise are so large that recall
+    calls noise so. The mean is fooled by neither.
+    """
+    found = metrics.precision_recall(real, fake)
+    both = found["precision"] + found["recall"]
+    return {**found, F1: 2 * found["precision"] * found["recall"] / both if both else 0.0}
+
+
+# What is asked of a mixture in more dimensions than two.
+HIGH: dict[str, Any] = {
+    "views": {**VIEWS, "diversity": F1},
+    "directions": {F1: "higher"},
+    "neighbours": balanced,
+}
 
 
 def planar_task(
@@ -92,6 +119,7 @@ def planar_task(
     more: Mapping[str, Metric] | None = None,
     directions: Mapping[str, Direction] | None = None,
     views: Mapping[str, str] = VIEWS,
+    neighbours: Metric = metrics.precision_recall,
     modes: Modes | None = None,
     label: Callable[[Tensor], Tensor] | None = None,
     classes: int | None = None,
@@ -106,14 +134,14 @@ def planar_task(
     A new task starts at version 1; whoever changes a number of it gives it the next `version`.
     """
     # The distance of two samples of a mode grows with the root of the dimensions.
-    finest = modes.sigma * math.sqrt(len(mean) / 2) if modes else None
+    finest = modes.sigma * math.sqrt(modes.dimensions / 2) if modes else None
     return Task(
         name=name,
         version=version or (2 if name in SECOND else 1),
         shape=(len(mean),),
         sample=sample,
         metrics={
-            **distance_metrics(sample, covariance, finest=finest),
+            **distance_metrics(sample, covariance, finest=finest, neighbours=neighbours),
             **covariance_metrics(mean, covariance),
             **(more or {}),
         },
@@ -137,48 +165,68 @@ def mixture_task(
     sigma: float,
     *,
     weights: Tensor | None = None,
+    extent: int | None = None,
     version: int | None = None,
+    budget: Budget = BUDGET,
 ) -> Task:
     """A mixture of round Gaussians: `centers` (K, d), standard deviation `sigma`.
 
-    The `weights` (K,) add up to 1; None stands for equal ones.
+    The `weights` (K,) add up to 1; None stands for equal ones. With an `extent` below d the modes
+    are flat: only their first `extent` coordinates vary, and there is no density. In more than
+    two dimensions diversity is seen by `balanced`.
     """
-    modes = Modes(centers=centers, sigma=sigma, weights=weights)
-    count, width = centers.shape
+    modes = Modes(centers=centers, sigma=sigma, weights=weights, extent=extent)
+    width, extent = centers.shape[1], modes.dimensions
 
     def sample(n: int, rng: torch.Generator) -> Tensor:
         if weights is None:
-            which = torch.randint(count, (n,), generator=rng, device=rng.device)
+            which = torch.randint(len(centers), (n,), generator=rng, device=rng.device)
         else:
             which = modes.due.to(rng.device).multinomial(n, replacement=True, generator=rng)
-        noise = torch.randn(n, width, generator=rng, device=rng.device)
-        return centers.to(rng.device)[which] + sigma * noise
-
-    def log_parts(points: Tensor) -> Tensor:
-        """The logarithm of each mode's part of the density (n, K), up to a constant."""
-        squared = torch.cdist(points.double(), centers.to(points.device).double()).square()
-        return modes.due.to(points.device).log() - squared / (2 * sigma**2)
+        points = centers.to(rng.device)[which]
+        points[:, :extent] += sigma * torch.randn(n, extent, generator=rng, device=rng.device)
+        return points
 
     def log_density(points: Tensor) -> Tensor:
         normaliser = width / 2 * math.log(2 * math.pi * sigma**2)
-        return torch.logsumexp(log_parts(points), dim=1) - normaliser
+        return torch.logsumexp(log_parts(modes, points), dim=1) - normaliser
 
-    exact = centers.double()
-    mean = exact.mean(0) if weights is None else modes.due @ exact
-    between = torch.cov(exact.T, correction=0, aweights=None if weights is None else modes.due)
-    counts = partial(metrics.mixture_modes, centers=centers, sigma=sigma, weights=weights)
+    mean, covariance = mixture_moments(modes)
+    counts = partial(
+        metrics.mixture_modes, centers=centers, sigma=sigma, weights=weights, extent=extent
+    )
     return planar_task(
         name,
         sample,
         mean=mean,
-        covariance=between + sigma**2 * torch.eye(width, dtype=torch.float64),
+        covariance=covariance,
         version=version,
         more={"modes": counts},
         modes=modes,
-        label=lambda points: log_parts(points).argmax(1),
-        classes=count,
-        log_density=log_density,
+        label=lambda points: log_parts(modes, points).argmax(1),
+        classes=len(centers),
+        log_density=log_density if extent == width else None,
+        budget=budget,
+        **(HIGH if width > 2 else {}),
     )
+
+
+def log_parts(modes: Modes, points: Tensor) -> Tensor:
+    """Logarithms of the modes' parts (n, K) of the density at `points` (n, d), up to a constant.
+
+    Flat modes are taken as round, in all d: as likely each sample is of the same one.
+    """
+    squared = torch.cdist(points.double(), modes.centers.to(points.device).double()).square()
+    return modes.due.to(points.device).log() - squared / (2 * modes.sigma**2)
+
+
+def mixture_moments(modes: Modes) -> tuple[Tensor, Tensor]:
+    """The exact mean (d,) and covariance (d, d) of a mixture, in float64."""
+    exact, equal = modes.centers.double(), modes.weights is None
+    mean = exact.mean(0) if equal else modes.due @ exact
+    between = torch.cov(exact.T, correction=0, aweights=None if equal else modes.due)
+    within = (torch.arange(len(mean)) < modes.dimensions).double().diag()
+    return mean, between + modes.sigma**2 * within
 
 
 def curve_task(

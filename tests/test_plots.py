@@ -18,6 +18,7 @@ from PIL import Image
 from ganbench import registry
 from ganbench.core import Task
 from ganbench.plots import feature_view, save_pictures, training, walls
+from ganbench.plots.points import principal_axes
 from ganbench.results.schema import Point, SeedResult, Status, Timing
 
 from .made import a_machine
@@ -179,9 +180,31 @@ def test_other_shapes_are_drawn(dimensions: int, tmp_path: Path) -> None:
     def normal(n: int, rng: torch.Generator) -> torch.Tensor:
         return torch.randn(n, dimensions, generator=rng)
 
-    task = replace(registry.load_task("ring8"), shape=(dimensions,), sample=normal)
+    task = replace(
+        registry.load_task("ring8"),
+        shape=(dimensions,),
+        sample=normal,
+        mean=None,
+        covariance=None,
+    )
     paths = save_pictures(task, {0: drawn(task, 2)}, [seed_result(0, task)], tmp_path)
     assert len(paths) == 4
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_many_dimensions_are_drawn_on_the_widest_axes(known: bool) -> None:
+    """Deviations 1, 5, 2 and 3: the second and the fourth coordinate."""
+    scale = torch.tensor([1.0, 5.0, 2.0, 3.0])
+    covariance = scale.square().diag().double()
+    task = replace(
+        registry.load_task("ring8"),
+        shape=(4,),
+        sample=lambda n, rng: scale * torch.randn(n, 4, generator=rng),
+        covariance=covariance if known else None,
+    )
+    axes = np.abs(principal_axes(task))
+    expected = np.eye(4)[:, [1, 3]]
+    np.testing.assert_allclose(axes, expected, atol=1e-9 if known else 0.1)
 
 
 def test_steps_of_an_earlier_run_are_removed(tmp_path: Path) -> None:

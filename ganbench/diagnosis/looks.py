@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -138,7 +138,7 @@ class Ground:
         if self.task.modes is not None:
             centers, sigma = self.task.modes.centers, self.task.modes.sigma
             distance, nearest = torch.cdist(samples.flatten(1), centers).min(1)
-            return torch.where(distance <= reach(self.task.width) * sigma, nearest, -1)
+            return torch.where(distance <= reach(self.task.modes.dimensions) * sigma, nearest, -1)
         if self._word == "regions":
             return torch.cdist(flat, self._cells).argmin(1)
         assert self.task.label is not None
@@ -190,9 +190,9 @@ class Ground:
 
         That sees a band that has become a line, but is nothing on a task that is a line.
         """
-        covariances = _covariances(flat, where, len(self._due))
-        if covariances.shape[1] != 2 or "curve_residual" in self.task.metrics:
-            return covariances.diagonal(dim1=1, dim2=2).mean(1)
+        if flat.shape[1] != 2 or "curve_residual" in self.task.metrics:
+            return _in_each(flat, where, len(self._due), lambda x: x.var(0, correction=0).mean())
+        covariances = _in_each(flat, where, len(self._due), lambda x: torch.cov(x.T, correction=0))
         return covariances.det().clamp(min=0).sqrt()
 
     def _within(self, flat: Tensor, where: Tensor) -> float | None:
@@ -272,11 +272,12 @@ def _shares(where: Tensor, count: int) -> Tensor:
     return torch.bincount(inside, minlength=count).double() / max(1, len(where))
 
 
-def _covariances(flat: Tensor, where: Tensor, count: int) -> Tensor:
-    """Covariance (count, d, d) in each region, NaN where there are no more than DUE samples."""
-    found = torch.full((count, flat.shape[1], flat.shape[1]), math.nan, dtype=torch.float64)
-    for region in range(count):
-        inside = flat[where == region].double()
-        if len(inside) > DUE:
-            found[region] = torch.cov(inside.T, correction=0)
-    return found
+def _in_each(flat: Tensor, where: Tensor, count: int, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `of` says of the samples of each region, NaN where there are no more than DUE."""
+    found = [
+        of(inside) if len(inside) > DUE else None
+        for inside in (flat[where == region].double() for region in range(count))
+    ]
+    shape = next((each.shape for each in found if each is not None), torch.Size())
+    missing = torch.full(shape, math.nan, dtype=torch.float64)
+    return torch.stack([missing if each is None else each for each in found])

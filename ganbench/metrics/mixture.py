@@ -39,13 +39,20 @@ PUBLISHED = 2_500  # samples behind the figures of VEEGAN and PacGAN: all three 
 
 
 def mixture_modes(
-    real: Tensor, fake: Tensor, *, centers: Tensor, sigma: float, weights: Tensor | None = None
+    real: Tensor,
+    fake: Tensor,
+    *,
+    centers: Tensor,
+    sigma: float,
+    weights: Tensor | None = None,
+    extent: int | None = None,
 ) -> dict[str, float]:
     """Counts over the modes of a mixture with `centers` (K, d), of equal `weights` if None.
 
     A sample is of high quality if its nearest centre is within 3 `sigma`. A perfect sampler in
     the plane has 1 - exp(-9/2) = 98.889 % of them; more is under-dispersion, not quality. In other
-    dimensions the distance is that within which a perfect sampler has as many (`reach`).
+    dimensions the distance is that within which a perfect sampler has as many (`reach`), of modes
+    that extend in `extent` dimensions alone, if not in all d.
     `reverse_kl` is sum p log(p / w) over the high-quality counts (log K if there are none).
     Those of the first 2,500 samples, as published, are named so and left out where there are fewer.
     Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN), for equal weights in the plane.
@@ -55,7 +62,7 @@ def mixture_modes(
     modes, n = len(centers), len(fake)
     rarity = modes if weights is None else 1 / weights.to(fake.device).double()
     distance, nearest = torch.cdist(fake.double(), centers.to(fake).double()).min(dim=1)
-    good = distance <= reach(centers.shape[1]) * sigma
+    good = distance <= reach(extent or centers.shape[1]) * sigma
     counts = torch.bincount(nearest[good], minlength=modes).double()
     enough = counts >= 0.1 * n / rarity
     found = {**_shares(counts, good, rarity), "modes_10pct": float(enough.sum())}

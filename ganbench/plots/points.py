@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -158,8 +159,14 @@ class Scene:
 
 
 def principal_axes(task: Task) -> Array:
-    """The two directions (d, 2) in which the task's distribution is widest, the widest first."""
-    _, axes = np.linalg.eigh(task.moments[1].numpy())
+    """The two directions (d, 2) in which the task's distribution is widest, the widest first.
+
+    Where its covariance is not known, those of its reference.
+    """
+    known = task.covariance
+    if known is None:
+        known = torch.cov(task.reference.flatten(1).double().T)
+    _, axes = np.linalg.eigh(known.numpy())
     return np.ascontiguousarray(axes[:, :-3:-1])
 
 

@@ -66,6 +66,18 @@ def test_reach_holds_as_many_in_all_dimensions(width: int) -> None:
     assert values["high_quality"] == pytest.approx(share, abs=margin)
 
 
+def test_flat_modes_reach_as_far_as_they_extend() -> None:
+    """700 of 1,200 coordinates vary: what lies 28.05 sigma away is good, and 28.11 not."""
+    edge = chi(700).ppf(1 - math.exp(-9 / 2))
+    assert edge == pytest.approx(28.08, abs=0.005)
+    fake = torch.zeros(2, 1200)
+    fake[0, :700], fake[1, 700:] = (0.999 * edge / 700**0.5, 1.001 * edge / 500**0.5)
+    values = mixture_modes(fake, fake, centers=torch.zeros(1, 1200), sigma=1.0, extent=700)
+    assert values["high_quality"] == 0.5
+    values = mixture_modes(fake, fake, centers=torch.zeros(1, 1200), sigma=1.0)
+    assert values["high_quality"] == 1
+
+
 def test_counts_are_held_against_the_weights() -> None:
     """90, 9 and 1 samples, by hand: as due, and as if all were due alike."""
     fake = RING[:3].repeat_interleave(torch.tensor([90, 9, 1]), 0)
