@@ -22,6 +22,10 @@ from ganbench.system.modules import describe
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
 
 
+class UnsuitedError(InputError):
+    """A GAN that is made for other tasks, or settings, as its author says by an InputError."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """One entry's run in plain words, so that another process can take it over.
@@ -105,6 +109,8 @@ def build(job: Job, seed: int) -> GAN:
     seed_global(stream(seed, "init"))
     try:
         made = job.baseline.make(job.task, device=device, **job.hparams)
+    except InputError as error:
+        raise UnsuitedError(f"{file}: {error}") from error
     except (Exception, SystemExit) as error:
         raise InputError(f"{file}: GAN(...) raised {describe(error)}") from error
     if isinstance(made, Game):

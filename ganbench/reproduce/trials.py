@@ -17,6 +17,7 @@ from ganbench.reproduce.protocol import Asked
 from ganbench.results.schema import SeedResult, dumps, mean_speed
 from ganbench.system import processes
 from ganbench.system.files import write_atomically
+from ganbench.system.words import duration
 
 RESULT = "result.json"  # of a row
 
@@ -133,14 +134,6 @@ def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked:
     seconds = total / min(workers, len(lines) * -(-len(seeds) // at_once))
     whole = f"about {duration(seconds)} in all on {workers} workers"
     return "\n".join([*lines, f"{whole}; whenever it is stopped, the same command goes on"])
-
-
-def duration(seconds: float) -> str:
-    """`6 h 05 min`, `12 min`, `40 s`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def _left(job: Job, seed: int) -> int:
