@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,19 +74,14 @@ def sweep(
     say: Say = (lambda line: None) if as_json else click.echo
     _say_plan(items, seconds, say)
     ended: list[Ended] = []
-    watched = _TimeLeft(seconds)
-    with stopping() as stop:
-        for place, item in enumerate(() if only_plan else left):
-            with show_progress(named=True, lines=False, quiet=quiet) as report:
-                one = sweeps.run(
-                    item, workers=count, leaderboard=root, out=out, report=report, stop=stop
-                )
-            ended.append(_published(one, root, out) if publish else one)
-            rest = watched.after(place)
-            say(f"{f'[{place + 1}/{len(left)}]':9} {_line(ended[-1])}{rest}")
-            if stop.is_set():
-                say("stopped; the same command goes on")
-                break
+    if not only_plan:
+        with stopping() as stop:
+            for one in _run(
+                left, seconds, say, stop, workers=count, root=root, out=out, quiet=quiet
+            ):
+                ended.append(_published(one, root, out) if publish else one)
+        if publish:
+            ended += _published_before(items, root, out)
     if as_json:
         click.echo(json.dumps(_document(items, ended), allow_nan=False))
     failed = [each for each in ended if each.error or _bad_seeds(each)]
@@ -93,6 +89,33 @@ def sweep(
         reason = each.error or "; ".join(_bad_seeds(each))
         click.echo(f"{each.item.name} on {each.item.job.task.name}: {reason}", err=True)
     sys.exit(1 if failed else 0)
+
+
+def _run(
+    left: Sequence[Item],
+    seconds: Sequence[float | None],
+    say: Say,
+    stop: Event,
+    *,
+    workers: int,
+    root: Path,
+    out: Path,
+    quiet: bool,
+) -> Iterator[Ended]:
+    """What becomes of each, with a line of it and how long the rest takes."""
+    from ganbench.harness import sweep as sweeps
+
+    watched = _TimeLeft(seconds)
+    for place, item in enumerate(left):
+        with show_progress(named=True, lines=False, quiet=quiet) as report:
+            one = sweeps.run(
+                item, workers=workers, leaderboard=root, out=out, report=report, stop=stop
+            )
+        say(f"{f'[{place + 1}/{len(left)}]':9} {_line(one)}{watched.after(place)}")
+        yield one
+        if stop.is_set():
+            say("stopped; the same command goes on")
+            return
 
 
 class _TimeLeft:
@@ -121,25 +144,40 @@ def _say_plan(items: Sequence[Item], seconds: Sequence[float | None], say: Say) 
     for item in unsuited:
         say(f"left out  {item.job.task.name:14} {item.unsuited}")
     for item, took in zip(left, seconds, strict=True):
-        time = "cannot be tried" if took is None else duration(took)
+        how_long = "cannot be tried" if took is None else duration(took)
         what = f"{len(item.missing)} of {len(item.seeds)} seeds, {item.why}"
-        say(f"to do     {item.job.task.name:14} {item.name:24} {what}: {time}")
+        say(f"to do     {item.job.task.name:14} {item.name:24} {what}: {how_long}")
     total = sum(each or 0.0 for each in seconds)
     about = f", about {duration(total)} of training" if left else ""
     say(f"{done} done, {len(left)} to do{about}, {len(unsuited)} left out")
 
 
-def _published(ended: Ended, root: Path, out: Path) -> Ended:
-    """What became of an entry, published if it is whole; the reason if that is refused."""
+def _publish(item: Item, root: Path, out: Path) -> str | None:
+    """Make an entry's result a published one; the line that says why not, if it is refused."""
     from ganbench.board import submission
 
+    try:
+        submission.publish(item.name, item.job.task.name, root=root, runs=out)
+    except InputError as error:
+        return f"not published: {error}"
+    return None
+
+
+def _published(ended: Ended, root: Path, out: Path) -> Ended:
+    """What became of an entry, whose result is published if it is whole."""
     if ended.finished is None or _bad_seeds(ended, of=("interrupted",)):
         return ended
-    try:
-        submission.publish(ended.item.name, ended.item.job.task.name, root=root, runs=out)
-    except InputError as error:
-        return replace(ended, error=f"not published: {error}")
-    return ended
+    return replace(ended, error=_publish(ended.item, root, out))
+
+
+def _published_before(items: Sequence[Item], root: Path, out: Path) -> list[Ended]:
+    """Publish the results that were whole before; those of which that is refused."""
+    from ganbench.harness.sweep import Ended
+    from ganbench.results import store
+
+    waiting = [item for item in items if item.whole and not store.is_published(item.whole)]
+    refused = {id(item): _publish(item, root, out) for item in waiting}
+    return [Ended(item=item, error=refused[id(item)]) for item in waiting if refused[id(item)]]
 
 
 def _bad_seeds(

@@ -25,7 +25,8 @@ FINAL = ("ok", "diverged", "failed")  # of seeds that need not be run again
 class Item:
     """An entry of a sweep: the `seeds` that are asked for, those `missing`, and `why` they are.
 
-    `unsuited` says why the baseline has nothing to do with the task; None if it has.
+    `whole` is the file of the result that has them all. `unsuited` says why the baseline has
+    nothing to do with the task; None if it has.
     """
 
     spec: Spec
@@ -34,6 +35,7 @@ class Item:
     seeds: Sequence[int]
     missing: Sequence[int]
     why: str
+    whole: Path | None = None
     unsuited: str | None = None
 
     @property
@@ -55,7 +57,7 @@ def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
     """What there is to do for an entry, held against what lies on the board."""
     job = look_up(spec)
     name, unsuited = entries.entry_name(job), None
-    missing, why = _missing(entries.without_seeds(job, name), seeds, leaderboard)
+    missing, why, whole = _missing(entries.without_seeds(job, name), seeds, leaderboard)
     if missing:
         try:
             build(job, 0)
@@ -64,12 +66,21 @@ def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
         except InputError:
             pass  # which running it says
     return Item(
-        spec=spec, job=job, name=name, seeds=seeds, missing=missing, why=why, unsuited=unsuited
+        spec=spec,
+        job=job,
+        name=name,
+        seeds=seeds,
+        missing=missing,
+        why=why,
+        whole=whole,
+        unsuited=unsuited,
     )
 
 
-def _missing(wanted: Result, seeds: Sequence[int], root: Path) -> tuple[list[int], str]:
-    """The seeds that no result has which is of the same entry, and why."""
+def _missing(
+    wanted: Result, seeds: Sequence[int], root: Path
+) -> tuple[list[int], str, Path | None]:
+    """The seeds that no result has which is of the same entry, why, and what has them all."""
     task, name = wanted.task.name, wanted.entry.name
     plain, target = store.path_of(root, task, name), store.place(root, task, name)
     why = "new"
@@ -84,10 +95,10 @@ def _missing(wanted: Result, seeds: Sequence[int], root: Path) -> tuple[list[int
         there = {seed.seed for seed in found.seeds if seed.status in FINAL}
         left = [seed for seed in seeds if seed not in there]
         if not left:
-            return [], ""
+            return [], "", path
         if path == target:  # which the others are added to
             missing, why = left, f"{len(seeds) - len(left)} of {len(seeds)} seeds"
-    return missing, why
+    return missing, why, None
 
 
 def _difference(found: Result, wanted: Result) -> str:
