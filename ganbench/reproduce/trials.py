@@ -40,10 +40,10 @@ class Trials:
         """Seed-steps per second of a worker."""
         return mean_speed(list(self.seeds))
 
-    def values(self, quantity: str) -> list[float]:
-        """Of the runs that have come to their end."""
-        found = [seed.metrics[quantity] for seed in self.seeds if seed.status == "ok"]
-        return [value for value in found if value is not None]
+    def values(self, names: Sequence[str]) -> list[dict[str, float]]:
+        """These quantities of the runs that have come to their end."""
+        ended = [seed.metrics for seed in self.seeds if seed.status == "ok"]
+        return [{name: float(run[name] or 0.0) for name in names} for run in ended]
 
     def samples(self, seed: SeedResult) -> Any:
         """The last samples that were judged, (n, *shape); None if there are none."""
