@@ -13,7 +13,18 @@ import ganbench
 PACKAGE = Path(ganbench.__file__).parent
 ROOT = Path(__file__).parents[1]
 # From the top to the bottom: a room imports from those to its right, and from itself.
-FLOORS = ("cli", "site", "board", "check", "harness", "engine", "diagnosis", "results", "system")
+FLOORS = (
+    "cli",
+    "site",
+    "board",
+    "check",
+    "harness",
+    "dirac",
+    "engine",
+    "diagnosis",
+    "results",
+    "system",
+)
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent.name not in ("tasks", "baselines")
 )
