@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -96,6 +97,7 @@ def planar_task(
     budget: Budget = BUDGET,
     pool: int | None = None,
     shuffle: bool = False,
+    naive: Sequence[Literal["uniform", "gaussian"] | Sampler] = ("uniform", "gaussian"),
 ) -> Task:
     """A task of points in the plane, each round measured by MMD; `more` adds metrics of its own.
 
@@ -124,6 +126,7 @@ def planar_task(
         pool=pool,
         shuffle=shuffle,
         directions=directions or {},
+        naive=naive,
     )
 
 
