@@ -1,11 +1,12 @@
 """Floors and ceilings: `python -m ganbench.bounds [TASK ...]` writes them beside the task files.
 
 For each metric the floor is its mean over pairs of independent real draws of the evaluation
-size; the ceiling is the better mean of two naive samplers judged against the same real draws:
-uniform noise over the reference's bounding box, and the Gaussian of the true moments, or else of
-the training set's (which does not count on `gaussian`, where it is exact). Frozen, so that scores
-never move: of a version that has been frozen before only metrics that are new, or whose definition
-has a new version, get bounds; a task that draws or measures otherwise than then is refused.
+size; the ceiling is the better mean of the task's naive samplers judged against the same real
+draws: uniform noise over the reference's bounding box, and the Gaussian of the true moments, or
+else of the training set's, unless the task leaves one out or has one of its own. Frozen, so that
+scores never move: of a version that has been frozen before only metrics that are new, or whose
+definition has a new version, get bounds; a task that draws or measures otherwise than then is
+refused.
 """
 
 from __future__ import annotations
@@ -24,34 +25,47 @@ from ganbench.scoring import read_frozen, why_no_views
 from ganbench.system import files
 
 if TYPE_CHECKING:
-    from ganbench.core import Task
+    from torch import Generator, Tensor
+
+    from ganbench.core import Sampler, Task
 
 PAIRS = 20
 CLOSE = 1e-3  # what rounding elsewhere may make of a value, of the way from floor to ceiling
-SAMPLERS = ("real", "uniform", "gaussian")
+SAMPLERS = ("real", "uniform", "gaussian", "own")
 Values = dict[str, float]
 
 
 def measure_pair(task: Task, index: int) -> dict[str, Values]:
-    """Every metric of pair `index`: a real draw against a real, a uniform and a Gaussian one.
+    """Every metric of pair `index`: a real draw against another, and against naive ones.
 
     Where the real data are few, the held-out reference is one side of every pair.
     """
-    from ganbench import naive  # which imports torch
-    from ganbench.randomness import generator
+    from ganbench.randomness import generator  # which imports torch
 
     n = task.budget.evaluation_size
     fixed = task.held_out is not None
     real = task.reference if fixed else task.sample(n, generator(index, "floor-real"))
-    fakes = {
-        "real": task.sample(n, generator(index, "floor-fake")),
-        "uniform": naive.uniform_box(task.reference, n, generator(index, "uniform")),
-    }
-    if task.name != "gaussian":
-        rng = generator(index, "gaussian")
-        drawn = naive.matched_gaussian(*task.moments, n, rng)
-        fakes["gaussian"] = drawn.view(n, *task.shape)
+    fakes = {"real": task.sample(n, generator(index, "floor-fake"))}
+    for sampler in task.naive:
+        name = "own" if callable(sampler) else sampler
+        fakes[name] = draw_naive(task, sampler, n, generator(index, name))
     return {name: task.evaluate(real, fake) for name, fake in fakes.items()}
+
+
+def draw_naive(task: Task, sampler: str | Sampler, n: int, rng: Generator) -> Tensor:
+    """n samples of one of the task's naive samplers; InputError if there is none of that name."""
+    from ganbench import naive
+
+    if callable(sampler):
+        return task.check(sampler(n, rng), n, f"naive({n})")
+    if sampler == "uniform":
+        return naive.uniform_box(task.reference, n, rng)
+    if sampler == "gaussian":
+        return naive.matched_gaussian(*task.moments, n, rng).view(n, *task.shape)
+    raise InputError(
+        f"task {task.name!r}: naive must hold 'uniform', 'gaussian' or a function of (n, rng), "
+        f"got {sampler!r:.50}"
+    )
 
 
 def directions_of(task: Task, quantities: Iterable[str]) -> dict[str, str]:
@@ -111,6 +125,8 @@ def freeze(name: str) -> Path:
 
     path = registry.find("tasks", name)
     task = registry.load_bare_task(name)
+    if not task.naive:
+        raise InputError(f"task {task.name!r}: without a naive sampler there is no ceiling")
     with one_thread():
         pairs = [measure_pair(task, 0)]
         directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs

@@ -6,8 +6,9 @@ Points lie in the plane, and those of mixtures in as many dimensions as their ce
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -99,6 +100,7 @@ def planar_task(
     budget: Budget = BUDGET,
     pool: int | None = None,
     shuffle: bool = False,
+    naive: Sequence[Literal["uniform", "gaussian"] | Sampler] = ("uniform", "gaussian"),
 ) -> Task:
     """A task of points, each round measured by MMD; `more` adds metrics of its own.
 
@@ -128,6 +130,7 @@ def planar_task(
         pool=pool,
         shuffle=shuffle,
         directions=directions or {},
+        naive=naive,
     )
 
 

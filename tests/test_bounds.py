@@ -82,6 +82,43 @@ def test_directions_are_frozen(freeze: Freeze) -> None:
     assert task.bounds["spread"].direction == "higher"
 
 
+@pytest.mark.parametrize(
+    ("naive", "measured"),
+    [
+        ("('uniform',)", {"uniform"}),
+        ("('gaussian',)", {"gaussian"}),
+        ("(lambda n, rng: torch.zeros(n, 2), 'uniform')", {"own", "uniform"}),
+    ],
+)
+def test_a_task_says_which_naive_samplers_count(
+    freeze: Freeze, naive: str, measured: set[str]
+) -> None:
+    both = "directions={'spread': 'higher', 'height': 'lower'}, "
+    code, _, errors = freeze(f"{both}naive={naive},")
+    assert code == 0, errors
+    document = json.loads(Path("mine.json").read_text())
+    assert document["first_pair"].keys() == {"real"} | measured
+    if "own" in measured:
+        assert document["first_pair"]["own"]["spread"] == 0
+
+
+@pytest.mark.parametrize(
+    ("naive", "said"),
+    [
+        ("()", "without a naive sampler there is no ceiling"),
+        (
+            "('normal',)",
+            "naive must hold 'uniform', 'gaussian' or a function of (n, rng), got 'normal'",
+        ),
+    ],
+)
+def test_naive_samplers_that_are_none_are_said(freeze: Freeze, naive: str, said: str) -> None:
+    both = "directions={'spread': 'higher', 'height': 'lower'}, "
+    code, _, errors = freeze(f"{both}naive={naive},")
+    assert code == 2 and errors.endswith(f"Error: task 'mine': {said}\n")
+    assert not Path("mine.json").exists()
+
+
 def test_a_metric_that_is_no_number_is_said(freeze: Freeze) -> None:
     code, _, errors = freeze("directions={'spread': 'lower', 'height': 'lower'},", "float('nan')")
     assert code == 2

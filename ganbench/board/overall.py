@@ -10,6 +10,7 @@ import numpy as np
 
 from ganbench.board.ranking import Board, Row, among, find_places, resampled_means
 from ganbench.results import stats
+from ganbench.scoring import VIEWS
 
 LEVELS = (0.5, 0.9)  # of the performance profile that a table shows
 
@@ -78,10 +79,12 @@ class Overall:
 def overall(boards: Sequence[Board], *, replicates: int = stats.REPLICATES) -> Overall:
     """The board over the tasks of some boards of the track "quality", one a task.
 
-    These are the tasks that a competitor has run; without any competitor, those of references.
+    These are the tasks that a competitor has run; without any competitor, those of references. A
+    task that lacks views, as `dirac` does, counts only if none has all: its scores say less.
     """
-    fought = [board for board in boards if board.ranked]
-    counted = fought or [board for board in boards if board.references]
+    alike = [board for board in boards if board.standard.views.keys() == VIEWS.keys()] or boards
+    fought = [board for board in alike if board.ranked]
+    counted = fought or [board for board in alike if board.references]
     rows: dict[str, dict[str, Row]] = {}
     for board in counted:
         for row in board.ranked + board.references:

@@ -98,7 +98,8 @@ class Scene:
         self.axes = principal_axes(task) if self.grid is None and task.width > 2 else None
         self.real = task.reference[:SHOWN_POINTS].numpy()
         x, y, _ = self.lay_out(self.real, far=math.inf)
-        self.xlim = limits(x, 0.15 if self.grid is None else 0.0)
+        point = self.real.size == len(x) and not np.ptp(x)  # of one number, which has no span
+        self.xlim = limits(x, 1.5 if point else 0.15 if self.grid is None else 0.0)
         self.ylim = limits(y, 0.15)
         ratio = (self.ylim[1] - self.ylim[0]) / (self.xlim[1] - self.xlim[0])
         self.equal = self.grid is None and 0.4 < ratio < 2.5

@@ -15,7 +15,10 @@ from ganbench.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from ganbench.reproduce.protocol import Protocol
 
-NAMES = ("pacgan-table1", "alpha-gan", "veegan-table1", "unrolled-ring", "wgan-gp-toy")
+NAMES = (
+    *("dirac", "pacgan-table1", "alpha-gan"),
+    *("veegan-table1", "unrolled-ring", "wgan-gp-toy"),
+)
 
 
 def check(name: str) -> None:
