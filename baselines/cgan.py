@@ -37,7 +37,7 @@ def g_loss(D: Discriminator, real: Tensor, fake: Tensor, *, latent: Tensor, clas
 def GAN(  # noqa: N802
     task: Task, *, device: str = "cpu", g_lr: float | None = None, d_lr: float | None = None
 ) -> Game:
-    """The task's `mlp_gan`, whose networks have an input for each class; all are asked for alike."""
+    """The task's `mlp_gan`, with an input for each class; all classes are asked for alike."""
     if task.label is None or task.classes is None:
         raise InputError(f"for tasks with classes, which {task.name!r} has not")
     preset = mlp_gan.Preset(**mlp_gan.resolve(task, g_lr=g_lr, d_lr=d_lr))

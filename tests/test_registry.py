@@ -138,13 +138,15 @@ def test_every_task_loads(task_name: str, task: Task) -> None:
 def test_every_baseline_loads(baseline: Baseline, baseline_name: str) -> None:
     assert baseline.name == baseline_name
     assert baseline.bundled
-    assert baseline.sha256 == files.file_sha256(baseline.path)
-    assert list(baseline.sources.values()) == [baseline.path]
-    task = registry.load_task("gaussian")
+    assert baseline.sha256 == registry.sources_sha256(baseline.sources)
+    own, *neighbours = baseline.sources.values()
+    assert own == baseline.path
+    assert {file.parent for file in neighbours} <= {own.parent}
+    task = registry.load_task({"cgan": "ring8", "dcgan": "mnist"}.get(baseline_name, "gaussian"))
     made = baseline.make(task, device="cpu", **baseline.resolve(task, {}))
     gan = Trainer(made, seed=0) if isinstance(made, Game) else made
-    gan.train_step(registry.load_task("gaussian").reference[:4])
-    assert gan.sample(3).shape == (3, 2)
+    gan.train_step(task.reference[:4])
+    assert gan.sample(3).shape == (3, *task.shape)
 
 
 @pytest.mark.parametrize(
