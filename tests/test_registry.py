@@ -13,7 +13,6 @@ from ganbench.core import Game, Task
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.registry import Baseline
-from ganbench.system import files
 
 CLASS = """
 class GAN:
