@@ -42,13 +42,15 @@ class Sweep(_Strict):
     """Each of `baselines` on each of `tasks` by seeds 0 to `seeds` - 1, then what is in `more`.
 
     Tasks are taken in their order, and of each the baselines in theirs. `settings` are those of a
-    baseline by its name.
+    baseline by its name. In a leaderboard's folder, as board.toml, its `overall` are the tasks of
+    the board over all tasks (`ganbench.board.overall.declared`).
     """
 
     tasks: Names
     baselines: Names
     seeds: Seeds = 10
     budget: BudgetName = "full"
+    overall: Names | None = None
     settings: dict[str, Settings] = {}
     more: list[Part] = []
 

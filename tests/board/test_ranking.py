@@ -323,6 +323,23 @@ def test_a_task_that_lacks_views_counts_only_beside_its_like():
     assert overall.overall(found).tasks == ["plane"]
 
 
+def test_a_board_s_own_file_names_the_tasks_of_the_board_over_all(tmp_path):
+    made = on_tasks("one", arc=0.1, toy=0.2) + on_tasks("two", arc=0.3)
+    assert overall.declared(tmp_path) is None
+    file = tmp_path / "board.toml"
+    file.write_text("tasks = ['arc']\n")
+    assert overall.declared(tmp_path) is None
+    file.write_text("overall = ['arc', 'never']\n")
+    tasks = overall.declared(tmp_path)
+    found = overall.overall(boards(made), tasks=tasks)
+    assert (found.tasks, len(found.ranked)) == (["arc"], 2)
+    assert [row.name for row in overall.overall(boards(made)).apart] == ["two"]
+    for wrong, says in (("overall = 3", "overall must be a list of tasks"), ("a", "is no TOML")):
+        file.write_text(wrong)
+        with pytest.raises(InputError, match=says):
+            overall.declared(tmp_path)
+
+
 def test_without_competitors_references_are_shown_over_all_tasks():
     (result,) = on_tasks("real", arc=0.0)
     result.entry.reference = True
