@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import softplus
 
 from ganbench.engine.trainer import Trainer
+from ganbench.harness import checkpoint
 from ganbench.nn import Adam
 from ganbench.registry import load_task
 from ganbench.reproduce import alpha_gan, unrolled_ring, veegan_table1, wgan_gp_toy
@@ -50,6 +52,21 @@ def test_d_learns_by_adam_and_g_sees_it_some_updates_ahead(unrolled: int) -> Non
     assert float(log["g_loss"]) == pytest.approx(-losses[unrolled], rel=1e-5)
     for mine, other in zip(gan.learnt[0], weights[0], strict=True):
         assert float((mine - other).abs().mean()) < 1e-6
+
+
+def test_unrolled_goes_on_from_a_checkpoint_with_the_same_bits(tmp_path: Path) -> None:
+    def gan() -> unrolled_ring.GAN:
+        torch.manual_seed(0)
+        return unrolled_ring.GAN(None, unrolled=2)
+
+    whole, resumed, real = gan(), gan(), torch.randn(3, 8, 2)
+    for batch in real[:2]:
+        whole.train_step(batch)
+    checkpoint.save_state(tmp_path / "state", checkpoint.gan_state(whole))
+    checkpoint.restore_gan(resumed, checkpoint.load_state(tmp_path / "state"))
+    for each in (whole, resumed):
+        each.train_step(real[2])
+    assert torch.equal(whole.sample(8), resumed.sample(8))
 
 
 def test_shares_of_runs_are_derived_and_have_binomial_errors() -> None:
