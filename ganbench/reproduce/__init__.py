@@ -25,7 +25,7 @@ def check(name: str) -> None:
     """InputError for a protocol that there is not, told without importing torch."""
     if name not in NAMES:
         hint = did_you_mean(name, NAMES)
-        raise InputError(f"unknown protocol {name!r}{hint}: there are {', '.join(NAMES)}")
+        raise InputError(f"unknown protocol {name!r}{hint}; there are {', '.join(NAMES)}")
 
 
 def load(name: str) -> Protocol:

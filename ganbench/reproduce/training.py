@@ -98,7 +98,7 @@ class Training:
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise InputError(
-                    f"{self.name} has no row {name!r}{hint}: there are {', '.join(known)}"
+                    f"{self.name} has no row {name!r}{hint}; there are {', '.join(known)}"
                 )
         return [row for row in self.rows if not names or row.name in names]
 

@@ -49,9 +49,9 @@ class GAN:
         self.G = network([LATENT, 128, 128, 2]).to(device)
         self.D = network([2, 128, 128, 1]).to(device)
         self.unrolled = unrolled
-        weights = [w.detach() for w in self.D.parameters()]
-        zeros = [torch.zeros_like(w) for w in weights]
-        self.learnt: Learnt = weights, zeros, zeros, 0
+        weights = [w.detach().clone() for w in self.D.parameters()]
+        means, squares = ([torch.zeros_like(w) for w in weights] for _ in range(2))
+        self.learnt: Learnt = weights, means, squares, 0
         self.adam = Adam(self.G.parameters(), 1e-3, BETAS, EPSILON)
         self.rng = torch.Generator(device).manual_seed(torch.initial_seed())
 

@@ -100,5 +100,5 @@ PROTOCOL = Training(
     judged=2_500,
     evaluations=200,
     counts="a mode with a sample within 3 sigma",
-    hours=4.0,
+    hours=5.0,
 )
