@@ -22,7 +22,7 @@ class GAN:
     def __init__(self, task: Task, *, device: str = "cpu") -> None:
         self.shape = task.shape
         self.center, self.scale = task.center.to(device), task.scale.to(device)
-        self.rows = torch.empty(min(2**17, 2**22 // task.width), task.width, device=device)
+        self.rows = torch.zeros(min(2**17, 2**22 // task.width), task.width, device=device)
         self.count, self.tried, self.width = 0, 1, WIDTHS[-1]
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
