@@ -76,6 +76,7 @@ def submit(
 def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     """Make what `submit` collects of an entry its published result, in place of a former one.
 
+    With the samples of its first seed, as a board holds many.
     Raises InputError, with all as it was, for what `submit` refuses, and for a result that is not
     of the whole budget of an unchanged task.
     """
@@ -86,7 +87,7 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     if store.is_published(path):
         return
     with tempfile.TemporaryDirectory(prefix=".publish-", dir=root) as folder:
-        submit(entry, task, root=root, runs=runs, to=Path(folder))
+        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1)
         target = store.path_of(root, task, result.entry.name)
         made = store.path_of(Path(folder), task, result.entry.name)
         with files.locked(target):

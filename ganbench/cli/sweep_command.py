@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ganbench.harness.sweep import Ended, Item
 
 Say = Callable[[str], None]
+TRUSTED = 600.0  # seconds for which an estimate is believed, whatever the first entries take
 BAD = ("failed", "diverged", "interrupted")
 
 
@@ -128,7 +129,8 @@ class _TimeLeft:
     def after(self, place: int) -> str:
         """`; left: 12 min` after what is at a place; "" where nothing is left."""
         thought, rest = sum(self._seconds[: place + 1]), sum(self._seconds[place + 1 :])
-        slower = (time.monotonic() - self._begun) / thought if thought else 1.0
+        took = time.monotonic() - self._begun
+        slower = (took + TRUSTED) / (thought + TRUSTED)
         return f"; left: {duration(rest * slower)}" if rest else ""
 
 
