@@ -89,7 +89,7 @@ class Scene:
     """How samples of a task are laid out on axes whose limits come from the real data.
 
     Curves are drawn over the task's grid. Other samples are points in the plane: in one dimension
-    the sorted values against their rank, in more than two the true covariance's principal axes.
+    the sorted values against their rank, in more than two the principal axes of real ones.
     """
 
     def __init__(self, task: Task) -> None:
@@ -159,8 +159,8 @@ class Scene:
 
 
 def principal_axes(task: Task) -> Array:
-    """The two directions (d, 2) in which the task's distribution is widest, the widest first."""
-    _, axes = np.linalg.eigh(task.moments[1].numpy())
+    """The two directions (d, 2) in which the task's reference is widest, the widest first."""
+    _, axes = np.linalg.eigh(np.cov(task.reference.flatten(1).double().numpy().T))
     return np.ascontiguousarray(axes[:, :-3:-1])
 
 

@@ -318,9 +318,9 @@ def mean_speed(seeds: Sequence[SeedResult]) -> float | None:
 
 
 def dumps(result: Result) -> str:
-    """The result as strict JSON, as short as it can be: a board holds many."""
+    """The result as strict JSON, in a line: a board holds many."""
     document = result.model_dump(mode="json")
-    return json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
+    return json.dumps(document, allow_nan=False) + "\n"
 
 
 def rounded(value: float) -> float:
