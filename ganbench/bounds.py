@@ -46,10 +46,19 @@ def measure_pair(task: Task, index: int) -> dict[str, Values]:
     fixed = task.held_out is not None
     real = task.reference if fixed else task.sample(n, generator(index, "floor-real"))
     fakes = {"real": task.sample(n, generator(index, "floor-fake"))}
-    for sampler in task.naive:
-        name = "own" if callable(sampler) else sampler
+    for name, sampler in naive_samplers(task).items():
         fakes[name] = draw_naive(task, sampler, n, generator(index, name))
     return {name: task.evaluate(real, fake) for name, fake in fakes.items()}
+
+
+def naive_samplers(task: Task) -> dict[str, str | Sampler]:
+    """The task's naive samplers by name, "own" for its own; InputError for none or several own."""
+    if not task.naive:
+        raise InputError(f"task {task.name!r}: without a naive sampler there is no ceiling")
+    own = sum(callable(sampler) for sampler in task.naive)
+    if own > 1:
+        raise InputError(f"task {task.name!r}: naive may hold one function of its own, got {own}")
+    return {"own" if callable(each) else each: each for each in task.naive}
 
 
 def draw_naive(task: Task, sampler: str | Sampler, n: int, rng: Generator) -> Tensor:
@@ -125,8 +134,6 @@ def freeze(name: str) -> Path:
 
     path = registry.find("tasks", name)
     task = registry.load_bare_task(name)
-    if not task.naive:
-        raise InputError(f"task {task.name!r}: without a naive sampler there is no ceiling")
     with one_thread():
         pairs = [measure_pair(task, 0)]
         directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs
@@ -162,12 +169,18 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
     if version != document["version"]:
         return
     first, measured = json.loads(target.read_text())["first_pair"], document["first_pair"]
+    if first.keys() != measured.keys():
+        raise InputError(
+            f"naive samplers are {_listed(measured)}, and were {_listed(first)} when version "
+            f"{version} was frozen: raise the task's version, or remove {target.name} if no result "
+            "relies on it"
+        )
     for name, known in metrics.items():
         own = document["metrics"].get(name)
         if own is None or own["version"] != known["version"]:
             continue
         room = CLOSE * abs(known["ceiling"] - known["floor"]) + known["noise"]
-        for sampler in (each for each in SAMPLERS if each in measured and each in first):
+        for sampler in (each for each in SAMPLERS if each in measured):
             values = measured[sampler][name], first[sampler].get(name, math.inf)
             if not math.isclose(*values, rel_tol=CLOSE, abs_tol=room):
                 raise InputError(
@@ -177,6 +190,10 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
                 )
         own |= known
         measured.update({who: {**of, name: first[who][name]} for who, of in measured.items()})
+
+
+def _listed(pair: Iterable[str]) -> str:
+    return ", ".join(sampler for sampler in pair if sampler != "real")
 
 
 def main(names: Sequence[str]) -> int:

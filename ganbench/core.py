@@ -136,8 +136,8 @@ class Task:
     images with values in [-1, 1]. `directions` says by name which way quantities of the task's own
     are better, "lower" or "higher"; of those in `ganbench.metrics` it is known. `naive` are the
     samplers of which the better one makes a ceiling: "uniform" over the reference's box, the
-    "gaussian" of the true moments, neither of which counts where it is exact, or one of the task's
-    own (n, rng) -> (n, *shape).
+    "gaussian" of the true moments, neither of which counts where it is exact, and at most one of
+    the task's own (n, rng) -> (n, *shape).
     """
 
     name: str

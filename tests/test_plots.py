@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from ganbench import registry
 from ganbench.core import Task
 from ganbench.plots import feature_view, save_pictures, training, walls
+from ganbench.plots.points import Scene
 from ganbench.results.schema import Point, SeedResult, Status, Timing
 
 from .made import a_machine
@@ -182,6 +184,15 @@ def test_other_shapes_are_drawn(dimensions: int, tmp_path: Path) -> None:
     task = replace(registry.load_task("ring8"), shape=(dimensions,), sample=normal)
     paths = save_pictures(task, {0: drawn(task, 2)}, [seed_result(0, task)], tmp_path)
     assert len(paths) == 4
+
+
+def test_numbers_stand_over_the_share_of_samples_below_them() -> None:
+    scene, axes = Scene(registry.load_task("dirac")), Figure().subplots()
+    scene.panel(axes, "")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("value", "share of samples below")
+    x, y, outside = scene.lay_out(np.array([[0.5], [-0.5], [9.0]]), far=20.0)
+    assert x.tolist() == [-0.5, 0.5, 9.0] and y.tolist() == [0.0, 0.5, 1.0]
+    assert outside == pytest.approx(1 / 3)
 
 
 def test_steps_of_an_earlier_run_are_removed(tmp_path: Path) -> None:

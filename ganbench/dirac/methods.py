@@ -1,7 +1,7 @@
 """The methods as losses: formulas of any discriminator, of which the DiracGAN tells apart some.
 
-D says how real a sample is, as everywhere here. Mescheder et al. 2018 have it the other way round,
-so that their pictures are these upside down: psi has the other sign.
+D says how real a sample is, as everywhere here. Mescheder et al. 2018 have it the other way round:
+their psi is minus this one, their fields are these upside down, and their start is (1, -1) here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from ganbench.penalties import Discriminator
 Cost = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """A loss that asks for nothing but D, real and fake."""
 
-GAMMA = 0.3  # as in the paper's code, as are the noise and the weight of WGAN-GP
-NOISE = 1.0
+# As in the notebook that drew the paper's pictures.
+GAMMA, CRITICAL = 0.3, 1.0  # of penalties; above the second nothing turns near the equilibrium
+JOINT = 1.0  # gamma of consensus optimisation
+SLOPE = 0.7  # weight of WGAN-GP's penalty
+NOISE = 0.7  # standard deviation
 LIMIT = 1.0  # of the critic's weight, which is its slope
 REACH, POINTS = 8.0, 33  # of the sum that stands for an integral over normal noise
 
@@ -60,13 +63,18 @@ def clip(D: nn.Module) -> None:
 
 
 def wgan_gp(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """The critic's, and half of (|grad D| - 1)^2 between both: Gulrajani et al. 2017."""
-    return critic(D, real, fake) + 0.5 * penalties.gradient_penalty(D, real, fake)
+    """The critic's + weight/2 (|grad D| - 1)^2 between both: Gulrajani et al. 2017."""
+    return critic(D, real, fake) + SLOPE / 2 * penalties.gradient_penalty(D, real, fake)
 
 
-def r1(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def r1(D: nn.Module, real: Tensor, fake: Tensor, gamma: float = GAMMA) -> Tensor:
     """Cross-entropy + gamma/2 |grad D(real)|^2: Mescheder et al. 2018."""
-    return cross_entropy(D, real, fake) + GAMMA / 2 * penalties.r1(D, real)
+    return cross_entropy(D, real, fake) + gamma / 2 * penalties.r1(D, real)
+
+
+def r1_critical(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The same with the gamma that ends turning."""
+    return r1(D, real, fake, CRITICAL)
 
 
 def r2(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -102,7 +110,7 @@ def consensus(loss: Cost, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     weights = list(D.parameters())
     of_d = torch.autograd.grad(cross_entropy(D, real, made), weights, create_graph=True)
     squares = of_g.sum(0).square().sum() + sum(each.square().sum() for each in of_d)
-    return loss(D, real, made) + GAMMA / 2 * squares
+    return loss(D, real, made) + JOINT / 2 * squares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +135,8 @@ METHODS: Mapping[str, Method] = {
         g_loss=partial(noisy, saturating),
     ),
     "r1": Method(title="R1", d_loss=r1),
+    "r1_critical": Method(title="R1, critical gamma", d_loss=r1_critical),
+    "nsgan_r1": Method(title="non-saturating GAN, R1", d_loss=r1, g_loss=non_saturating),
     "r2": Method(title="R2", d_loss=r2),
     "zero_centered": Method(title="zero-centred penalty", d_loss=zero_centered),
     "consensus": Method(

@@ -12,17 +12,19 @@ from ganbench.dirac.methods import METHODS
 from ganbench.dirac.play import RATE, START, STEPS, Ways, ways
 from ganbench.dirac.recursion import FIELDS
 from ganbench.dirac.theory import Updates, classify
-from ganbench.plots.paper import BLUE, GREEN, ORANGE, blank_figure, pixels, png
+from ganbench.plots.paper import BLUE, GREEN, ORANGE, PINK, blank_figure, pixels, png
 from ganbench.system.files import write_atomically
 
 ALIKE = {"r1": "R1, R2, zero-centred penalty", "r2": "", "zero_centered": ""}  # of linear D
-COLUMNS, SIDE = 4, 3.2  # panels in a row, inches of one
+COLUMNS, SIDE = 5, 3.0  # panels in a row, inches of one
 REACH, ARROWS = 3.6, 15  # ends of both axes, arrows along them
 COLOURS: dict[Updates, str] = {
     "simultaneous": ORANGE,
     "alternating": BLUE,
     "extragradient": GREEN,
+    "optimistic": PINK,
 }
+DASHED = {"optimistic": (0, (3, 3))}  # for it goes nearly where extragradient does
 
 
 def picture(path: Path, found: Ways | None = None) -> None:
@@ -51,7 +53,7 @@ def picture(path: Path, found: Ways | None = None) -> None:
     figure.suptitle(
         f"DiracGAN: {STEPS} steps of {RATE} from (1, 1); the equilibrium is (0, 0)", fontsize=13
     )
-    figure.legend(handles=_handles(), loc="lower center", ncols=6, frameon=False, fontsize=10)
+    figure.legend(handles=_handles(), loc="lower center", ncols=7, frameon=False, fontsize=10)
     figure.tight_layout(rect=(0, 0.4 / height, 1, 1))
     canvas.draw()
     write_atomically(Path(path), png(pixels(canvas)))
@@ -93,7 +95,7 @@ def _way(panel: Axes, found: Ways, method: str, updates: Updates) -> tuple[str, 
         return None
     colour = COLOURS[updates]
     theta, psi = way.T
-    panel.plot(theta, psi, color=colour, lw=1.1, alpha=0.85)
+    panel.plot(theta, psi, color=colour, lw=1.1, alpha=0.85, ls=DASHED.get(updates, "-"))
     if abs(way[-1]).max() < REACH:
         panel.plot(theta[-1:], psi[-1:], "s", color=colour, ms=5, mec="white", mew=0.7, zorder=4)
     panel.plot(*START, "o", color="black", ms=4, zorder=5)
@@ -106,12 +108,15 @@ def _say(panel: Axes, said: list[tuple[str, str]]) -> None:
     for place, (words, colour) in enumerate(said):
         at = (place + 0.5) / len(said)
         panel.text(
-            at, 1.03, words, transform=panel.transAxes, ha="center", fontsize=9, color=colour
+            at, 1.03, words, transform=panel.transAxes, ha="center", fontsize=8.5, color=colour
         )
 
 
 def _handles() -> list[Line2D]:
-    lines = [Line2D([], [], color=colour, label=updates) for updates, colour in COLOURS.items()]
+    lines = [
+        Line2D([], [], color=colour, label=updates, ls=DASHED.get(updates, "-"))
+        for updates, colour in COLOURS.items()
+    ]
     marks = {"o": "start", "s": "end", "+": "equilibrium"}
     return lines + [
         Line2D([], [], color="black", ls="", marker=mark, label=what)

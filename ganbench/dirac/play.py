@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from ganbench.dirac.theory import THEORY, Array, Behaviour, Updates, classify
 from ganbench.engine.trainer import Trainer
 
 Ways = Mapping[tuple[str, Updates], Array]
-RATE, STEPS, START = 0.2, 500, (1.0, 1.0)  # of the paper's pictures
+RATE, STEPS = 0.2, 500  # of the paper's pictures
+START = (1.0, 1.0)  # (theta, psi); the paper's is (1, -1) in these signs
 
 
 class Point(nn.Module):
@@ -43,6 +44,28 @@ class Slope(nn.Module):
         return self.psi * batch
 
 
+class OptimisticDescent(torch.optim.Optimizer):
+    """Gradient descent by twice the gradient, less the last one: Daskalakis et al. 2018.
+
+    As `ganbench.nn.OptimisticAdam` is of Adam.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p] = {"last": torch.zeros_like(p)}
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update from the gradients in place."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                last = self.state[p]["last"]
+                p.sub_(2 * p.grad - last, alpha=group["lr"])
+                last.copy_(p.grad)
+
+
 def latent(n: int, rng: torch.Generator) -> Tensor:
     """Nothing, n times."""
     return torch.zeros(n, 1, dtype=torch.float64, device=rng.device)
@@ -56,10 +79,12 @@ def game(
 ) -> Game:
     """The method's game from `start`, (theta, psi), by gradient descent at that `rate`.
 
-    Alternating, D is updated first.
+    Alternating, D is updated first, as everywhere here, and G in the paper's own code. Optimistic
+    updates are simultaneous.
     """
     played, (theta, psi) = METHODS[method], start
-    descent = partial(torch.optim.SGD, lr=rate)
+    kind = OptimisticDescent if updates == "optimistic" else torch.optim.SGD
+    descent = partial(kind, lr=rate)
     return Game(
         generator=Point(theta),
         discriminator=Slope(psi),
@@ -69,14 +94,18 @@ def game(
         d_optimizer=descent,
         g_optimizer=descent,
         after_d=played.after_d,
-        simultaneous=updates == "simultaneous",
+        simultaneous=updates in ("simultaneous", "optimistic"),
         extragradient=updates == "extragradient",
     )
 
 
-def trajectory(played: Game, steps: int = STEPS) -> Array:
-    """Where (theta, psi) is before the first and after each step, (steps + 1, 2)."""
-    trainer, real = Trainer(played, seed=0, total=steps), torch.zeros(1, 1, dtype=torch.float64)
+def trajectory(played: Game, steps: int = STEPS, batch_size: int = 1) -> Array:
+    """Where (theta, psi) is before the first and after each step, (steps + 1, 2).
+
+    All samples of a batch are the same, so that its size makes no difference.
+    """
+    trainer = Trainer(played, seed=0, total=steps)
+    real = torch.zeros(batch_size, 1, dtype=torch.float64)
     places = [_place(trainer)]
     for _ in range(steps):
         trainer.train_step(real)
@@ -89,13 +118,17 @@ def _place(trainer: Trainer) -> list[float]:
 
 
 class Row(NamedTuple):
-    """What a method does with these updates, by theory and here, and how far from 0 it ends."""
+    """What a method does with these updates, by theory and here, and how far from 0 it ends.
+
+    `why` is what theory says it by.
+    """
 
     method: str
     updates: Updates
     theory: Behaviour
     ours: Behaviour
     distance: float
+    why: str
 
     @property
     def agrees(self) -> bool:
@@ -115,6 +148,6 @@ def table(found: Ways | None = None) -> Sequence[Row]:
     """
     rows = []
     for (method, updates), way in (found or ways()).items():
-        theory, distance = THEORY[method, updates].behaviour, float(np.hypot(*way[-1]))
-        rows.append(Row(METHODS[method].title, updates, theory, classify(way), distance))
+        (theory, why), distance = THEORY[method, updates], float(np.hypot(*way[-1]))
+        rows.append(Row(METHODS[method].title, updates, theory, classify(way), distance, why))
     return rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Behaviour = Literal["converges", "creeps in", "cycles", "spirals out"]
-Updates = Literal["simultaneous", "alternating", "extragradient"]
+Updates = Literal["simultaneous", "alternating", "extragradient", "optimistic"]
 FIFTHS = 5
 GEOMETRIC, STILL = 0.75, 0.95  # what a fifth leaves of the distance of the one before
 
@@ -30,11 +30,17 @@ _PENALTY = "section 3.3: eigenvalues of the field -g/2 +- sqrt(g^2/4 - f'(0)^2),
 _SAME = "as R1: D has the same gradient everywhere, so that it does not matter where it is taken"
 _NOISE = "section 3.2: eigenvalues of the field have the real part f''(0) noise^2, below 0"
 _CONSENSUS = "supplement, and Mescheder et al. 2017: eigenvalues of the field -g f'(0)^2 +- f'(0) i"
+_CRITICAL = "section 3.3: at g = 2 f'(0) both eigenvalues of the field are -g/2"
+_NONSATURATING = "as R1: the field has the same derivatives at the equilibrium"
+_OPTIMISTIC = (
+    "Daskalakis et al. 2018: eigenvalues m, m^2 = m (1 + 2 a i) - a i, inside of the circle"
+)
 _BILINEAR = "Gidel et al. 2019: eigenvalues 1 - a^2 +- a i, a = h f'(0), inside of the unit circle"
 THEORY: Mapping[tuple[str, Updates], Claim] = {
     ("gan", "simultaneous"): Claim("spirals out", "section 2: r grows with every step"),
     ("gan", "alternating"): Claim("cycles", "section 2: eigenvalues on the unit circle"),
     ("gan", "extragradient"): Claim("converges", _BILINEAR),
+    ("gan", "optimistic"): Claim("converges", _OPTIMISTIC),
     ("nsgan", "simultaneous"): Claim(
         "cycles",
         "supplement: eigenvalues 1 +- h f'(0) i, so that it leaves 0 as the GAN does; but the "
@@ -48,6 +54,7 @@ THEORY: Mapping[tuple[str, Updates], Claim] = {
     ("wgan", "simultaneous"): Claim("spirals out", _NOT_CLIPPED),
     ("wgan", "alternating"): Claim("cycles", "the same: on theta^2 + psi^2 - h theta psi = const"),
     ("wgan", "extragradient"): Claim("converges", _BILINEAR),
+    ("wgan", "optimistic"): Claim("converges", _OPTIMISTIC),
     ("wgan_clip", "simultaneous"): Claim("cycles", _CRITIC),
     ("wgan_clip", "alternating"): Claim("cycles", _CRITIC),
     ("wgan_gp", "simultaneous"): Claim("cycles", _CRITIC),
@@ -56,6 +63,10 @@ THEORY: Mapping[tuple[str, Updates], Claim] = {
     ("instance_noise", "alternating"): Claim("converges", _NOISE),
     ("r1", "simultaneous"): Claim("converges", _PENALTY),
     ("r1", "alternating"): Claim("converges", _PENALTY),
+    ("r1_critical", "simultaneous"): Claim("converges", _CRITICAL),
+    ("r1_critical", "alternating"): Claim("converges", _CRITICAL),
+    ("nsgan_r1", "simultaneous"): Claim("converges", _NONSATURATING),
+    ("nsgan_r1", "alternating"): Claim("converges", _NONSATURATING),
     ("r2", "simultaneous"): Claim("converges", _SAME),
     ("r2", "alternating"): Claim("converges", _SAME),
     ("zero_centered", "simultaneous"): Claim("converges", _SAME),

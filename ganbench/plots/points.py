@@ -102,7 +102,8 @@ class Scene:
         self.xlim = limits(x, 1.5 if point else 0.15 if self.grid is None else 0.0)
         self.ylim = limits(y, 0.15)
         ratio = (self.ylim[1] - self.ylim[0]) / (self.xlim[1] - self.xlim[0])
-        self.equal = self.grid is None and 0.4 < ratio < 2.5
+        self.ranked = self.grid is None and task.width == 1
+        self.equal = self.grid is None and not self.ranked and 0.4 < ratio < 2.5
         self.aspect = ratio if self.equal else 1.0  # height of a panel over its width
 
     def panel(self, axes: Axes, title: str) -> None:
@@ -111,6 +112,9 @@ class Scene:
         axes.set_title(title, fontsize=10)
         if self.axes is not None:
             axes.set_xlabel("first two principal axes", fontsize=8, labelpad=1)
+        if self.ranked:
+            axes.set_xlabel("value", fontsize=8, labelpad=1)
+            axes.set_ylabel("share of samples below", fontsize=8, labelpad=1)
         if self.equal:
             axes.set_aspect("equal")
 

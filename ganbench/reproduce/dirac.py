@@ -21,7 +21,7 @@ class DiracGAN:
 
     def duration(self) -> str:
         """How long it takes."""
-        return "10 s"
+        return "20 s"
 
     def run(self, asked: Asked) -> Found:
         """The table of all methods, or of those asked for, and the picture of all their fields."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from ganbench import dirac, registry
 from ganbench.dirac import methods, recursion
-from ganbench.dirac.methods import GAMMA, METHODS
+from ganbench.dirac.methods import CRITICAL, GAMMA, JOINT, METHODS, NOISE, SLOPE
 from ganbench.dirac.play import RATE, START, STEPS, Slope, game, trajectory, ways
 from ganbench.dirac.theory import THEORY, Array, Updates, classify
 
@@ -70,6 +70,12 @@ def test_each_step_is_that_worked_out_by_hand(method: str, updates: Updates) -> 
     np.testing.assert_allclose(found, due, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_size_of_a_batch_makes_no_difference(method: str) -> None:
+    one, four = (trajectory(game(method), steps=5, batch_size=n) for n in (1, 4))
+    np.testing.assert_allclose(four, one, rtol=1e-12)
+
+
 def test_a_wrong_sign_is_found() -> None:
     played = game("gan")
     turned = replace(played, g_loss=lambda D, real, fake: -played.g_loss(D, real, fake))
@@ -95,14 +101,43 @@ def test_the_eigenvalues_are_those_of_theory() -> None:
         assert radius(jacobian(method, "alternating")) == pytest.approx(1)
     assert radius(jacobian("gan", "extragradient")) == pytest.approx(np.hypot(1 - a**2, a))
     assert radius(jacobian("wgan", "extragradient")) == pytest.approx(np.hypot(1 - unit**2, unit))
+    noise = NOISE**2 / 4
     of_field = {
         "r1": -GAMMA / 2 + np.emath.sqrt(GAMMA**2 / 4 - 1 / 4),
-        "instance_noise": -1 / 4 + np.emath.sqrt(1 / 16 - 1 / 4),
-        "consensus": -GAMMA / 4 + 0.5j,
+        "nsgan_r1": -GAMMA / 2 + np.emath.sqrt(GAMMA**2 / 4 - 1 / 4),
+        "r1_critical": -CRITICAL / 2,
+        "instance_noise": -noise + np.emath.sqrt(noise**2 - 1 / 4),
+        "consensus": -JOINT / 4 + 0.5j,
     }
     for method, eigenvalue in of_field.items():
         due = abs(1 + RATE * eigenvalue)
-        assert radius(jacobian(method, "simultaneous")) == pytest.approx(due, rel=1e-6) and due < 1
+        assert radius(jacobian(method, "simultaneous")) == pytest.approx(due, rel=1e-5) and due < 1
+
+
+def test_optimistic_wgan_comes_nearer_by_its_largest_eigenvalue() -> None:
+    way = recursion.trajectory("wgan", "optimistic", START, RATE, STEPS)
+    distance = np.hypot(*way.T)
+    due = np.abs(np.roots([1, -1 - 2j * RATE, 1j * RATE])).max()
+    assert distance[500] / distance[400] == pytest.approx(due**100, rel=1e-6) and due < 1
+
+
+@pytest.mark.parametrize(("method", "updates"), PLAYED)
+def test_it_does_the_same_from_where_the_paper_starts(method: str, updates: Updates) -> None:
+    """Whose psi has the other sign."""
+    way = recursion.trajectory(method, updates, (1.0, -1.0), RATE, STEPS)
+    assert classify(way) == THEORY[method, updates].behaviour
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_does_the_same_where_g_is_updated_first(method: str) -> None:
+    """As in the paper's own code; here D is."""
+    field, places = recursion.FIELDS[method], [(1.0, -1.0)]
+    for _ in range(STEPS):
+        theta, psi = places[-1]
+        theta = theta + RATE * field(theta, psi)[0]
+        psi = psi + RATE * field(theta, psi)[1]
+        places.append((theta, np.clip(psi, -1, 1) if method == "wgan_clip" else psi))
+    assert classify(np.array(places)) == THEORY[method, "alternating"].behaviour
 
 
 def test_non_saturating_leaves_the_equilibrium_for_a_circle() -> None:
@@ -145,15 +180,14 @@ def test_the_losses_are_those_of_the_baselines() -> None:
         ("gan", "saturating", {}),
         ("nsgan", "mlp_gan", {}),
         ("wgan", "wgan", {}),
-        ("wgan_gp", "wgan_gp", {"weight": 0.5}),
-        ("r1", "r1", {"gamma": GAMMA}),
+        ("wgan_gp", "wgan_gp", {"weight": SLOPE / 2}),
+        ("nsgan_r1", "r1", {"gamma": GAMMA}),
     ):
         module = registry.load_baseline(baseline).module
         played = METHODS[method]
         theirs = module.d_loss(D, real, fake, **settings)
         torch.testing.assert_close(played.d_loss(D, real, fake), theirs)
-        if method != "r1":  # whose baseline does not saturate
-            torch.testing.assert_close(played.g_loss(D, real, fake), module.g_loss(D, real, fake))
+        torch.testing.assert_close(played.g_loss(D, real, fake), module.g_loss(D, real, fake))
 
 
 @pytest.mark.slow
@@ -163,6 +197,14 @@ def test_the_table_has_a_row_for_each() -> None:
         (updates, THEORY[method, updates].behaviour) for method, updates in PLAYED
     ]
     assert all(row.agrees for row in rows)
+
+
+@pytest.mark.slow
+def test_the_page_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    for row in dirac.table(played_ways()):
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| {row.method} |")]
+        assert f"| {row.ours}, {row.distance:.2g} |" in line
 
 
 def test_the_picture_is_written_whole(tmp_path: Path) -> None:
