@@ -5,6 +5,7 @@ were left out are most likely (Duin 1976), tried whenever the number of data has
 """
 
 from collections.abc import Mapping
+from math import log
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class GAN:
     def __init__(self, task: Task, *, device: str = "cpu") -> None:
         self.shape = task.shape
         self.center, self.scale = task.center.to(device), task.scale.to(device)
-        self.rows = torch.empty(min(2**17, 2**22 // task.width), task.width, device=device)
+        self.rows = torch.zeros(min(2**17, 2**22 // task.width), task.width, device=device)
         self.count, self.tried, self.width = 0, 1, WIDTHS[-1]
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
@@ -30,16 +31,17 @@ class GAN:
         self.rows[self.count : self.count + len(new)] = new
         self.count += len(new)
         if self.count >= 2 * self.tried:
-            self.tried = self.count
-            self.width = max(WIDTHS, key=self.likelihood)
+            self.tried, likely = self.count, self.likelihoods()
+            self.width = WIDTHS[likely.index(max(likely))]
         return {"width": torch.tensor(self.width)}
 
-    def likelihood(self, width: float) -> float:
-        """The mean log-likelihood of some data, by a density that the others make."""
-        some = min(1024, self.count // 2)
-        squared = torch.cdist(self.rows[:some], self.rows[some : min(self.count, 16_384)])
-        fits = (squared.double().square() / (-2 * width**2)).logsumexp(1).mean()
-        return float(fits - self.rows.shape[1] * torch.tensor(width).log())
+    def likelihoods(self) -> list[float]:
+        """The mean log-likelihood of some data, by densities of each width that others make."""
+        some, width = min(1024, self.count // 2), self.rows.shape[1]
+        others = self.rows[some : min(self.count, 4 * 1024)]
+        squared = torch.cdist(self.rows[:some], others).double().square()
+        fits = [(squared / (-2 * w**2)).logsumexp(1).mean() for w in WIDTHS]
+        return [float(fit) - width * log(w) for fit, w in zip(fits, WIDTHS, strict=True)]
 
     def sample(self, n: int) -> Tensor:
         """n of the samples kept, each drawn by itself, with noise."""

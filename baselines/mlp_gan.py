@@ -83,13 +83,13 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
     d_activation: str | None = None,
     norm: str | None = None,
     dropout: float | None = None,
-    average: float | None = None,
+    average: float = 0.0,
     optimistic: bool = False,
 ) -> Game:
     """The Game of the task's preset; `lr`, `activation` and `norm` set those of both networks.
 
-    `dropout` is the discriminator's alone. Options: samples come from a moving `average` of G's
-    weights (Yazici et al. 2019), and `optimistic` updates of Adam (Daskalakis et al. 2018).
+    `dropout` is the discriminator's alone. With an `average`, say 0.999, samples come from a moving
+    one of G's weights (Yazici et al. 2019); `optimistic` are updates of Daskalakis et al. 2018.
     """
     used = resolve(
         task,
@@ -106,7 +106,7 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
         dropout=dropout,
     )
     build, _ = system_of(task)
-    game = replace(build(task, Preset(**used), device), average=average)
+    game = replace(build(task, Preset(**used), device), average=average or None)
     if not optimistic:
         return game
     d_adam, g_adam = (partial(nn.OptimisticAdam, lr=used[name]) for name in ("d_lr", "g_lr"))

@@ -24,8 +24,9 @@ class GAN(OwnSteps):
     ) -> None:
         super().__init__(task, device, dropout=0.0)
         self.adam, self.lr, self.steps = Adam(self.G.parameters(), lr, (B1, B2)), lr, steps
-        zeros = [0 * w.detach() for w in self.D.parameters()]
-        self.learnt: Learnt = dict(self.D.named_parameters()), zeros, zeros, 0
+        leaves = {n: w.detach().clone().requires_grad_() for n, w in self.D.named_parameters()}
+        means, squares = ([0 * w.detach() for w in leaves.values()] for _ in range(2))
+        self.learnt: Learnt = leaves, means, squares, 0
 
     def learn(self, learnt: Learnt, real: Tensor, fake: Tensor) -> tuple[Learnt, Tensor]:
         """D after a step of Adam, as a function of the fakes, and the loss before it."""

@@ -1,11 +1,12 @@
 """Floors and ceilings: `python -m ganbench.bounds [TASK ...]` writes them beside the task files.
 
 For each metric the floor is its mean over pairs of independent real draws of the evaluation
-size; the ceiling is the better mean of two naive samplers judged against the same real draws:
-uniform noise over the reference's bounding box, and the Gaussian of the true moments, or else of
-the training set's (which does not count on `gaussian`, where it is exact). Frozen, so that scores
-never move: of a version that has been frozen before only metrics that are new, or whose definition
-has a new version, get bounds; a task that draws or measures otherwise than then is refused.
+size; the ceiling is the better mean of the task's naive samplers judged against the same real
+draws: uniform noise over the reference's bounding box, and the Gaussian of the true moments, or
+else of the training set's, unless the task leaves one out or has one of its own. Frozen, so that
+scores never move: of a version that has been frozen before only metrics that are new, or whose
+definition has a new version, get bounds; a task that draws or measures otherwise than then is
+refused.
 """
 
 from __future__ import annotations
@@ -24,34 +25,56 @@ from ganbench.scoring import read_frozen, why_no_views
 from ganbench.system import files
 
 if TYPE_CHECKING:
-    from ganbench.core import Task
+    from torch import Generator, Tensor
+
+    from ganbench.core import Sampler, Task
 
 PAIRS = 20
 CLOSE = 1e-3  # what rounding elsewhere may make of a value, of the way from floor to ceiling
-SAMPLERS = ("real", "uniform", "gaussian")
+SAMPLERS = ("real", "uniform", "gaussian", "own")
 Values = dict[str, float]
 
 
 def measure_pair(task: Task, index: int) -> dict[str, Values]:
-    """Every metric of pair `index`: a real draw against a real, a uniform and a Gaussian one.
+    """Every metric of pair `index`: a real draw against another, and against naive ones.
 
     Where the real data are few, the held-out reference is one side of every pair.
     """
-    from ganbench import naive  # which imports torch
-    from ganbench.randomness import generator
+    from ganbench.randomness import generator  # which imports torch
 
     n = task.budget.evaluation_size
     fixed = task.held_out is not None
     real = task.reference if fixed else task.sample(n, generator(index, "floor-real"))
-    fakes = {
-        "real": task.sample(n, generator(index, "floor-fake")),
-        "uniform": naive.uniform_box(task.reference, n, generator(index, "uniform")),
-    }
-    if task.name != "gaussian":
-        rng = generator(index, "gaussian")
-        drawn = naive.matched_gaussian(*task.moments, n, rng)
-        fakes["gaussian"] = drawn.view(n, *task.shape)
+    fakes = {"real": task.sample(n, generator(index, "floor-fake"))}
+    for name, sampler in naive_samplers(task).items():
+        fakes[name] = draw_naive(task, sampler, n, generator(index, name))
     return {name: task.evaluate(real, fake) for name, fake in fakes.items()}
+
+
+def naive_samplers(task: Task) -> dict[str, str | Sampler]:
+    """The task's naive samplers by name, "own" for its own; InputError for none or several own."""
+    if not task.naive:
+        raise InputError(f"task {task.name!r}: without a naive sampler there is no ceiling")
+    own = sum(callable(sampler) for sampler in task.naive)
+    if own > 1:
+        raise InputError(f"task {task.name!r}: naive may hold one function of its own, got {own}")
+    return {"own" if callable(each) else each: each for each in task.naive}
+
+
+def draw_naive(task: Task, sampler: str | Sampler, n: int, rng: Generator) -> Tensor:
+    """n samples of one of the task's naive samplers; InputError if there is none of that name."""
+    from ganbench import naive
+
+    if callable(sampler):
+        return task.check(sampler(n, rng), n, f"naive({n})")
+    if sampler == "uniform":
+        return naive.uniform_box(task.reference, n, rng)
+    if sampler == "gaussian":
+        return naive.matched_gaussian(*task.moments, n, rng).view(n, *task.shape)
+    raise InputError(
+        f"task {task.name!r}: naive must hold 'uniform', 'gaussian' or a function of (n, rng), "
+        f"got {sampler!r:.50}"
+    )
 
 
 def directions_of(task: Task, quantities: Iterable[str]) -> dict[str, str]:
@@ -146,12 +169,18 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
     if version != document["version"]:
         return
     first, measured = json.loads(target.read_text())["first_pair"], document["first_pair"]
+    if first.keys() != measured.keys():
+        raise InputError(
+            f"naive samplers are {_listed(measured)}, and were {_listed(first)} when version "
+            f"{version} was frozen: raise the task's version, or remove {target.name} if no result "
+            "relies on it"
+        )
     for name, known in metrics.items():
         own = document["metrics"].get(name)
         if own is None or own["version"] != known["version"]:
             continue
         room = CLOSE * abs(known["ceiling"] - known["floor"]) + known["noise"]
-        for sampler in (each for each in SAMPLERS if each in measured and each in first):
+        for sampler in (each for each in SAMPLERS if each in measured):
             values = measured[sampler][name], first[sampler].get(name, math.inf)
             if not math.isclose(*values, rel_tol=CLOSE, abs_tol=room):
                 raise InputError(
@@ -161,6 +190,10 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
                 )
         own |= known
         measured.update({who: {**of, name: first[who][name]} for who, of in measured.items()})
+
+
+def _listed(pair: Iterable[str]) -> str:
+    return ", ".join(sampler for sampler in pair if sampler != "real")
 
 
 def main(names: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -141,7 +141,10 @@ class Task:
     An episode terminates where the first metric has the position `threshold`. `grid` holds the
     abscissae of a task whose samples are curves. Samples of shape (channels, height, width) are
     images with values in [-1, 1]. `directions` says by name which way quantities of the task's own
-    are better, "lower" or "higher"; of those in `ganbench.metrics` it is known.
+    are better, "lower" or "higher"; of those in `ganbench.metrics` it is known. `naive` are the
+    samplers of which the better one makes a ceiling: "uniform" over the reference's box, the
+    "gaussian" of the true moments, neither of which counts where it is exact, and at most one of
+    the task's own (n, rng) -> (n, *shape).
     """
 
     name: str
@@ -165,6 +168,7 @@ class Task:
     threshold: float = 0.98
     grid: Tensor | None = None
     directions: Mapping[str, Direction] = field(default_factory=dict)
+    naive: Sequence[Literal["uniform", "gaussian"] | Sampler] = ("uniform", "gaussian")
     bounds: Mapping[str, Bound] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ def dragan(D: Discriminator, real: Tensor, scale: Scale = 1) -> Tensor:
 def between(real: Tensor, fake: Tensor) -> Tensor:
     """A point on the line between each real sample and a fake one, anywhere alike."""
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
-    return torch.lerp(fake, real, share)
+    return torch.lerp(fake, real, share.to(real.dtype))
 
 
 def norms(D: Discriminator, batch: Tensor, scale: Scale = 1) -> Tensor:

@@ -6,9 +6,9 @@ Points lie in the plane, and those of mixtures in as many dimensions as their ce
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -127,6 +127,7 @@ def planar_task(
     budget: Budget = BUDGET,
     pool: int | None = None,
     shuffle: bool = False,
+    naive: Sequence[Literal["uniform", "gaussian"] | Sampler] = ("uniform", "gaussian"),
 ) -> Task:
     """A task of points, each round measured by MMD; `more` adds metrics of its own.
 
@@ -156,6 +157,7 @@ def planar_task(
         pool=pool,
         shuffle=shuffle,
         directions=directions or {},
+        naive=naive,
     )
 
 
@@ -192,16 +194,13 @@ def mixture_task(
         return torch.logsumexp(log_parts(modes, points), dim=1) - normaliser
 
     mean, covariance = mixture_moments(modes)
-    counts = partial(
-        metrics.mixture_modes, centers=centers, sigma=sigma, weights=weights, extent=extent
-    )
     return planar_task(
         name,
         sample,
         mean=mean,
         covariance=covariance,
         version=version,
-        more={"modes": counts},
+        more={"modes": partial(metrics.mixture_modes, **vars(modes))},
         modes=modes,
         label=lambda points: log_parts(modes, points).argmax(1),
         classes=len(centers),

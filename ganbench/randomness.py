@@ -12,7 +12,8 @@ The names for `stream(seed, name, index)`; `seed` is the run's, unless another i
 - "epoch": the order of the pool, of a task that shuffles; index: epoch
 - "evaluation": samples to be scored; index: round
 - "picture": samples for pictures; index: step
-- "floor-real", "floor-fake", "uniform", "gaussian": draws for floors and ceilings; seed: pair
+- "floor-real", "floor-fake", "uniform", "gaussian", "own": draws for floors and ceilings; seed:
+  pair
 - "audit-...": samples spoilt on purpose, by `ganbench audit`; seed: pair
 
 A name is part of the bits that follow from it: renaming a stream changes results. A task's

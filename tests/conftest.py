@@ -27,6 +27,9 @@ load_task = functools.cache(registry.load_task)
 load_baseline = functools.cache(registry.load_baseline)
 
 
+SUITED = {"cgan": "ring8", "dcgan": "mnist"}  # a task that a baseline is made for, if not all
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for argument, kind in CONFORMANCE.items():
         if argument in metafunc.fixturenames:
@@ -64,6 +67,12 @@ def task(task_name: str) -> Task:
 @pytest.fixture
 def baseline(baseline_name: str) -> Baseline:
     return load_baseline(baseline_name)
+
+
+@pytest.fixture
+def suited(baseline_name: str) -> Task:
+    """A task that the baseline can be trained on: of small batches, where that may be."""
+    return load_task(SUITED.get(baseline_name, "gaussian"))
 
 
 @pytest.fixture

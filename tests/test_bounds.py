@@ -82,6 +82,61 @@ def test_directions_are_frozen(freeze: Freeze) -> None:
     assert task.bounds["spread"].direction == "higher"
 
 
+@pytest.mark.parametrize(
+    ("naive", "measured"),
+    [
+        ("('uniform',)", {"uniform"}),
+        ("('gaussian',)", {"gaussian"}),
+        ("(lambda n, rng: torch.zeros(n, 2), 'uniform')", {"own", "uniform"}),
+    ],
+)
+def test_a_task_says_which_naive_samplers_count(
+    freeze: Freeze, naive: str, measured: set[str]
+) -> None:
+    both = "directions={'spread': 'higher', 'height': 'lower'}, "
+    code, _, errors = freeze(f"{both}naive={naive},")
+    assert code == 0, errors
+    document = json.loads(Path("mine.json").read_text())
+    assert document["first_pair"].keys() == {"real"} | measured
+    if "own" in measured:
+        assert document["first_pair"]["own"]["spread"] == 0
+
+
+@pytest.mark.parametrize(
+    ("naive", "said"),
+    [
+        ("()", "without a naive sampler there is no ceiling"),
+        (
+            "('normal',)",
+            "naive must hold 'uniform', 'gaussian' or a function of (n, rng), got 'normal'",
+        ),
+        (
+            "(lambda n, rng: torch.zeros(n, 2), lambda n, rng: torch.ones(n, 2))",
+            "naive may hold one function of its own, got 2",
+        ),
+    ],
+)
+def test_naive_samplers_that_are_none_are_said(freeze: Freeze, naive: str, said: str) -> None:
+    both = "directions={'spread': 'higher', 'height': 'lower'}, "
+    code, _, errors = freeze(f"{both}naive={naive},")
+    assert code == 2 and errors.endswith(f"Error: task 'mine': {said}\n")
+    assert not Path("mine.json").exists()
+
+
+def test_a_version_keeps_its_naive_samplers(freeze: Freeze) -> None:
+    both = "directions={'spread': 'higher', 'height': 'lower'}, "
+    assert freeze(both)[0] == 0
+    before = Path("mine.json").read_text()
+    with_own = "(lambda n, rng: torch.zeros(n, 2), 'uniform')"
+    for now, listed in (("('uniform',)", "uniform"), (with_own, "own, uniform")):
+        code, _, errors = freeze(f"{both}naive={now},")
+        assert code == 2 and errors.endswith(
+            f"Error: naive samplers are {listed}, and were uniform, gaussian when version 1 was "
+            "frozen: raise the task's version, or remove mine.json if no result relies on it\n"
+        )
+    assert Path("mine.json").read_text() == before
+
+
 def test_a_metric_that_is_no_number_is_said(freeze: Freeze) -> None:
     code, _, errors = freeze("directions={'spread': 'lower', 'height': 'lower'},", "float('nan')")
     assert code == 2

@@ -14,8 +14,8 @@ PACKAGE = Path(ganbench.__file__).parent
 ROOT = Path(__file__).parents[1]
 # From the top to the bottom: a room imports from those to its right, and from itself.
 FLOORS = (
-    *("cli", "site", "board", "check", "reproduce"),
-    *("harness", "engine", "diagnosis", "results", "system"),
+    *("cli", "site", "board", "check", "reproduce", "harness"),
+    *("dirac", "engine", "diagnosis", "results", "system"),
 )
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent.name not in ("tasks", "baselines")

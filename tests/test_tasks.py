@@ -44,7 +44,8 @@ CENTERS = {"mixture16": "c05ba80c246016c7", "mixture64": "150b2d08f2050c13"}
 COUNTED = ("high_quality", "sine_fitted", "curve_x_ks", "sine_b_ks", "sine_c_ks")
 IMAGES = ["fashion_mnist", "mnist"]  # collected
 STACKED = "stacked_mnist"  # drawn from collected ones: as wide as exact, with tests of its own
-EXACT = [name for name in registry.names("tasks") if name not in (*IMAGES, STACKED)]
+POINT = "dirac"  # all of its samples are one: it has one view, and nothing to divide by
+EXACT = [name for name in registry.names("tasks") if name not in (*IMAGES, STACKED, POINT)]
 
 
 @functools.cache
@@ -94,7 +95,7 @@ def test_name_and_samples(task_name: str, task: Task, rng: torch.Generator) -> N
     assert samples.shape == (100, *task.shape)
     assert samples.dtype == torch.float32
     assert torch.isfinite(samples).all()
-    assert len(samples.unique(dim=0)) == 100
+    assert len(samples.unique(dim=0)) == (1 if task_name == POINT else 100)
 
 
 def test_same_rng_same_bits(task: Task) -> None:
@@ -102,7 +103,7 @@ def test_same_rng_same_bits(task: Task) -> None:
     again = task.sample(300, torch.Generator().manual_seed(7))
     other = task.sample(300, torch.Generator().manual_seed(8))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert torch.equal(first, other) == (task.name == POINT)
 
 
 @pytest.mark.slow
@@ -136,6 +137,15 @@ def test_covariance_is_exact(name: str) -> None:
     spread = (centered.square().T @ centered.square() / n - estimate.square()).sqrt()
     assert ((estimate - task.covariance).abs() < Z * spread / math.sqrt(n)).all()
     assert torch.allclose(task.scale.double().square(), task.covariance.diagonal(), rtol=1e-5)
+
+
+def test_a_point_s_position_is_by_the_distance_where_its_game_starts() -> None:
+    task = registry.load_task(POINT)
+    assert not task.reference.any() and not any(each.any() for each in task.moments)
+    assert torch.equal(task.scale, torch.ones(1)) and torch.equal(task.center, torch.zeros(1))
+    for value, score in ((0.0, 1.0), (-0.25, 0.75), (1.0, 0.0), (-2.0, -0.5)):
+        fake = torch.full((8, 1), value)
+        assert task.score(task.evaluate(task.reference, fake)) == pytest.approx(score)
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -391,7 +401,7 @@ def test_bounds_of_every_quantity(task: Task) -> None:
 
 
 def test_the_views_tell_real_from_naive(task: Task) -> None:
-    assert task.views.keys() == VIEWS.keys()
+    assert task.views.keys() == ({"distribution"} if task.name == POINT else VIEWS.keys())
     for bound in (task.bounds[name] for name in {task.tracked, *task.views.values()}):
         gap = bound.ceiling - bound.floor
         assert (gap if bound.direction == "lower" else -gap) > 10 * bound.noise
@@ -412,7 +422,7 @@ def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
     }
     assert document["pairs"] == bounds.PAIRS == 20
     assert registry.is_unchanged(task_name)
-    naive = {"uniform"} if task_name == "gaussian" else {"uniform", "gaussian"}
+    naive = {"gaussian": {"uniform"}, POINT: {"own"}}.get(task_name, {"uniform", "gaussian"})
     assert document["first_pair"].keys() == {"real", *naive}
 
 

@@ -71,11 +71,12 @@ class Trials:
     def losses(self, quantity: str, values: Sequence[float]) -> list[float]:
         """How much worse than real data each value is, in the null's standard deviations.
 
-        Where the null has none (all modes are always found), in thousandths of its level.
+        Where the null has none (all modes are always found), in thousandths of its level; where
+        that is 0 too, as of a single point, in thousandths of the data's unit.
         """
         sign = 1 if registry.directions()[quantity] == "lower" else -1
         level, deviation = self.level(quantity), float(np.std(self.under_null(quantity), ddof=1))
-        unit = deviation or abs(level) / 1000 or 1.0
+        unit = deviation or abs(level) / 1000 or 1e-3
         return [sign * (value - level) / unit for value in values]
 
 

@@ -20,7 +20,7 @@ from ganbench.scoring import score_of, views_of
 if TYPE_CHECKING:
     from ganbench.core import Task
 
-IGNORED = {"README.md", "old"}
+IGNORED = {"README.md", "board.toml", "old"}
 
 
 @functools.cache

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ganbench.board.ranking import Board, Row, among, find_places, resampled_means
+from ganbench.errors import InputError, one_line
 from ganbench.results import stats
+from ganbench.scoring import VIEWS
 
 LEVELS = (0.5, 0.9)  # of the performance profile that a table shows
 
@@ -75,20 +79,47 @@ class Overall:
         }
 
 
-def overall(boards: Sequence[Board], *, replicates: int = stats.REPLICATES) -> Overall:
+def declared(root: Path) -> list[str] | None:
+    """The tasks that a leaderboard's own board.toml names for the board over all; None if none.
+
+    InputError if the file cannot be read, or names them otherwise than in a list.
+    """
+    path = root / "board.toml"
+    if not path.is_file():
+        return None
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("overall")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no TOML: {one_line(str(error), 200)}") from error
+    if found is None or (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+        return found
+    raise InputError(f"{path}: overall must be a list of tasks")
+
+
+def overall(
+    boards: Sequence[Board],
+    *,
+    tasks: Collection[str] | None = None,
+    replicates: int = stats.REPLICATES,
+) -> Overall:
     """The board over the tasks of some boards of the track "quality", one a task.
 
-    These are the tasks that a competitor has run; without any competitor, those of references.
+    These are the tasks that a competitor has run, of `tasks` if they are given; without any
+    competitor, those of references. A task that lacks views, as `dirac` does, counts only if none
+    has all: its scores say less.
     """
-    fought = [board for board in boards if board.ranked]
-    counted = fought or [board for board in boards if board.references]
+    if tasks is not None:
+        boards = [board for board in boards if board.task in tasks]
+    alike = [board for board in boards if board.standard.views.keys() == VIEWS.keys()] or boards
+    fought = [board for board in alike if board.ranked]
+    counted = fought or [board for board in alike if board.references]
     rows: dict[str, dict[str, Row]] = {}
     for board in counted:
         for row in board.ranked + board.references:
             rows.setdefault(row.entry.name, {})[board.task] = row
-    tasks = [board.task for board in counted]
-    whole = {name: own for name, own in rows.items() if len(own) == len(tasks)}
-    found = _Means.of(whole, tasks, replicates)
+    names = [board.task for board in counted]
+    whole = {name: own for name, own in rows.items() if len(own) == len(names)}
+    found = _Means.of(whole, names, replicates)
     competing = [name for name, own in whole.items() if not _is_reference(own)]
     places = found.places(competing)
     standings = [
@@ -96,7 +127,7 @@ def overall(boards: Sequence[Board], *, replicates: int = stats.REPLICATES) -> O
         for name, own in rows.items()
     ]
     return Overall(
-        tasks=tasks,
+        tasks=names,
         by=next((board.by for board in counted), None),
         unranked=sorted({row.entry.name for board in boards for row in board.apart} - rows.keys()),
         ranked=sorted((s for s in standings if s.rank), key=lambda s: (s.group, *_order(s))),

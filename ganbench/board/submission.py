@@ -73,6 +73,32 @@ def submit(
     return Submission(files=[target, *made, folder / SAMPLES], notes=notes)
 
 
+def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
+    """Make what `submit` collects of an entry its published result, in place of a former one.
+
+    With the samples of its first seed, as a board holds many.
+    Raises InputError, with all as it was, for what `submit` refuses, and for a result that is not
+    of the whole budget of an unchanged task.
+    """
+    path, _ = _find(root, task, entry)
+    result = schema.load_result(path)
+    if not result.official:
+        raise InputError(f"{path} is not of the whole budget of an unchanged task")
+    if store.is_published(path):
+        return
+    with tempfile.TemporaryDirectory(prefix=".publish-", dir=root) as folder:
+        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1)
+        target = store.path_of(root, task, result.entry.name)
+        made = store.path_of(Path(folder), task, result.entry.name)
+        with files.locked(target):
+            if store.attached(target).exists():
+                store.attached(target).rename(Path(folder) / "former")
+            made.replace(target)
+            store.attached(made).rename(store.attached(target))
+            if path != target:
+                path.unlink()
+
+
 def _check(result: Result, source: Path) -> None:
     """InputError with what fails of all that `ganbench check` tries, but for engines and speed."""
     found = list(check(_spec(result, source), engines=False))

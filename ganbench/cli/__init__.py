@@ -10,7 +10,13 @@ from typing import Any
 import click
 
 from ganbench import __version__
-from ganbench.cli import board_commands, reproduce_command, run_commands, tool_commands
+from ganbench.cli import (
+    board_commands,
+    reproduce_command,
+    run_commands,
+    sweep_command,
+    tool_commands,
+)
 from ganbench.errors import InputError
 
 
@@ -42,6 +48,6 @@ def main(debug: bool) -> None:
     atexit.register(gc.freeze)
 
 
-for module in (run_commands, reproduce_command, tool_commands, board_commands):
+for module in (run_commands, sweep_command, reproduce_command, tool_commands, board_commands):
     for command in module.COMMANDS:
         main.add_command(command)

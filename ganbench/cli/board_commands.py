@@ -146,7 +146,8 @@ def leaderboard_show(
             entries, quality=quality, track=track, tuning=tuning, by=by, remember=kept.remember
         )
     # Times compare on one hardware and one task alone.
-    over = None if task or track == "time" else overall.overall(boards)
+    alone = task is not None or track == "time"
+    over = None if alone else overall.overall(boards, tasks=overall.declared(root))
     if as_json:
         documents = [] if over is None else [{"task": "all", **over.document()}]
         documents += [board.document(sort) for board in boards]

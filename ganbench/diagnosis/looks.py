@@ -40,7 +40,12 @@ class Ground:
         self._bounds = task.ordered_bounds
 
     def seen(self, samples: Tensor, look: Look) -> Look:
-        """`look` with what the samples (n, *task.shape) themselves show."""
+        """`look` with what the samples (n, *task.shape) themselves show.
+
+        Beside real ones that are all one point it shows nothing: that has no regions and no spread.
+        """
+        if float(_variance(self._real)) == 0:
+            return look
         samples = samples.detach().float().cpu()
         if self.task.is_images:
             samples = thinned(samples, IMAGES)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,16 @@ def circumstances(job: Job) -> list[str]:
     return parts
 
 
+def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
+    """The spec of a run that goes on from what lies in its folder, if that is its own."""
+    try:
+        before = json.loads((folder / MARKER).read_text())
+    except (OSError, ValueError):
+        before = {}
+    mine = {"source": job.baseline.sha256, "version": job.task.version}
+    return replace(spec, resume=all(before.get(name) == mine[name] for name in mine))
+
+
 def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
     files.check_writable(folder)
@@ -197,6 +207,7 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
         "task": spec.task,
         "baseline": spec.baseline,
         "source": baseline.sha256,
+        "version": job.task.version,
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
     marker, notes = folder / MARKER, []
@@ -215,13 +226,31 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
 
 def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     """The result file's content for these seeds."""
-    spec, task, budget = job.spec, job.task, job.budget
-    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
+    spec, budget = job.spec, job.budget
+    empty = without_seeds(job, name)
     whole = all(seed.status != "interrupted" for seed in seeds)
     unchanged = not spec.protocol and registry.is_unchanged(spec.task)
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=empty.task,
+        entry=empty.entry,
+        protocol=empty.protocol,
+        official=whole and budget.name == "full" and unchanged,
+        seeds=seeds,
+        summary=stats.summarise(seeds, list(empty.task.metrics)),
+        views=stats.summarise_views(seeds, job.task.views),
+    )
+
+
+def without_seeds(job: Job, name: str) -> Result:
+    """What is known of a result before there is any: task, entry and protocol. It is no valid one.
+
+    What `Result.fits` and `Result.identity` look at.
+    """
+    spec, task, budget = job.spec, job.task, job.budget
+    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
+    return Result.model_construct(
         task=TaskInfo(
             name=task.name, version=task.version, views=dict(task.views), metrics=metrics
         ),
@@ -236,10 +265,6 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
             device=spec.device,
             threads=1,
         ),
-        official=whole and budget.name == "full" and unchanged,
-        seeds=seeds,
-        summary=stats.summarise(seeds, list(metrics)),
-        views=stats.summarise_views(seeds, task.views),
     )
 
 

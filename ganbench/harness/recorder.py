@@ -16,7 +16,7 @@ from ganbench.harness.log import Log, Window
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Progress, Report
 from ganbench.results.samples import write_arrays, write_npy
-from ganbench.results.schema import Point, Status, Timing
+from ganbench.results.schema import Point, Status, Timing, rounded
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 WAITING = "waiting"  # what the clock of a seed in a stack charges while others are at work
@@ -90,10 +90,9 @@ class Recorder:
             if self._schedule.tells_rows:
                 self.tell(block.last, losses)
         if self._schedule.has_point(block.last, block.start, block.end):
-            losses = self._point.take()
-            point = Point(
-                step=block.last, train_seconds=self.train_seconds, losses=losses, metrics={}
-            )
+            losses = {name: rounded(value) for name, value in self._point.take().items()}
+            seconds = rounded(self.train_seconds)
+            point = Point(step=block.last, train_seconds=seconds, losses=losses, metrics={})
             self.curve.append(point)
             self.tell(block.last, losses, line=not self._schedule.tells_rows)
 

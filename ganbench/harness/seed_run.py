@@ -235,7 +235,8 @@ class SeedRun:
         samples = self._sample(n, stream(self.seed, "evaluation", self.env.round))
         if not bool(torch.isfinite(samples).all()):
             raise EndedError("diverged", f"samples hold NaN or Inf after round {round}")
-        if float(samples.abs().max()) > RUNAWAY * float(self.job.task.reference.abs().max()):
+        largest = float(self.job.task.reference.abs().max()) or 1.0  # there may be nothing but 0
+        if float(samples.abs().max()) > RUNAWAY * largest:
             raise EndedError("diverged", f"samples run away to infinity after round {round}")
         return samples
 

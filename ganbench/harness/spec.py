@@ -22,14 +22,19 @@ from ganbench.system.modules import describe
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
 
 
+class UnsuitedError(InputError):
+    """A GAN that is made for other tasks, or settings, as its author says by an InputError."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """One entry's run in plain words, so that another process can take it over.
 
     `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
-    `tuning_trials` are the settings that were tried to find these. With `protocol` the task is as
-    the baseline's file changes it by its `PROTOCOL.conditions(task)`, as a published protocol has
-    other data, batches and steps: such a result is never official.
+    `tuning_trials` are the settings that were tried to find these. A `protocol` is a row
+    of the `PROTOCOL` that the baseline's file defines: the task is then as its
+    `conditions(task, row)` change it, with the data, batches and steps of what was published. Such
+    a result is never official.
     """
 
     task: str
@@ -44,7 +49,7 @@ class Spec:
     log_every: int | None = None
     sample_every: int | None = None
     tuning_trials: int = 0
-    protocol: bool = False
+    protocol: str = ""
     folder: Path = Path("runs")
 
 
@@ -72,7 +77,7 @@ def look_up(spec: Spec) -> Job:
     """The job that a spec stands for; InputError for whatever cannot be meant."""
     task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
     if spec.protocol:
-        task = baseline.module.PROTOCOL.conditions(task)
+        task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
     budget = task.budget.reduced(spec.budget)
     if spec.steps is not None:
         budget = budget.with_steps(spec.steps)
@@ -105,6 +110,8 @@ def build(job: Job, seed: int) -> GAN:
     seed_global(stream(seed, "init"))
     try:
         made = job.baseline.make(job.task, device=device, **job.hparams)
+    except InputError as error:
+        raise UnsuitedError(f"{file}: {error}") from error
     except (Exception, SystemExit) as error:
         raise InputError(f"{file}: GAN(...) raised {describe(error)}") from error
     if isinstance(made, Game):

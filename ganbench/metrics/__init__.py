@@ -5,6 +5,7 @@
 """
 
 from ganbench.metrics.curves import curve_residual
+from ganbench.metrics.dirac import dirac_distance
 from ganbench.metrics.features import class_kl, classifier_score, frechet, image_features, kid
 from ganbench.metrics.kernel import energy, kernel_widths, mmd
 from ganbench.metrics.memorisation import memorisation
@@ -21,6 +22,7 @@ __all__ = [
     "classifier_score",
     "covariance_error",
     "curve_residual",
+    "dirac_distance",
     "discriminator_test",
     "discriminator_tests",
     "energy",

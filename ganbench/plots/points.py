@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -90,7 +89,7 @@ class Scene:
     """How samples of a task are laid out on axes whose limits come from the real data.
 
     Curves are drawn over the task's grid. Other samples are points in the plane: in one dimension
-    the sorted values against their rank, in more than two the true covariance's principal axes.
+    the sorted values against their rank, in more than two the principal axes of real ones.
     """
 
     def __init__(self, task: Task) -> None:
@@ -99,10 +98,12 @@ class Scene:
         self.axes = principal_axes(task) if self.grid is None and task.width > 2 else None
         self.real = task.reference[:SHOWN_POINTS].numpy()
         x, y, _ = self.lay_out(self.real, far=math.inf)
-        self.xlim = limits(x, 0.15 if self.grid is None else 0.0)
+        point = self.real.size == len(x) and not np.ptp(x)  # of one number, which has no span
+        self.xlim = limits(x, 1.5 if point else 0.15 if self.grid is None else 0.0)
         self.ylim = limits(y, 0.15)
         ratio = (self.ylim[1] - self.ylim[0]) / (self.xlim[1] - self.xlim[0])
-        self.equal = self.grid is None and 0.4 < ratio < 2.5
+        self.ranked = self.grid is None and task.width == 1
+        self.equal = self.grid is None and not self.ranked and 0.4 < ratio < 2.5
         self.aspect = ratio if self.equal else 1.0  # height of a panel over its width
 
     def panel(self, axes: Axes, title: str) -> None:
@@ -111,6 +112,9 @@ class Scene:
         axes.set_title(title, fontsize=10)
         if self.axes is not None:
             axes.set_xlabel("first two principal axes", fontsize=8, labelpad=1)
+        if self.ranked:
+            axes.set_xlabel("value", fontsize=8, labelpad=1)
+            axes.set_ylabel("share of samples below", fontsize=8, labelpad=1)
         if self.equal:
             axes.set_aspect("equal")
 
@@ -159,14 +163,8 @@ class Scene:
 
 
 def principal_axes(task: Task) -> Array:
-    """The two directions (d, 2) in which the task's distribution is widest, the widest first.
-
-    Where its covariance is not known, those of its reference.
-    """
-    known = task.covariance
-    if known is None:
-        known = torch.cov(task.reference.flatten(1).double().T)
-    _, axes = np.linalg.eigh(known.numpy())
+    """The two directions (d, 2) in which the task's reference is widest, the widest first."""
+    _, axes = np.linalg.eigh(np.cov(task.reference.flatten(1).double().numpy().T))
     return np.ascontiguousarray(axes[:, :-3:-1])
 
 

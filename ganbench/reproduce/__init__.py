@@ -15,14 +15,17 @@ from ganbench.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from ganbench.reproduce.protocol import Protocol
 
-NAMES = ("pacgan-table1",)
+NAMES = (
+    *("dirac", "pacgan-table1", "alpha-gan"),
+    *("veegan-table1", "unrolled-ring", "wgan-gp-toy"),
+)
 
 
 def check(name: str) -> None:
     """InputError for a protocol that there is not, told without importing torch."""
     if name not in NAMES:
         hint = did_you_mean(name, NAMES)
-        raise InputError(f"unknown protocol {name!r}{hint}: there are {', '.join(NAMES)}")
+        raise InputError(f"unknown protocol {name!r}{hint}; there are {', '.join(NAMES)}")
 
 
 def load(name: str) -> Protocol:

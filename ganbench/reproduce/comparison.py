@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SHARES = ("high_quality",)  # quantities that are written in percent
+SHARES = ("high_quality", "all_modes", "no_modes")  # quantities that are written in percent
 
 
 @dataclass(frozen=True, kw_only=True)

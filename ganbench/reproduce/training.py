@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 from ganbench.core import Budget, Task
@@ -16,18 +17,17 @@ from ganbench.reproduce.protocol import Asked, Found
 from ganbench.reproduce.trials import Trials
 
 
-def as_registered(task: Task) -> Task:
-    """The task itself."""
-    return task
-
-
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of a published table: a variant on a task, and what it had there by quantity."""
+    """A row of a published table: a variant on a task, and what it had there by quantity.
+
+    `batch` is its own where it is not the protocol's.
+    """
 
     name: str
     task: str
     hparams: Mapping[str, Any] = field(default_factory=dict)
+    batch: int | None = None
     published: Mapping[str, Figure] = field(default_factory=dict)
 
 
@@ -37,9 +37,11 @@ class Training:
 
     `steps` of a `batch`, dealt from a `pool` of samples drawn once a run (None: drawn afresh), with
     replacement or (`shuffle`) each once an epoch; after each of `evaluations` rounds `judged`
-    samples are scored. The table has `quantities`, of those that the task's `metric` gives;
-    `counts` says in words what makes a mode. `changes` makes the published target of the registered
-    task. `runs` were published for each of the `rows`; `hours` is what one takes on a core, about.
+    samples are scored. The table has `quantities`, of those that the task's `metric` gives, and
+    what is `derived` of them run by run; `counts` says in words what makes a mode. `changes` makes
+    the published target of the registered task, and `floors` are what real data have there, where
+    that is not what they have on that task. `runs` were published for each of the `rows`; `hours`
+    is what one takes on a core, about.
     """
 
     name: str
@@ -56,20 +58,23 @@ class Training:
     evaluations: int
     metric: str = "modes"
     quantities: Sequence[str] = ("modes", "high_quality", "reverse_kl")
+    derived: Mapping[str, Callable[[Mapping[str, float]], float]] = field(default_factory=dict)
     counts: str
-    changes: Callable[[Task], Task] = as_registered
+    changes: Callable[[Task], Task] | None = None
+    floors: Mapping[str, float] = field(default_factory=dict)
     hours: float
 
-    def conditions(self, task: Task) -> Task:
-        """A registered task as this protocol has it.
+    def conditions(self, task: Task, row: str) -> Task:
+        """A registered task as this protocol has it in a row.
 
         Floors and ceilings are the registered task's, of as many samples where it has them so.
         """
-        changed = self.changes(task)
-        bounds = {
-            name: task.bounds.get(f"{name}_{self.judged}", task.bounds[name])
-            for name in self.quantities
-        }
+        (chosen,) = self.chosen([row])
+        changed = task if self.changes is None else self.changes(task)
+        bounds = {}
+        for name in self.quantities:
+            bound = task.bounds.get(f"{name}_{self.judged}", task.bounds[name])
+            bounds[name] = replace(bound, floor=self.floors.get(name, bound.floor))
         return replace(
             changed,
             metrics={self.quantities[0]: changed.metrics[self.metric]},
@@ -79,7 +84,7 @@ class Training:
             shuffle=self.shuffle,
             budget=Budget(
                 steps=self.steps,
-                batch_size=self.batch,
+                batch_size=chosen.batch or self.batch,
                 evaluations=self.evaluations,
                 evaluation_size=self.judged,
                 log_every=self.steps // self.evaluations,
@@ -93,7 +98,7 @@ class Training:
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise InputError(
-                    f"{self.name} has no row {name!r}{hint}: there are {', '.join(known)}"
+                    f"{self.name} has no row {name!r}{hint}; there are {', '.join(known)}"
                 )
         return [row for row in self.rows if not names or row.name in names]
 
@@ -114,7 +119,11 @@ class Training:
         jobs = {}
         for row in rows:
             spec = Spec(
-                task=row.task, baseline=self.file, hparams=row.hparams, protocol=True, **asked.how
+                task=row.task,
+                baseline=self.file,
+                hparams=row.hparams,
+                protocol=row.name,
+                **asked.how,
             )
             jobs[row.name] = trials.prepare(spec, row.name, out, notes)
         done = trials.run(jobs, seeds, asked)
@@ -134,22 +143,25 @@ class Training:
             notes=[*notes, *ended, *comparison.notes(lines, self.runs)],
             pictures=[path] if drawn else [],
             document=self._document(first.budget, done, lines),
-            whole=sum(len(each.values(self.quantities[0])) for each in done)
-            == len(rows) * len(seeds),
+            whole=sum(len(each.values(self.quantities)) for each in done) == len(rows) * len(seeds),
         )
 
     def _lines(self, row: Row, done: Trials, *, trial: bool) -> list[Line]:
+        real = {name: done.job.task.bounds[name].floor for name in self.quantities}
+        own: dict[str, Callable[[Mapping[str, float]], float]] = {
+            name: itemgetter(name) for name in self.quantities
+        }
         return [
             Line(
                 row=row.name,
                 quantity=name,
-                ours=Figure.of(done.values(name)),
+                ours=Figure.of([value(run) for run in done.values(self.quantities)]),
                 published=row.published.get(name),
-                real=done.job.task.bounds[name].floor,
+                real=value(real),
                 speed=done.speed,
                 trial=trial,
             )
-            for name in self.quantities
+            for name, value in {**own, **self.derived}.items()
         ]
 
     def _document(

@@ -17,6 +17,7 @@ from ganbench.reproduce.protocol import Asked
 from ganbench.results.schema import SeedResult, dumps, mean_speed
 from ganbench.system import processes
 from ganbench.system.files import write_atomically
+from ganbench.system.words import duration
 
 RESULT = "result.json"  # of a row
 
@@ -39,10 +40,10 @@ class Trials:
         """Seed-steps per second of a worker."""
         return mean_speed(list(self.seeds))
 
-    def values(self, quantity: str) -> list[float]:
-        """Of the runs that have come to their end."""
-        found = [seed.metrics[quantity] for seed in self.seeds if seed.status == "ok"]
-        return [value for value in found if value is not None]
+    def values(self, names: Sequence[str]) -> list[dict[str, float]]:
+        """These quantities of the runs that have come to their end."""
+        ended = [seed.metrics for seed in self.seeds if seed.status == "ok"]
+        return [{name: float(run[name] or 0.0) for name in names} for run in ended]
 
     def samples(self, seed: SeedResult) -> Any:
         """The last samples that were judged, (n, *shape); None if there are none."""
@@ -133,14 +134,6 @@ def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked:
     seconds = total / min(workers, len(lines) * -(-len(seeds) // at_once))
     whole = f"about {duration(seconds)} in all on {workers} workers"
     return "\n".join([*lines, f"{whole}; whenever it is stopped, the same command goes on"])
-
-
-def duration(seconds: float) -> str:
-    """`6 h 05 min`, `12 min`, `40 s`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def _left(job: Job, seed: int) -> int:

@@ -318,8 +318,14 @@ def mean_speed(seeds: Sequence[SeedResult]) -> float | None:
 
 
 def dumps(result: Result) -> str:
-    """The result as strict JSON."""
-    return json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+    """The result as strict JSON, in a line: a board holds many."""
+    document = result.model_dump(mode="json")
+    return json.dumps(document, allow_nan=False) + "\n"
+
+
+def rounded(value: float) -> float:
+    """Six digits of a number of a curve, of which a result holds many."""
+    return float(f"{value:.6g}")
 
 
 def loads(text: str, source: str) -> Result:

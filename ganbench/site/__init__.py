@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganbench.board import overall
 from ganbench.board.index import Index
 from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
@@ -49,7 +50,8 @@ def build(
     out = out.resolve()
     _check_replaceable(out)
     entries, problems = index.entries(root, watch=watch)
-    found = content(entries, quality=quality, remember=index.remember)
+    tasks = overall.declared(root)
+    found = content(entries, quality=quality, remember=index.remember, tasks=tasks)
     work = [
         (store.path_of(root, task, name), line)
         for task, own in found.lines.items()

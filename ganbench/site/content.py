@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,8 +106,17 @@ class Content:
     comparisons: dict[str, Any]
 
 
-def content(entries: Sequence[BoardEntry], *, quality: float, remember: Remember) -> Content:
-    """Rank the entries on every track, and compare those on most tasks pair by pair."""
+def content(
+    entries: Sequence[BoardEntry],
+    *,
+    quality: float,
+    remember: Remember,
+    tasks: Collection[str] | None = None,
+) -> Content:
+    """Rank the entries on every track, and compare those on most tasks pair by pair.
+
+    `tasks` are those of the board over all, if they are given.
+    """
     largest = max(Counter(entry.task for entry in entries).values(), default=0)
     facts = Facts(
         quality=quality,
@@ -129,7 +138,7 @@ def content(entries: Sequence[BoardEntry], *, quality: float, remember: Remember
         timed.setdefault(board.task, []).append(board)
     return Content(
         facts=facts,
-        overall=overall.overall(found[0], replicates=facts.replicates),
+        overall=overall.overall(found[0], tasks=tasks, replicates=facts.replicates),
         boards={board.task: board for board in found[0]},
         timed=timed,
         lines=lines,

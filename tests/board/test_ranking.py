@@ -18,6 +18,7 @@ from ganbench.board.standard import standard_of, why_apart
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import schema, stats
+from ganbench.scoring import VIEWS
 
 from ..made import a_machine, a_result, a_seed
 
@@ -311,6 +312,32 @@ def test_the_board_over_all_tasks():
         ("lucky", ["arc"], None, None)
     ]
     assert [row.name for row in found.rows] == ["real", "best", "copy", "poor", "lucky"]
+
+
+def test_a_task_that_lacks_views_counts_only_beside_its_like():
+    made = on_tasks("one", point=0.1, plane=0.2)
+    found = boards(made)
+    assert overall.overall(found).tasks == ["plane", "point"]
+    whole = next(board for board in found if board.task == "plane")
+    whole.standard.views.update(dict.fromkeys(VIEWS, "mmd"))
+    assert overall.overall(found).tasks == ["plane"]
+
+
+def test_a_board_s_own_file_names_the_tasks_of_the_board_over_all(tmp_path):
+    made = on_tasks("one", arc=0.1, toy=0.2) + on_tasks("two", arc=0.3)
+    assert overall.declared(tmp_path) is None
+    file = tmp_path / "board.toml"
+    file.write_text("tasks = ['arc']\n")
+    assert overall.declared(tmp_path) is None
+    file.write_text("overall = ['arc', 'never']\n")
+    tasks = overall.declared(tmp_path)
+    found = overall.overall(boards(made), tasks=tasks)
+    assert (found.tasks, len(found.ranked)) == (["arc"], 2)
+    assert [row.name for row in overall.overall(boards(made)).apart] == ["two"]
+    for wrong, says in (("overall = 3", "overall must be a list of tasks"), ("a", "is no TOML")):
+        file.write_text(wrong)
+        with pytest.raises(InputError, match=says):
+            overall.declared(tmp_path)
 
 
 def test_without_competitors_references_are_shown_over_all_tasks():

@@ -278,16 +278,14 @@ def test_gan_goes_on_with_the_same_bits(name: str, tmp_path: Path) -> None:
     assert torch.equal(resumed.sample(5), gan.sample(5))
 
 
-def test_baselines_can_be_stored(baseline_name: str, tmp_path: Path) -> None:
-    task = load_task("gaussian")
-
+def test_baselines_can_be_stored(baseline_name: str, suited: Task, tmp_path: Path) -> None:
     def build() -> Any:
         torch.manual_seed(0)
-        made = load_baseline(baseline_name).make(task)
+        made = load_baseline(baseline_name).make(suited)
         return made if hasattr(made, "train_step") else Trainer(made, seed=0)
 
     gan, resumed = build(), build()
-    real = task.sample(12, torch.Generator().manual_seed(1)).view(3, 4, 2)
+    real = suited.sample(12, torch.Generator().manual_seed(1)).view(3, 4, *suited.shape)
     gan.train_step(real[0])
     gan.train_step(real[1])
     checkpoint.restore_gan(resumed, through_a_file(checkpoint.gan_state(gan), tmp_path))

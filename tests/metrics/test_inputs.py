@@ -47,6 +47,7 @@ METRICS: dict[str, tuple[Callable[..., float | Mapping[str, float]], int]] = {
         partial(metrics.curve_residual, curves=[torch.square], x_range=(-5.0, 5.0)),
         2,
     ),
+    "dirac_distance": (metrics.dirac_distance, 2),
     "sine": (partial(metrics.sine_fit, x=X, b_range=(0.5, 2.0), c_range=(0.0, math.pi)), 64),
     "frechet": (metrics.frechet, 3),
     "kid": (metrics.kid, 3),

@@ -25,7 +25,7 @@ def job(pack: int, folder: Path, **how: object):
             task="ring8",
             baseline=PROTOCOL.file,
             hparams={"pack": pack},
-            protocol=True,
+            protocol=("gan-ring8", "pacgan2-ring8", "pacgan3-ring8")[pack - 1],
             folder=folder,
             **how,
         )

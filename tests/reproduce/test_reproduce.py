@@ -107,10 +107,10 @@ def test_protocols_keep_what_they_promise(name: str) -> None:
     names = [row.name for row in protocol.rows]
     assert len(set(names)) == len(names)
     for row in protocol.rows:
-        spec = Spec(task=row.task, baseline=protocol.file, hparams=row.hparams, protocol=True)
+        spec = Spec(task=row.task, baseline=protocol.file, hparams=row.hparams, protocol=row.name)
         found = look_up(spec)
         assert found.budget.steps == protocol.steps
-        assert {*row.published} <= {*found.task.bounds}
+        assert {*row.published} <= {*found.task.bounds, *protocol.derived}
 
 
 def test_an_unknown_name_or_row_is_one_line_that_lists_what_there_is(tmp_path: Path) -> None:

@@ -1,0 +1,226 @@
+"""`ganbench sweep`: a whole board, run from where it stands."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganbench.board.text import with_interval
+from ganbench.cli.options import (
+    json_option,
+    leaderboard_option,
+    out_option,
+    quiet_option,
+    workers_option,
+)
+from ganbench.cli.progress import IMPORTING, show_progress, watch, working
+from ganbench.cli.run_commands import stopping
+from ganbench.errors import InputError
+from ganbench.system import processes
+from ganbench.system.words import duration
+
+if TYPE_CHECKING:
+    from ganbench.harness.sweep import Ended, Item
+
+Say = Callable[[str], None]
+TRUSTED = 600.0  # seconds for which an estimate is believed, whatever the first entries take
+BAD = ("failed", "diverged", "interrupted")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--plan", "only_plan", is_flag=True, help="Say what is to be done, and do nothing.")
+@click.option("--publish", is_flag=True, help="Put source and samples beside each whole result.")
+@workers_option
+@leaderboard_option
+@out_option
+@json_option
+@quiet_option
+def sweep(
+    file: Path,
+    only_plan: bool,
+    publish: bool,
+    workers: int | None,
+    root: Path,
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run every baseline on every task that a TOML FILE names, but what is done already.
+
+    Goes on from where it was stopped. The board of the repository is leaderboard/board.toml.
+    """
+    quiet, count = quiet or as_json, processes.workers(workers, sys.maxsize)
+    with working(IMPORTING, quiet=quiet):
+        from ganbench.harness import sweep as sweeps
+        from ganbench.harness import sweep_file
+
+        wanted = sweep_file.wanted(file)
+    look = _shown("looking for what is done", wanted, quiet)
+    items = [sweeps.plan(spec, range(seeds), root) for spec, seeds in look]
+    speeds = sweeps.Speeds(out)
+    left = [item for item in items if not item.done]
+    seconds = [
+        sweeps.seconds_left(item, speeds, count)
+        for item in _shown("trying how fast they train", left, quiet)
+    ]
+    say: Say = (lambda line: None) if as_json else click.echo
+    _say_plan(items, seconds, say)
+    ended: list[Ended] = []
+    if not only_plan:
+        with stopping() as stop:
+            for one in _run(
+                left, seconds, say, stop, workers=count, root=root, out=out, quiet=quiet
+            ):
+                ended.append(_published(one, root, out) if publish else one)
+        if publish:
+            ended += _published_before(items, root, out)
+    if as_json:
+        click.echo(json.dumps(_document(items, ended), allow_nan=False))
+    failed = [each for each in ended if each.error or _bad_seeds(each)]
+    for each in failed:
+        reason = each.error or "; ".join(_bad_seeds(each))
+        click.echo(f"{each.item.name} on {each.item.job.task.name}: {reason}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+def _run(
+    left: Sequence[Item],
+    seconds: Sequence[float | None],
+    say: Say,
+    stop: Event,
+    *,
+    workers: int,
+    root: Path,
+    out: Path,
+    quiet: bool,
+) -> Iterator[Ended]:
+    """What becomes of each, with a line of it and how long the rest takes."""
+    from ganbench.harness import sweep as sweeps
+
+    watched = _TimeLeft(seconds)
+    for place, item in enumerate(left):
+        with show_progress(named=True, lines=False, quiet=quiet) as report:
+            one = sweeps.run(
+                item, workers=workers, leaderboard=root, out=out, report=report, stop=stop
+            )
+        say(f"{f'[{place + 1}/{len(left)}]':9} {_line(one)}{watched.after(place)}")
+        yield one
+        if stop.is_set():
+            say("stopped; the same command goes on")
+            return
+
+
+class _TimeLeft:
+    """How long the rest takes, by how the time of what is done compares with its estimate."""
+
+    def __init__(self, seconds: Sequence[float | None]) -> None:
+        self._seconds = [each or 0.0 for each in seconds]
+        self._begun = time.monotonic()
+
+    def after(self, place: int) -> str:
+        """`; left: 12 min` after what is at a place; "" where nothing is left."""
+        thought, rest = sum(self._seconds[: place + 1]), sum(self._seconds[place + 1 :])
+        took = time.monotonic() - self._begun
+        slower = (took + TRUSTED) / (thought + TRUSTED)
+        return f"; left: {duration(rest * slower)}" if rest else ""
+
+
+def _shown(what: str, things: Sequence[Any], quiet: bool) -> Iterable[Any]:
+    return things if quiet else watch(what, things)
+
+
+def _say_plan(items: Sequence[Item], seconds: Sequence[float | None], say: Say) -> None:
+    """What is done, what has nothing to do with a task, and what is left."""
+    unsuited = [item for item in items if item.unsuited]
+    left = [item for item in items if not item.done]
+    done = len(items) - len(unsuited) - len(left)
+    for item in unsuited:
+        say(f"left out  {item.job.task.name:14} {item.unsuited}")
+    for item, took in zip(left, seconds, strict=True):
+        how_long = "cannot be tried" if took is None else duration(took)
+        what = f"{len(item.missing)} of {len(item.seeds)} seeds, {item.why}"
+        say(f"to do     {item.job.task.name:14} {item.name:24} {what}: {how_long}")
+    total = sum(each or 0.0 for each in seconds)
+    about = f", about {duration(total)} of training" if left else ""
+    say(f"{done} done, {len(left)} to do{about}, {len(unsuited)} left out")
+
+
+def _publish(item: Item, root: Path, out: Path) -> str | None:
+    """Make an entry's result a published one; the line that says why not, if it is refused."""
+    from ganbench.board import submission
+
+    try:
+        submission.publish(item.name, item.job.task.name, root=root, runs=out)
+    except InputError as error:
+        return f"not published: {error}"
+    return None
+
+
+def _published(ended: Ended, root: Path, out: Path) -> Ended:
+    """What became of an entry, whose result is published if it is whole."""
+    if ended.finished is None or _bad_seeds(ended, of=("interrupted",)):
+        return ended
+    return replace(ended, error=_publish(ended.item, root, out))
+
+
+def _published_before(items: Sequence[Item], root: Path, out: Path) -> list[Ended]:
+    """Publish the results that were whole before; those of which that is refused."""
+    from ganbench.harness.sweep import Ended
+    from ganbench.results import store
+
+    waiting = [item for item in items if item.whole and not store.is_published(item.whole)]
+    refused = {id(item): _publish(item, root, out) for item in waiting}
+    return [Ended(item=item, error=refused[id(item)]) for item in waiting if refused[id(item)]]
+
+
+def _bad_seeds(
+    ended: Ended, of: Sequence[str] = ("failed", "diverged", "interrupted")
+) -> list[str]:
+    """A line for each of its seeds that did not end well."""
+    seeds = ended.finished.seeds if ended.finished else ()
+    return [f"seed {s.seed} {s.status}: {s.reason}" for s in seeds if s.status in of]
+
+
+def _line(ended: Ended) -> str:
+    item = ended.item
+    what = f"{item.job.task.name:14} {item.name:24}"
+    if ended.finished is None:
+        return f"{what} {ended.error}"
+    found = ended.finished.result.summary["score"]
+    took = max(seed.timing.wall_seconds for seed in ended.finished.seeds)
+    score = with_interval(found.iqm, found.ci95)
+    return f"{what} {score}, {len(ended.finished.seeds)} seeds in {duration(took)}"
+
+
+def _document(items: Sequence[Item], ended: Sequence[Ended]) -> dict[str, Any]:
+    """What `--json` prints."""
+    became = {id(each.item): each for each in ended}
+    rows = []
+    for item in items:
+        each = became.get(id(item))
+        path = each.finished.path if each and each.finished else None
+        rows.append(
+            {
+                "task": item.job.task.name,
+                "entry": item.name,
+                "seeds": len(item.seeds),
+                "missing": list(item.missing),
+                "why": item.why,
+                "unsuited": item.unsuited,
+                "result": None if path is None else str(path),
+                "error": each.error if each else None,
+            }
+        )
+    return {"entries": rows}
+
+
+COMMANDS = (sweep,)

@@ -1,0 +1,253 @@
+"""`ganbench sweep`: what is to be done, where it goes on, what it makes of failures."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ganbench import registry
+from ganbench.board import checking
+from ganbench.cli import main
+from ganbench.errors import InputError
+from ganbench.harness import sweep, sweep_file
+from ganbench.harness.spec import Spec
+from ganbench.results import schema, store
+
+FILE = """
+seeds = 2
+budget = "smoke"
+tasks = ["gaussian", "ring8"]
+baselines = ["moment_matching", "own.py"]
+[settings.own]
+set = {size = 2.0}
+tuning_trials = 3
+[[more]]
+tasks = ["gaussian"]
+baselines = ["oracle"]
+seeds = 1
+"""
+OWN = """
+import torch
+from ganbench.errors import InputError
+
+class GAN:
+    def __init__(self, task, *, device="cpu", size=1.0):
+        if task.name == "ring8":
+            raise InputError("not for rings")
+        self.size, self.seen = size, torch.zeros(())
+
+    def train_step(self, real):
+        self.seen += 1
+        return {"seen": self.seen}
+
+    def sample(self, n):
+        return self.size * torch.randn(n, 2)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "board.toml").write_text(FILE)
+    return tmp_path / "board.toml"
+
+
+def command(path: Path, *more: str) -> Result:
+    folder = path.parent
+    given = ["sweep", str(path), "--leaderboard", str(folder / "lb"), "--out", str(folder / "runs")]
+    return CliRunner().invoke(main, [*given, "--workers", "1", *more])
+
+
+def planned(path: Path) -> list[sweep.Item]:
+    wanted = sweep_file.wanted(path)
+    return [sweep.plan(spec, range(count), path.parent / "lb") for spec, count in wanted]
+
+
+def run(item: sweep.Item, path: Path, stop: Any = None, report: Any = None) -> sweep.Ended:
+    return sweep.run(
+        item,
+        workers=1,
+        leaderboard=path.parent / "lb",
+        out=path.parent / "runs",
+        report=report or (lambda progress: None),
+        stop=stop or threading.Event(),
+    )
+
+
+def test_order_and_settings(path: Path) -> None:
+    """By task, in their order; baselines' paths are relative to the file."""
+    wanted = sweep_file.wanted(path)
+    own = str(path.parent / "own.py")
+    assert [(spec.task, spec.baseline, count) for spec, count in wanted] == [
+        ("gaussian", "moment_matching", 2),
+        ("gaussian", own, 2),
+        ("ring8", "moment_matching", 2),
+        ("ring8", own, 2),
+        ("gaussian", "oracle", 1),
+    ]
+    (spec, _) = wanted[1]
+    assert spec == Spec(
+        task="gaussian", baseline=own, hparams={"size": 2.0}, tuning_trials=3, budget="smoke"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seeds = 2", "seeds = 0", "seeds: Input should be greater than or equal to 1"),
+        ("seeds = 2", "seeds = '2'", "seeds: Input should be a valid integer"),
+        ("seeds = 2", "seed = 2", "seed: Extra inputs are not permitted"),
+        ('"smoke"', '"tiny"', "budget: Input should be 'full', 'quick' or 'smoke'"),
+        ('["gaussian", "ring8"]', "[]", "tasks: List should have at least 1 item"),
+        ('"ring8"', '"ring9"', "unknown task 'ring9': did you mean 'ring8'"),
+        ('"moment_matching"', '"./moment.py"', "no baseline file"),
+        ('"oracle"', '"oracle2"', "no baseline file"),
+        ("size", "sizes", "own has no hyper-parameter 'sizes': did you mean 'size'"),
+        ("settings.own", "settings.other", "settings.other: none of its baselines is called so"),
+        ("[[more]]", "[[much]]", "much: Extra inputs are not permitted"),
+        ("seeds = 1", "seats = 1", "more.0.seats: Extra inputs are not permitted"),
+        ("seeds = 2", "seeds = ", "is no TOML: "),
+    ],
+)
+def test_a_wrong_file_is_one_line(path: Path, old: str, new: str, says: str) -> None:
+    path.write_text(FILE.replace(old, new, 1))
+    found = command(path)
+    assert found.exit_code == 2
+    (line,) = found.stderr.strip().splitlines()
+    assert line.startswith("Error: ") and "board.toml" in line and says in line
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^cannot read .*board\.toml"):
+        sweep_file.load(tmp_path / "board.toml")
+
+
+@pytest.mark.slow
+def test_a_sweep_and_the_next_one(path: Path) -> None:
+    plan = command(path, "--plan")
+    assert plan.exit_code == 0
+    assert "left out  ring8          own.py: not for rings" in plan.stdout
+    assert plan.stdout.splitlines()[-1].startswith("0 done, 4 to do, about ")
+    assert not (path.parent / "lb").exists()
+    first = command(path)
+    assert first.exit_code == 0, first.output
+    lines = [line for line in first.stdout.splitlines() if line.startswith("[")]
+    assert [line.split()[1:3] for line in lines] == [
+        ["gaussian", "moment_matching-smoke"],
+        ["gaussian", "own-size=2.0-smoke"],
+        ["ring8", "moment_matching-smoke"],
+        ["gaussian", "oracle-smoke"],
+    ]
+    assert "; left: " in lines[0] and "left" not in lines[-1]
+    again = command(path)
+    assert again.stdout.splitlines()[-1] == "4 done, 0 to do, 1 left out"
+    document = json.loads(command(path, "--json").stdout)
+    assert [each["missing"] for each in document["entries"]] == [[], [], [], [0, 1], []]
+    result = schema.load_result(path.parent / "lb/gaussian/own-size=2.0-smoke.json")
+    assert result.entry.tuning_trials == 3 and len(result.seeds) == 2
+
+
+@pytest.mark.slow
+def test_why_an_entry_is_run_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(planned(path)[1], path)
+    (file,) = (path.parent / "lb").glob("*/*.json")
+    before = file.read_text()
+
+    def why(**changes: Any) -> tuple[list[int], str]:
+        document = json.loads(before)
+        for place, value in changes.items():
+            *parts, last = place.split("__")
+            inside = document
+            for part in parts:
+                inside = inside[part]
+            inside[last] = value
+        file.write_text(json.dumps(document))
+        item = planned(path)[1]
+        return list(item.missing), item.why
+
+    assert why() == ([], "")
+    assert why(task__version=1) == ([0, 1], "version 1 of the task")
+    assert why(entry__sha256="0" * 64) == ([0, 1], "another source")
+    assert why(entry__hparams={"size": 3.0}) == ([0, 1], "other hyper-parameters")
+    assert why(protocol__steps=51) == ([0, 1], "another protocol")
+    document = json.loads(before)
+    document["task"]["metrics"]["mmd"]["version"] = 7
+    assert why(task=document["task"]) == ([0, 1], "measured otherwise")
+    seeds = json.loads(before)["seeds"]
+    assert why(seeds=seeds[:1]) == ([1], "1 of 2 seeds")
+    none = {name: dict.fromkeys(seeds[1][name]) for name in ("views", "metrics")}
+    stopped = {**seeds[1], **none, "status": "interrupted", "score": None, "reason": "stopped"}
+    stopped |= {"verdict": None}
+    assert why(seeds=[seeds[0], stopped])[0] == [1]
+    worst = dict.fromkeys(none["views"], -1.0)
+    failed = {**stopped, "status": "failed", "score": -1.0, "views": worst}
+    assert why(seeds=[seeds[0], failed])[0] == []
+
+
+@pytest.mark.slow
+def test_goes_on_where_it_was_stopped(path: Path) -> None:
+    """In the middle of its first seed, with what came before from its checkpoint."""
+    item, stop = planned(path)[1], threading.Event()
+    ended = run(item, path, stop, lambda progress: progress.step >= 25 and stop.set())
+    assert ended.finished is not None
+    assert {seed.status for seed in ended.finished.seeds} == {"interrupted"}
+    item = planned(path)[1]
+    assert item.missing == [0, 1] and item.why == "0 of 2 seeds"
+    steps: list[int] = []
+    ended = run(item, path, report=lambda p: steps.append(p.step) if p.seed == 0 else None)
+    assert ended.finished is not None and min(steps) > 25
+    assert planned(path)[1].done
+    elsewhere = path.parent / "elsewhere"
+    whole = run(sweep.plan(item.spec, range(2), elsewhere / "lb"), elsewhere / "board.toml")
+    assert whole.finished is not None
+    scores = [seed.score for seed in ended.finished.seeds]
+    assert [seed.score for seed in whole.finished.seeds] == scores
+
+
+@pytest.mark.slow
+def test_one_failure_stops_nothing(path: Path) -> None:
+    (path.parent / "own.py").write_text(OWN.replace("self.seen += 1", "raise ValueError('no')"))
+    found = command(path)
+    assert found.exit_code == 1
+    assert "own-size=2.0-smoke on gaussian: own.py cannot be trained" in found.stderr
+    assert (
+        "to do     gaussian       own-size=2.0-smoke       2 of 2 seeds, new: cannot"
+        in found.stdout
+    )
+    names = {file.stem for file in (path.parent / "lb").glob("*/*.json")}
+    assert names == {"moment_matching-smoke", "oracle-smoke"}
+
+
+@pytest.mark.slow
+def test_publishes_what_is_whole(path: Path) -> None:
+    """A new source takes the published one's place; what is no full budget is refused."""
+    refused = command(path, "--publish")
+    assert refused.exit_code == 1
+    assert "not published: " in refused.stderr and "is not of the whole budget" in refused.stderr
+    path.write_text(FILE.replace('"smoke"', '"full"').replace('"gaussian", "ring8"', '"gaussian"'))
+    board = path.parent / "lb"
+    for text in (OWN, OWN + "# changed"):
+        (path.parent / "own.py").write_text(text)
+        assert command(path).exit_code == 0
+        assert command(path, "--publish").exit_code == 0  # what an earlier one has left
+        target = store.path_of(board, "gaussian", "own-size=2.0")
+        assert (store.attached(target) / "source.py").read_text() == text
+        assert checking.inconsistencies(schema.load_result(target), target) == []
+        assert not target.with_name("own-size=2.0.local.json").exists()
+        assert not list(board.glob(".publish-*"))
+    assert all(item.done for item in planned(path))
+
+
+def test_the_board_of_the_repository_is_a_sweep() -> None:
+    path = Path(registry.folder("tasks")).parent / "leaderboard" / "board.toml"
+    wanted = sweep_file.wanted(path)
+    assert {spec.budget for spec, _ in wanted} == {"full"}
+    on_board = {(file.parent.name, file.stem) for file in path.parent.glob("*/*.json")}
+    asked = {(spec.task, Path(spec.baseline).stem) for spec, _ in wanted}
+    published = {each for each in on_board if not each[1].endswith(".local")}
+    assert published <= asked
