@@ -136,16 +136,13 @@ def planar_task(
     """
     # The distance of two samples of a mode grows with the root of the dimensions.
     finest = modes.sigma * math.sqrt(modes.dimensions / 2) if modes else None
+    distances = distance_metrics(sample, covariance, finest=finest, neighbours=neighbours)
     return Task(
         name=name,
         version=version or (2 if name in SECOND else 1),
         shape=(len(mean),),
         sample=sample,
-        metrics={
-            **distance_metrics(sample, covariance, finest=finest, neighbours=neighbours),
-            **covariance_metrics(mean, covariance),
-            **(more or {}),
-        },
+        metrics={**distances, **covariance_metrics(mean, covariance), **(more or {})},
         budget=budget,
         views=views,
         mean=mean,
