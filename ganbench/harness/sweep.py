@@ -129,13 +129,9 @@ class Speeds:
         """That of so many seeds at once; InputError for what does not train."""
         key = self._key(item)
         if key not in self._known:
-            self.keep(item, bench.rate(item.job, range(at_once), SECONDS))
+            self._known[key] = bench.rate(item.job, range(at_once), SECONDS)
+            files.write_atomically(self.path, json.dumps(self._known, indent=1).encode())
         return self._known[key]
-
-    def keep(self, item: Item, speed: float) -> None:
-        """Remember what has been measured, or what a run has had."""
-        self._known[self._key(item)] = speed
-        files.write_atomically(self.path, json.dumps(self._known, indent=1).encode())
 
     def _key(self, item: Item) -> str:
         job = item.job
@@ -181,11 +177,3 @@ def run(
     except InputError as error:
         return Ended(item=item, error=str(error))
     return Ended(item=item, finished=finished)
-
-
-def speed_of(finished: Finished, workers: int) -> float | None:
-    """Steps per second of the seeds that a worker has trained at once; None if none was timed."""
-    speeds = [seed.timing.steps_per_second for seed in finished.seeds]
-    timed = [speed for speed in speeds if speed]
-    share = -(-len(finished.seeds) // workers)
-    return share * sum(timed) / len(timed) if timed else None
