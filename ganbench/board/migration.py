@@ -1,7 +1,8 @@
-"""Result files of the first schema made anew in the present one; nothing is trained again.
+"""Result files as they were written before made anew as they are now; nothing is trained again.
 
-The first had one machine for all seeds, one engine, no views, hyper-parameters as they were given,
-and a score that was the position of the task's first metric on a scale without a bottom.
+The first schema had one machine for all seeds, one engine, no views, hyper-parameters as they were
+given, and a score that was the position of the task's first metric on a scale without a bottom.
+Of the present one, curves are shortened to what results keep of them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.diagnosis.evidence import of_result
 from ganbench.diagnosis.rules import diagnose
 from ganbench.errors import InputError
-from ganbench.results import schema, stats, store
-from ganbench.results.schema import MetricInfo, SeedResult, TaskInfo
+from ganbench.results import curves, schema, stats, store
+from ganbench.results.schema import MetricInfo, Result, SeedResult, TaskInfo
 from ganbench.scoring import read_frozen, score_of, views_of, why_no_views
 from ganbench.system import files
 
@@ -24,9 +25,9 @@ Document = dict[str, Any]
 
 
 def migrate(root: Path, *, watch: Watch = unwatched) -> tuple[list[Path], list[str]]:
-    """Renew every result file of the first schema; those files, and a line for each that is none.
+    """Renew every result file that is of the first schema, or whose curves are longer than needed.
 
-    A file is replaced whole or not at all, and files of the present schema are left alone.
+    Those files, and a line for each that is no result. A file is replaced whole or not at all.
     """
     done, problems = [], []
     for path in watch("renewing results", store.result_files(root)):
@@ -40,18 +41,26 @@ def migrate(root: Path, *, watch: Watch = unwatched) -> tuple[list[Path], list[s
 
 
 def _renew(path: Path) -> bool:
-    """Whether a file was of the first schema, and is now of the present one."""
+    """Whether a file was otherwise than results are now, as which it has been written."""
     text = schema.read_text(path)
-    if not schema.is_former(text):
-        schema.loads(text, str(path))
+    former = schema.is_former(text)
+    before = _of_former(text, path) if former else schema.loads(text, str(path))
+    seeds = [each.model_copy(update={"curve": curves.thinned(each.curve)}) for each in before.seeds]
+    result = before.model_copy(update={"seeds": seeds})
+    if not former and result == before:
         return False
+    files.write_atomically(path, schema.dumps(result).encode())
+    return True
+
+
+def _of_former(text: str, path: Path) -> Result:
+    """The result in a file of the first schema."""
     try:
         new = renewed(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path} is no result of the first schema: {what[:200]}") from error
-    files.write_atomically(path, schema.dumps(schema.loads(json.dumps(new), str(path))).encode())
-    return True
+    return schema.loads(json.dumps(new), str(path))
 
 
 def renewed(old: Document) -> Document:

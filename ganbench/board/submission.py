@@ -34,6 +34,8 @@ from ganbench.system.threads import one_thread
 ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribution
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
 # of those that train a classifier, as much as the noise of the floor
+ROOM = MOST_SAMPLES - 2**16  # for samples, beside the header of their file
+ROOM_ON_BOARD = 2**18  # in a board that is to stay small: of 4,096 samples those of 16 numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +47,22 @@ class Submission:
 
 
 def submit(
-    entry: str, task: str, *, root: Path, runs: Path, to: Path, most: int | None = None
+    entry: str,
+    task: str,
+    *,
+    root: Path,
+    runs: Path,
+    to: Path,
+    most: int | None = None,
+    room: int = ROOM,
 ) -> Submission:
     """Copy an entry's result, its source and its final samples to the folder `to`.
 
-    Samples are those of the first `most` seeds, or of as many as there is room for. The folder is
-    laid out as the leaderboard. Raises InputError, before anything is written, for what `ganbench
-    leaderboard check` would find, for what fails of `ganbench check`, and if the source or the
-    samples are not those of the result any more.
+    Samples are those of the first `most` seeds, or of as many as fit in `room` bytes; if not even
+    one does, there is no file of them. The folder is laid out as the leaderboard. Raises
+    InputError, before anything is written, for what `ganbench leaderboard check` would find, for
+    what fails of `ganbench check`, and if the source or the samples are not those of the result any
+    more.
     """
     path, chosen = _find(root, task, entry)
     result = schema.load_result(path)
@@ -63,20 +73,22 @@ def submit(
         raise InputError(f"{target} exists already: remove it, or give another folder with --to")
     run = runs / task / result.entry.name
     source = _sources(run, result)
-    kept, notes = _samples(run, result, most)
+    kept, notes = _samples(run, result, most, room)
     _check(result, next(iter(source.values())))
     folder = store.attached(target)
     made = _copied(source, folder)
-    samples.write_seeds(folder / SAMPLES, kept)
+    if kept:
+        samples.write_seeds(folder / SAMPLES, kept)
+        made.append(folder / SAMPLES)
     files.write_atomically(target, path.read_bytes())
     notes = [*chosen, *notes, *_unranked(result)]
-    return Submission(files=[target, *made, folder / SAMPLES], notes=notes)
+    return Submission(files=[target, *made], notes=notes)
 
 
 def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     """Make what `submit` collects of an entry its published result, in place of a former one.
 
-    With the samples of its first seed, as a board holds many.
+    With the samples of its first seed, if they fit in ROOM_ON_BOARD, as a board holds many entries.
     Raises InputError, with all as it was, for what `submit` refuses, and for a result that is not
     of the whole budget of an unchanged task.
     """
@@ -87,7 +99,7 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     if store.is_published(path):
         return
     with tempfile.TemporaryDirectory(prefix=".publish-", dir=root) as folder:
-        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1)
+        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1, room=ROOM_ON_BOARD)
         target = store.path_of(root, task, result.entry.name)
         made = store.path_of(Path(folder), task, result.entry.name)
         with files.locked(target):
@@ -160,10 +172,11 @@ def _sources(run: Path, result: Result) -> dict[str, Path]:
     return found
 
 
-def _samples(run: Path, result: Result, most: int | None) -> tuple[dict[int, Tensor], list[str]]:
+def _samples(
+    run: Path, result: Result, most: int | None, room: int
+) -> tuple[dict[int, Tensor], list[str]]:
     """Samples of the first seeds, as many as are asked for and there is room for."""
     kept: dict[int, Tensor] = {}
-    room = MOST_SAMPLES - 2**16  # of the header
     with_samples = [seed for seed in result.seeds if seed.samples_sha256 is not None]
     for seed in with_samples[:most]:
         file = run / f"seed-{seed.seed}" / "samples.npz"

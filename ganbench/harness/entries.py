@@ -18,7 +18,7 @@ from ganbench.harness import machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, look_up
 from ganbench.harness.workers import train_all
-from ganbench.results import schema, stats
+from ganbench.results import curves, schema, stats
 from ganbench.results import store as board
 from ganbench.results.schema import (
     EntryInfo,
@@ -225,8 +225,9 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
 
 
 def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
-    """The result file's content for these seeds."""
+    """The result file's content for these seeds, their curves thinned."""
     spec, budget = job.spec, job.budget
+    seeds = [seed.model_copy(update={"curve": curves.thinned(seed.curve)}) for seed in seeds]
     empty = without_seeds(job, name)
     whole = all(seed.status != "interrupted" for seed in seeds)
     unchanged = not spec.protocol and registry.is_unchanged(spec.task)

@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 from ganbench.board import checking
 from ganbench.cli import main
 from ganbench.errors import InputError
-from ganbench.results import schema
+from ganbench.results import schema, store
 from ganbench.scoring import VIEWS
+
+from ..made import a_result
 
 OLD = json.loads(Path(__file__).with_name("first_schema.json").read_text())
 
@@ -68,6 +70,23 @@ def test_files_of_the_present_schema_are_left_alone(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert migrate(tmp_path).stderr == "0 files renewed\n"
     assert path.read_bytes() == before
+
+
+def test_long_curves_are_shortened(tmp_path: Path) -> None:
+    result = a_result()
+    result.seeds[0].curve[:] = [
+        schema.Point(
+            step=n, train_seconds=1.0, losses={"d": n}, metrics={} if n % 2 else {"mmd": 0.5}
+        )
+        for n in range(1, 21)
+    ]
+    path = store.add(result, tmp_path).path
+    assert migrate(tmp_path).stdout == f"{path}\n"
+    after = schema.load_result(path)
+    kept = [(point.step, point.losses["d"]) for point in after.seeds[0].curve]
+    assert kept[:2] == [(2, 1.5), (4, 3.5)]
+    assert after.summary == result.summary and after.seeds[0].score == result.seeds[0].score
+    assert migrate(tmp_path).stderr == "0 files renewed\n"
 
 
 def test_failed_seeds_become_the_worst_and_interrupted_ones_have_no_score(tmp_path: Path) -> None:

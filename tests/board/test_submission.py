@@ -230,6 +230,17 @@ def test_samples_of_the_first_seeds_are_enough(world: Path, tmp_path: Path):
     assert list(submission.verify(path)) == []
 
 
+@pytest.mark.slow
+def test_samples_that_are_too_large_stay_behind(world: Path, tmp_path: Path):
+    folders = {"root": world / "leaderboard", "runs": world / "runs", "to": tmp_path}
+    made = submission.submit(NAME, "ring8", **folders, most=1, room=32_767)  # 4,096 points: 32,768
+    assert "samples of 0 seeds of 2: more are too large" in made.notes
+    assert [path.name for path in made.files] == [f"{NAME}.json", "source.py"]
+    assert checking.check(tmp_path) == (1, [])
+    (line,) = submission.verify(made.files[0])
+    assert line.startswith("no samples.safetensors came with it")
+
+
 def test_a_submission_is_never_replaced(world: Path):
     with pytest.raises(InputError, match="exists already"):
         submit(world)
