@@ -99,9 +99,9 @@ def run(
         for index in list(collected):  # stopped early: what is done is kept
             add(index)
         _forget_empty(planned)
-    if finished := [_finish(planned[index], *added[index]) for index in sorted(added)]:
-        if not refused:
-            return finished
+    finished = [_finish(planned[index], *added[index]) for index in sorted(added)]
+    if finished and not refused:
+        return finished
     raise refused[0] if refused else InputError("stopped before anything was done")
 
 
