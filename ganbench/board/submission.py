@@ -35,6 +35,8 @@ ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribu
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
 # of those that train a classifier, as much as the noise of the floor
 
+ROOM = 2**22  # bytes, of the samples of a task's entries that are published by a sweep
+
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
@@ -76,7 +78,8 @@ def submit(
 def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     """Make what `submit` collects of an entry its published result, in place of a former one.
 
-    With the samples of its first seed, as a board holds many.
+    With the samples of its first seed, as a board holds many; without, where those of the task's
+    other entries leave no room for them (`ROOM`).
     Raises InputError, with all as it was, for what `submit` refuses, and for a result that is not
     of the whole budget of an unchanged task.
     """
@@ -90,6 +93,7 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
         submit(entry, task, root=root, runs=runs, to=Path(folder), most=1)
         target = store.path_of(root, task, result.entry.name)
         made = store.path_of(Path(folder), task, result.entry.name)
+        _leave_out_what_is_too_much(store.attached(made) / SAMPLES, target)
         with files.locked(target):
             if store.attached(target).exists():
                 store.attached(target).rename(Path(folder) / "former")
@@ -97,6 +101,14 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
             store.attached(made).rename(store.attached(target))
             if path != target:
                 path.unlink()
+
+
+def _leave_out_what_is_too_much(made: Path, target: Path) -> None:
+    """Remove samples for which those beside a task's other entries leave no room."""
+    own = store.attached(target) / SAMPLES
+    others = [file for file in target.parent.glob(f"*/{SAMPLES}") if file != own]
+    if sum(file.stat().st_size for file in [*others, made]) > ROOM:
+        made.unlink()
 
 
 def _check(result: Result, source: Path) -> None:

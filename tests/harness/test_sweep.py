@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganbench import registry
-from ganbench.board import checking
+from ganbench.board import checking, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.harness import checkpoint, sweep, sweep_file
@@ -335,6 +335,22 @@ def test_publishes_what_is_whole(path: Path) -> None:
         assert checking.inconsistencies(schema.load_result(target), target) == []
         assert not target.with_name("own-size=2.0.local.json").exists()
         assert not list(board.glob(".publish-*"))
+    assert all(item.done for item in planned(path))
+
+
+@pytest.mark.slow
+def test_publishes_samples_where_there_is_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one entry are 32 kB: the second one's are left out, and nothing is amiss."""
+    monkeypatch.setattr(submission, "ROOM", 2**15 + 2**14)
+    path.write_text("seeds = 2\ntasks = ['gaussian']\nbaselines = ['oracle', 'moment_matching']")
+    assert command(path, "--publish").exit_code == 0
+    board = path.parent / "lb"
+    assert [file.parent.name for file in board.glob("*/*/*.safetensors")] == ["oracle"]
+    assert {file.parent.name for file in board.glob("*/*/source.py")} == {
+        "oracle",
+        "moment_matching",
+    }
+    assert checking.check(board) == (2, [])
     assert all(item.done for item in planned(path))
 
 
