@@ -347,8 +347,8 @@ def test_every_baseline_on_every_task(baseline: Baseline, task: Task) -> None:
     assert baseline.stored(baseline.resolve(task, stored)) == stored
     assert baseline.differing(task, stored) == {}
     if baseline.resolver is not None:
-        file_says = baseline.resolver(task)
-        assert file_says == used == baseline.resolver(task, **file_says)
+        file_says = baseline.resolver(task, **baseline.hparams)
+        assert file_says == used == baseline.resolver(task, **{**baseline.hparams, **file_says})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganbench.board.text import with_interval
+from ganbench.board.watch import unwatched
 from ganbench.cli.options import (
     json_option,
     leaderboard_option,
@@ -64,13 +65,15 @@ def sweep(
         from ganbench.harness import sweep_file
 
         wanted = sweep_file.wanted(file)
-    look = _shown("looking for what is done", wanted, quiet)
-    items = [sweeps.plan(spec, range(seeds), root) for spec, seeds in look]
+    look = unwatched if quiet else watch
+    items = [
+        sweeps.plan(spec, range(seeds), root)
+        for spec, seeds in look("looking for what is done", wanted)
+    ]
     speeds = sweeps.Speeds(out, root)
     left = [item for item in items if not item.done]
     seconds = [
-        speeds.seconds_left(item, count)
-        for item in _shown("trying how fast they train", left, quiet)
+        speeds.seconds_left(item, count) for item in look("trying how fast they train", left)
     ]
     say: Say = (lambda line: None) if as_json else click.echo
     _say_plan(items, seconds, say)
@@ -137,10 +140,6 @@ class _TimeLeft:
         return f"; left: {duration(rest * slower)}" if rest else ""
 
 
-def _shown(what: str, things: Sequence[Any], quiet: bool) -> Iterable[Any]:
-    return things if quiet else watch(what, things)
-
-
 def _say_plan(items: Sequence[Item], seconds: Sequence[float | None], say: Say) -> None:
     """What is done, what has nothing to do with a task, and what is left."""
     unsuited = [item for item in items if item.unsuited]
@@ -189,9 +188,7 @@ def _published_before(items: Sequence[Item], root: Path, out: Path) -> list[Ende
     return [Ended(item=item, error=refused[id(item)]) for item in waiting if refused[id(item)]]
 
 
-def _bad_seeds(
-    ended: Ended, of: Sequence[str] = ("failed", "diverged", "interrupted")
-) -> list[str]:
+def _bad_seeds(ended: Ended, of: Sequence[str] = BAD) -> list[str]:
     """A line for each of its seeds that did not end well."""
     seeds = ended.finished.seeds if ended.finished else ()
     return [f"seed {s.seed} {s.status}: {s.reason}" for s in seeds if s.status in of]

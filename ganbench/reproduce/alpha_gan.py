@@ -16,30 +16,14 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from ganbench.core import Game, Task
+from ganbench.dirac.methods import cross_entropy, non_saturating, saturating
 from ganbench.nn import Adam, mlp
-from ganbench.penalties import Discriminator
 from ganbench.reproduce.comparison import Figure
 from ganbench.reproduce.training import Row, Training
 
 MODES, DEPTH = 8, 4
-
-
-def d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """-log s(D(real)) - log(1 - s(D(fake))), s the sigmoid."""
-    return softplus(-D(real)).mean() + softplus(D(fake)).mean()
-
-
-def non_saturating(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """-log s(D(fake))."""
-    return softplus(-D(fake)).mean()
-
-
-def saturating(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """log(1 - s(D(fake)))."""
-    return -softplus(D(fake)).mean()
 
 
 def latent(n: int, rng: torch.Generator) -> Tensor:
@@ -53,7 +37,7 @@ def GAN(task: Task, *, device: str = "cpu", saturates: bool = False) -> Game:  #
         generator=mlp([2, *[400] * DEPTH, 2], activation="relu"),
         discriminator=mlp([2, *[200] * DEPTH, 1]),
         latent=latent,
-        d_loss=d_loss,
+        d_loss=cross_entropy,
         g_loss=saturating if saturates else non_saturating,
         d_optimizer=partial(Adam, lr=1e-4),
         g_optimizer=partial(Adam, lr=1e-4),

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ganbench import dirac
 from ganbench.dirac.play import RATE, STEPS, ways
-from ganbench.errors import InputError, did_you_mean
-from ganbench.reproduce.protocol import Asked, Found
+from ganbench.reproduce.protocol import Asked, Found, check_rows
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,7 @@ class DiracGAN:
         """The table of all methods, or of those asked for, and the picture of all their fields."""
         found = ways()
         rows = dirac.table(found)
-        known = list(dict.fromkeys(row.method for row in rows))
-        for name in asked.only:
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise InputError(f"{self.name} has no row {name!r}{hint}")
+        check_rows(self.name, list(dict.fromkeys(row.method for row in rows)), asked.only)
         rows = [row for row in rows if not asked.only or row.method in asked.only]
         path = asked.out / "reproduce" / self.name / "fields.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from typing import Protocol as Structure
 
+from ganbench.errors import InputError, did_you_mean
 from ganbench.harness.spec import Report, Stop
 
 
@@ -43,6 +44,14 @@ class Found:
     pictures: Sequence[Path] = ()
     document: Mapping[str, Any]
     whole: bool = True
+
+
+def check_rows(protocol: str, known: Sequence[str], only: Sequence[str]) -> None:
+    """InputError for a row that a protocol does not have."""
+    for name in only:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise InputError(f"{protocol} has no row {name!r}{hint}; there are {', '.join(known)}")
 
 
 class Protocol(Structure):

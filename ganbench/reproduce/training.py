@@ -8,12 +8,11 @@ from operator import itemgetter
 from typing import Any
 
 from ganbench.core import Budget, Task
-from ganbench.errors import InputError, did_you_mean
 from ganbench.harness.entries import circumstances
 from ganbench.harness.spec import Spec
 from ganbench.reproduce import comparison, picture, trials
 from ganbench.reproduce.comparison import Figure, Line
-from ganbench.reproduce.protocol import Asked, Found
+from ganbench.reproduce.protocol import Asked, Found, check_rows
 from ganbench.reproduce.trials import Trials
 
 
@@ -93,13 +92,7 @@ class Training:
 
     def chosen(self, names: Sequence[str]) -> list[Row]:
         """The rows of those names, all where there are none; InputError for another."""
-        known = [row.name for row in self.rows]
-        for name in names:
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise InputError(
-                    f"{self.name} has no row {name!r}{hint}; there are {', '.join(known)}"
-                )
+        check_rows(self.name, [row.name for row in self.rows], names)
         return [row for row in self.rows if not names or row.name in names]
 
     def duration(self) -> str:

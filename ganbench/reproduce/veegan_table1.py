@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ganbench.core import Game, Task
+from ganbench.dirac.methods import cross_entropy, non_saturating
 from ganbench.nn import Adam, mlp
 from ganbench.penalties import Discriminator
 from ganbench.reproduce.comparison import Figure
@@ -34,16 +35,6 @@ NOISE = 254
 def latent(n: int, rng: torch.Generator) -> Tensor:
     """z and one more number, (n, 255) from N(0, I)."""
     return torch.randn(n, NOISE + 1, generator=rng, device=rng.device)
-
-
-def gan_d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """-log s(D(x)) - log(1 - s(D(G(z)))), s the sigmoid."""
-    return softplus(-D(real)).mean() + softplus(D(fake)).mean()
-
-
-def gan_g_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """-log s(D(G(z)))."""
-    return softplus(-D(fake)).mean()
 
 
 def d_loss(D: Discriminator, real: Tensor, fake: Tensor, *, F: nn.Module, latent: Tensor) -> Tensor:
@@ -69,8 +60,8 @@ def GAN(task: Task, *, device: str = "cpu", reconstructs: bool = True) -> Game: 
         generator=network([NOISE + 1, 128, 128, 2]),
         discriminator=network([NOISE + 2 if reconstructs else 2, 128, 1]),
         latent=latent,
-        d_loss=d_loss if reconstructs else gan_d_loss,
-        g_loss=g_loss if reconstructs else gan_g_loss,
+        d_loss=d_loss if reconstructs else cross_entropy,
+        g_loss=g_loss if reconstructs else non_saturating,
         d_optimizer=adam,
         g_optimizer=adam,
         more={"F": network([2, 128, 128, NOISE])} if reconstructs else {},

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch import nn as torch_nn
 
 from ganbench.core import Game, MakeOptimizer, Task
+from ganbench.dirac.methods import against_critic, critic
 from ganbench.nn import Adam, RMSprop, mlp
 from ganbench.penalties import Discriminator, gradient_penalty
 from ganbench.reproduce.training import Row, Training
@@ -29,19 +30,9 @@ LIMIT, WEIGHT = 0.01, 0.1
 RING = "ring8_wide"
 
 
-def d_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """D(fake) - D(real)."""
-    return D(fake).mean() - D(real).mean()
-
-
 def d_loss_gp(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
     """D(fake) - D(real) + weight (|grad D| - 1)^2 between them."""
-    return D(fake).mean() - D(real).mean() + WEIGHT * gradient_penalty(D, real, fake)
-
-
-def g_loss(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-    """-D(fake)."""
-    return -D(fake).mean()
+    return critic(D, real, fake) + WEIGHT * gradient_penalty(D, real, fake)
 
 
 @torch.no_grad()
@@ -75,8 +66,8 @@ def GAN(task: Task, *, device: str = "cpu", penalty: bool = True) -> Game:  # no
         generator=network(2),
         discriminator=network(1),
         latent=latent,
-        d_loss=d_loss_gp if penalty else d_loss,
-        g_loss=g_loss,
+        d_loss=d_loss_gp if penalty else critic,
+        g_loss=against_critic,
         d_optimizer=optimizer,
         g_optimizer=optimizer,
         d_updates=CRITIC_UPDATES,

@@ -166,6 +166,16 @@ def d_loss(D, real, fake):
 """,
         "d_loss (my_gan.py:20) changes d_loss's global R",
     ),
+    "counter in a class of typing's": (
+        """
+import typing
+class Config(typing.Any): step = 0
+def d_loss(D, real, fake):
+    Config.step += 1
+    return on(D(real)) + off(D(fake)) * (1 + Config.step / 10)
+""",
+        "d_loss (my_gan.py:21) changes d_loss's global Config.step",
+    ),
     "counter": (
         """
 STEP = 0
