@@ -14,6 +14,10 @@ class ContractError(InputError):
     """A GAN is or returns something else than it must, however it is trained."""
 
 
+class ResumeError(InputError):
+    """A run cannot go on from what an earlier one left; it can begin anew."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
     text = str(error).strip()

@@ -35,7 +35,7 @@ ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribu
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
 # of those that train a classifier, as much as the noise of the floor
 ROOM = MOST_SAMPLES - 2**16  # for samples, beside the header of their file
-ROOM_ON_BOARD = 2**18  # in a board that is to stay small: of 4,096 samples those of 16 numbers
+ROOM_OF_TASK = 2**22 + 2**16  # for those of a task's entries, in a board that is to stay small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,8 @@ def submit(
 def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     """Make what `submit` collects of an entry its published result, in place of a former one.
 
-    With the samples of its first seed, if they fit in ROOM_ON_BOARD, as a board holds many entries.
+    With the samples of its first seed, where those of the task's other entries leave room for them
+    (`ROOM_OF_TASK`), as a board holds many.
     Raises InputError, with all as it was, for what `submit` refuses, and for a result that is not
     of the whole budget of an unchanged task.
     """
@@ -99,8 +100,9 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
     if store.is_published(path):
         return
     with tempfile.TemporaryDirectory(prefix=".publish-", dir=root) as folder:
-        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1, room=ROOM_ON_BOARD)
         target = store.path_of(root, task, result.entry.name)
+        room = _room_left(target)
+        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1, room=room)
         made = store.path_of(Path(folder), task, result.entry.name)
         with files.locked(target):
             if store.attached(target).exists():
@@ -109,6 +111,13 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
             store.attached(made).rename(store.attached(target))
             if path != target:
                 path.unlink()
+
+
+def _room_left(target: Path) -> int:
+    """Bytes for an entry's samples beside those of the task's other entries."""
+    own = store.attached(target) / SAMPLES
+    others = (file for file in target.parent.glob(f"*/{SAMPLES}") if file != own)
+    return ROOM_OF_TASK - sum(file.stat().st_size for file in others)
 
 
 def _check(result: Result, source: Path) -> None:

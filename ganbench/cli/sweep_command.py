@@ -70,11 +70,10 @@ def sweep(
         sweeps.plan(spec, range(seeds), root)
         for spec, seeds in look("looking for what is done", wanted)
     ]
-    speeds = sweeps.Speeds(out)
+    speeds = sweeps.Speeds(out, root)
     left = [item for item in items if not item.done]
     seconds = [
-        sweeps.seconds_left(item, speeds, count)
-        for item in look("trying how fast they train", left)
+        speeds.seconds_left(item, count) for item in look("trying how fast they train", left)
     ]
     say: Say = (lambda line: None) if as_json else click.echo
     _say_plan(items, seconds, say)
@@ -92,7 +91,7 @@ def sweep(
     failed = [each for each in ended if each.error or _bad_seeds(each)]
     for each in failed:
         reason = each.error or "; ".join(_bad_seeds(each))
-        click.echo(f"{each.item.name} on {each.item.job.task.name}: {reason}", err=True)
+        click.echo(f"{each.item.name} on {each.item.task}: {reason}", err=True)
     sys.exit(1 if failed else 0)
 
 
@@ -112,11 +111,14 @@ def _run(
 
     watched = _TimeLeft(seconds)
     for place, item in enumerate(left):
+        head = f"[{place + 1}/{len(left)}]"
+        if not quiet:
+            click.echo(f"{head} {item.task} {item.name}: {_asked(item, seconds[place])}", err=True)
         with show_progress(named=True, lines=False, quiet=quiet) as report:
             one = sweeps.run(
                 item, workers=workers, leaderboard=root, out=out, report=report, stop=stop
             )
-        say(f"{f'[{place + 1}/{len(left)}]':9} {_line(one)}{watched.after(place)}")
+        say(f"{head:9} {_line(one)}{watched.after(place)}")
         yield one
         if stop.is_set():
             say("stopped; the same command goes on")
@@ -144,14 +146,18 @@ def _say_plan(items: Sequence[Item], seconds: Sequence[float | None], say: Say) 
     left = [item for item in items if not item.done]
     done = len(items) - len(unsuited) - len(left)
     for item in unsuited:
-        say(f"left out  {item.job.task.name:14} {item.unsuited}")
+        say(f"left out  {item.task:14} {item.unsuited}")
     for item, took in zip(left, seconds, strict=True):
-        how_long = "cannot be tried" if took is None else duration(took)
-        what = f"{len(item.missing)} of {len(item.seeds)} seeds, {item.why}"
-        say(f"to do     {item.job.task.name:14} {item.name:24} {what}: {how_long}")
+        say(f"to do     {item.task:14} {item.name:24} {_asked(item, took)}")
     total = sum(each or 0.0 for each in seconds)
-    about = f", about {duration(total)} of training" if left else ""
+    about = f", about {duration(total)}" if left else ""
     say(f"{done} done, {len(left)} to do{about}, {len(unsuited)} left out")
+
+
+def _asked(item: Item, took: float | None) -> str:
+    """`6 of 10 seeds, new: 4 min`."""
+    how_long = "cannot be tried" if took is None else duration(took)
+    return f"{len(item.missing)} of {len(item.seeds)} seeds, {item.why}: {how_long}"
 
 
 def _publish(item: Item, root: Path, out: Path) -> str | None:
@@ -159,7 +165,7 @@ def _publish(item: Item, root: Path, out: Path) -> str | None:
     from ganbench.board import submission
 
     try:
-        submission.publish(item.name, item.job.task.name, root=root, runs=out)
+        submission.publish(item.name, item.task, root=root, runs=out)
     except InputError as error:
         return f"not published: {error}"
     return None
@@ -190,13 +196,12 @@ def _bad_seeds(ended: Ended, of: Sequence[str] = BAD) -> list[str]:
 
 def _line(ended: Ended) -> str:
     item = ended.item
-    what = f"{item.job.task.name:14} {item.name:24}"
+    what = f"{item.task:14} {item.name:24}"
     if ended.finished is None:
         return f"{what} {ended.error}"
     found = ended.finished.result.summary["score"]
-    took = max(seed.timing.wall_seconds for seed in ended.finished.seeds)
     score = with_interval(found.iqm, found.ci95)
-    return f"{what} {score}, {len(ended.finished.seeds)} seeds in {duration(took)}"
+    return f"{what} {score}, {len(ended.finished.seeds)} seeds in {duration(ended.seconds)}"
 
 
 def _document(items: Sequence[Item], ended: Sequence[Ended]) -> dict[str, Any]:
@@ -208,7 +213,7 @@ def _document(items: Sequence[Item], ended: Sequence[Ended]) -> dict[str, Any]:
         path = each.finished.path if each and each.finished else None
         rows.append(
             {
-                "task": item.job.task.name,
+                "task": item.task,
                 "entry": item.name,
                 "seeds": len(item.seeds),
                 "missing": list(item.missing),

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
-from ganbench.errors import InputError
+from ganbench.errors import InputError, ResumeError
 from ganbench.randomness import attributes
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
@@ -43,13 +43,15 @@ def save_state(path: Path, state: Any) -> None:
 
 
 def load_state(path: Path) -> Any:
-    """Read what `save_state` wrote; InputError if the file is damaged."""
+    """Read what `save_state` wrote; ResumeError if the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             skeleton = json.loads(file.metadata()["skeleton"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
-        raise InputError(f"checkpoint {path} is damaged ({error}): run without --resume") from error
+        raise ResumeError(
+            f"checkpoint {path} is damaged ({error}): run without --resume"
+        ) from error
     return _unpack(skeleton, tensors)
 
 
@@ -92,11 +94,11 @@ def _state_of(gan: object) -> Any:
 
 
 def restore_gan(gan: object, state: Any) -> None:
-    """Put back what `gan_state` returned into a GAN built the same way; InputError if it fails."""
+    """Put back what `gan_state` returned into a GAN built the same way; ResumeError if it fails."""
     try:
         _put_into(gan, state)
     except Exception as error:
-        raise InputError(f"cannot resume: {describe(error)}: run without --resume") from error
+        raise ResumeError(f"cannot resume: {describe(error)}: run without --resume") from error
 
 
 def _put_into(gan: object, state: Any) -> None:

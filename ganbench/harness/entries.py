@@ -63,10 +63,12 @@ def run(
     out: Path | str = "runs",
     report: Report = lambda _: None,
     stop: Stop | None = None,
+    apart: bool = False,
 ) -> list[Finished]:
     """Train every seed of every spec, add the results to the leaderboard, draw the pictures.
 
-    A result is added as soon as the last of its seeds is done; pictures are drawn at the end.
+    A result is added as soon as the last of its seeds is done; pictures are drawn at the end. With
+    `apart` a single worker is a process of its own too, so that what kills it does not end this.
     Raises InputError before any training for whatever can be known then: names, hyper-parameters,
     folders that cannot be written, a damaged file where a result would go; when all is done, for
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
@@ -87,9 +89,9 @@ def run(
             return
         added[index] = (_add(planned[index], done, board_folder), done)
 
+    jobs = [each.job for each in planned]
     try:
-        jobs = [each.job for each in planned]
-        for index, seed in train_all(jobs, seeds, workers, report, stop):
+        for index, seed in train_all(jobs, seeds, workers, report, stop, apart=apart):
             collected.setdefault(index, []).append(seed)
             if len(collected[index]) == len(seeds):
                 add(index)
@@ -98,11 +100,9 @@ def run(
             add(index)
         _forget_empty(planned)
     finished = [_finish(planned[index], *added[index]) for index in sorted(added)]
-    if refused:
-        raise refused[0]
-    if not finished:
-        raise InputError("stopped before anything was done")
-    return finished
+    if finished and not refused:
+        return finished
+    raise refused[0] if refused else InputError("stopped before anything was done")
 
 
 def prepare(spec: Spec, out: Path, leaderboard: Path) -> Planned:

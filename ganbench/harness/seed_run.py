@@ -18,7 +18,7 @@ from ganbench.diagnosis.rules import diagnose
 from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
-from ganbench.errors import ContractError, InputError
+from ganbench.errors import ContractError, InputError, ResumeError
 from ganbench.harness import checkpoint, machine
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
@@ -301,7 +301,7 @@ class SeedRun:
             return 0
         state = checkpoint.load_state(path)
         if state["run"] != self.identity():
-            raise InputError(
+            raise ResumeError(
                 f"{path} is of another source, budget or hyper-parameters: run without --resume"
             )
         checkpoint.restore_gan(self.gan, state["gan"])
@@ -318,6 +318,7 @@ class SeedRun:
             "source": job.baseline.sha256,
             "hparams": job.baseline.stored(job.hparams),
             "task": [job.task.name, job.task.version],
+            "metrics": {name: bound.version for name, bound in job.task.ordered_bounds.items()},
             "budget": [job.budget.steps, job.budget.evaluations],
             "seed": self.seed,
             "compiled": job.compiles,

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
+import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from ganbench.errors import InputError
+from ganbench import registry
+from ganbench.errors import InputError, ResumeError
 from ganbench.harness import bench, entries, machine
 from ganbench.harness.entries import Finished
 from ganbench.harness.spec import Job, Report, Spec, Stop, UnsuitedError, build, look_up
 from ganbench.results import schema, store
 from ganbench.results.schema import Result
-from ganbench.system import files
+from ganbench.system import files, processes
 
 SPEEDS = "sweep_speeds.json"  # in the folder of runs: what has been measured
 SECONDS = 0.5  # of training that tell how fast an entry is
+TRIED = 4  # results of a task that tell what it takes beside training
 FINAL = ("ok", "diverged", "failed")  # of seeds that need not be run again
 
 
@@ -26,17 +32,20 @@ class Item:
     """An entry of a sweep: the `seeds` that are asked for, those `missing`, and `why` they are.
 
     `whole` is the file of the result that has them all. `unsuited` says why the baseline has
-    nothing to do with the task; None if it has.
+    nothing to do with the task; None if it has. `job` is None, and `broken` says why, for a
+    baseline that cannot be loaded.
     """
 
     spec: Spec
-    job: Job
+    task: str
     name: str
     seeds: Sequence[int]
     missing: Sequence[int]
     why: str
+    job: Job | None
     whole: Path | None = None
     unsuited: str | None = None
+    broken: str | None = None
 
     @property
     def done(self) -> bool:
@@ -46,17 +55,36 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What became of an entry: `finished`, or the line of the error that kept it from that."""
+    """What became of an entry: `finished`, or the line of the error that kept it from that.
+
+    `seconds` is how long that took, by the clock on the wall.
+    """
 
     item: Item
     finished: Finished | None = None
     error: str | None = None
+    seconds: float = 0.0
 
 
 def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
     """What there is to do for an entry, held against what lies on the board."""
-    job = look_up(spec)
-    name, unsuited = entries.entry_name(job), None
+    task = registry.load_task(spec.task).name
+    try:
+        job = look_up(spec)
+        name = entries.entry_name(job)
+    except InputError as error:
+        name, why = Path(spec.baseline).stem, "new"
+        return Item(
+            spec=spec,
+            task=task,
+            name=name,
+            seeds=seeds,
+            missing=seeds,
+            why=why,
+            job=None,
+            broken=str(error),
+        )
+    unsuited = None
     missing, why, whole = _missing(entries.without_seeds(job, name), seeds, leaderboard)
     if missing:
         try:
@@ -67,11 +95,12 @@ def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
             pass  # which running it says
     return Item(
         spec=spec,
-        job=job,
+        task=task,
         name=name,
         seeds=seeds,
         missing=missing,
         why=why,
+        job=job,
         whole=whole,
         unsuited=unsuited,
     )
@@ -115,41 +144,80 @@ def _difference(found: Result, wanted: Result) -> str:
 
 
 class Speeds:
-    """Training steps per second of entries on a core, measured once and kept in a file."""
+    """How fast entries train on a core, and what judging them takes, kept in a file of `runs`.
 
-    def __init__(self, runs: Path) -> None:
+    Training is measured once, by short trainings in a process of their own; the seconds beside
+    training are those that a task's entries had, on this kind of processor, on the board.
+    """
+
+    def __init__(self, runs: Path, leaderboard: Path) -> None:
         self.path = runs / SPEEDS
-        self._here = machine.describe("cpu").cpu
+        self._here, self._leaderboard = machine.describe("cpu").cpu, leaderboard
+        self._beside: dict[tuple[str, int], float] = {}
         try:
             self._known: dict[str, float] = json.loads(self.path.read_text())
         except (OSError, ValueError):
             self._known = {}
 
-    def of(self, item: Item, at_once: int) -> float:
-        """That of so many seeds at once; InputError for what does not train."""
-        key = self._key(item)
+    def seconds_left(self, item: Item, workers: int) -> float | None:
+        """How long the missing seeds of an entry take on so many workers, about.
+
+        None for what does not train, whose run will say why.
+        """
+        if item.job is None:
+            return None
+        share = -(-len(item.missing) // workers)
+        try:
+            training = item.job.budget.steps / self._steps_per_second(item, item.job, share)
+        except InputError:
+            return None
+        return share * (training + self._seconds_beside(item.job))
+
+    def _steps_per_second(self, item: Item, job: Job, at_once: int) -> float:
+        """Of so many seeds at once; InputError for what does not train."""
+        settings = json.dumps(job.baseline.stored(job.hparams), sort_keys=True)
+        asked = (self._here, job.baseline.sha256, settings, item.task, str(job.task.version))
+        key = f"{item.task}/{item.name}/{hashlib.sha256(str(asked).encode()).hexdigest()[:12]}"
         if key not in self._known:
-            self._known[key] = bench.rate(item.job, range(at_once), SECONDS)
+            self._known[key] = _rate_apart(item.spec, range(at_once))
             files.write_atomically(self.path, json.dumps(self._known, indent=1).encode())
         return self._known[key]
 
-    def _key(self, item: Item) -> str:
-        job = item.job
-        settings = json.dumps(job.baseline.stored(job.hparams), sort_keys=True)
-        asked = (self._here, job.baseline.sha256, settings, job.task.name, str(job.task.version))
-        return f"{job.task.name}/{item.name}/{hashlib.sha256(str(asked).encode()).hexdigest()[:12]}"
+    def _seconds_beside(self, job: Job) -> float:
+        """Seconds of a seed that are no training, by some results of the same task and budget."""
+        key = (job.task.name, job.budget.steps)
+        if key not in self._beside:
+            self._beside[key] = statistics.median(self._found(job) or [0.0])
+        return self._beside[key]
+
+    def _found(self, job: Job) -> list[float]:
+        paths = sorted((self._leaderboard / job.task.name).glob("*.json"))
+        seconds: list[float] = []
+        for path in paths[:TRIED]:
+            try:
+                found = schema.load_result(path)
+            except InputError:
+                continue  # `leaderboard check` names it
+            if (found.task.version, found.protocol.steps) == (job.task.version, job.budget.steps):
+                seconds += [
+                    seed.timing.wall_seconds - seed.timing.train_seconds
+                    for seed in found.seeds
+                    if seed.status == "ok" and seed.machine.cpu == self._here
+                ]
+        return seconds
 
 
-def seconds_left(item: Item, speeds: Speeds, workers: int) -> float | None:
-    """How long the missing seeds of an entry train on so many workers, about.
+def _rate_apart(spec: Spec, seeds: Sequence[int]) -> float:
+    """`bench.rate` in a process of its own, which may die of it: then InputError."""
+    with processes.pool(1) as pool:
+        try:
+            return pool.submit(_rate, spec, seeds).result()
+        except BrokenProcessPool as broken:
+            raise InputError("the process that tried it died") from broken
 
-    None for what does not train, whose run will say why.
-    """
-    share = -(-len(item.missing) // workers)
-    try:
-        return item.job.budget.steps * share / speeds.of(item, share)
-    except InputError:
-        return None
+
+def _rate(spec: Spec, seeds: Sequence[int]) -> float:
+    return bench.rate(look_up(spec), seeds, SECONDS)
 
 
 def run(
@@ -161,19 +229,28 @@ def run(
     report: Report,
     stop: Stop,
 ) -> Ended:
-    """Train the missing seeds, from where a run that was stopped has left them."""
-    folder = out / item.job.task.name / item.name
-    spec = entries.resumed(item.spec, folder, item.job)
+    """Train the missing seeds in processes apart, from where a run that was stopped left them.
+
+    Where it is not possible to go on from there, they begin anew.
+    """
+    if item.job is None:
+        return Ended(item=item, error=item.broken)
+    begun = time.monotonic()
+    again = partial(
+        entries.run,
+        seeds=item.missing,
+        workers=min(workers, len(item.missing)),
+        leaderboard=leaderboard,
+        out=out,
+        report=report,
+        stop=stop,
+        apart=True,
+    )
     try:
-        (finished,) = entries.run(
-            [spec],
-            seeds=item.missing,
-            workers=min(workers, len(item.missing)),
-            leaderboard=leaderboard,
-            out=out,
-            report=report,
-            stop=stop,
-        )
+        try:
+            (finished,) = again([entries.resumed(item.spec, out / item.task / item.name, item.job)])
+        except ResumeError:
+            (finished,) = again([item.spec])
     except InputError as error:
-        return Ended(item=item, error=str(error))
-    return Ended(item=item, finished=finished)
+        return Ended(item=item, error=str(error), seconds=time.monotonic() - begun)
+    return Ended(item=item, finished=finished, seconds=time.monotonic() - begun)

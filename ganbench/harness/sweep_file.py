@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ganbench import registry
-from ganbench.errors import InputError, one_line
+from ganbench.errors import InputError, did_you_mean, one_line
 from ganbench.harness.spec import Spec
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -64,7 +65,7 @@ class Sweep(_Strict):
 
 
 def load(path: Path) -> Sweep:
-    """Read a sweep's file; InputError, in one line, for whatever cannot be meant."""
+    """Read a sweep's file; InputError, with a line for each mistake, for what cannot be meant."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -74,42 +75,101 @@ def load(path: Path) -> Sweep:
     try:
         sweep = Sweep.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = one_line(".".join(str(part) for part in first["loc"]), 200)
-        raise InputError(f"{path}: {place}: {first['msg']}") from error
-    known = {Path(name).stem for part in sweep.parts() for name in part.baselines or ()}
-    for name in sweep.settings:
-        if name not in known:
-            raise InputError(f"{path}: settings.{name}: none of its baselines is called so")
+        _refuse(path, [_said(each["loc"], each["type"], each["msg"]) for each in error.errors()])
+        raise
+    _refuse(path, list(_unknown(sweep, path)))
     return sweep
+
+
+def _refuse(path: Path, mistakes: Sequence[str]) -> None:
+    """InputError with these lines, if there are any."""
+    if mistakes:
+        raise InputError("\n".join(f"{path}: {line}" for line in dict.fromkeys(mistakes)))
+
+
+def _said(place: tuple[str | int, ...], kind: str, message: str) -> str:
+    """A line for what pydantic has found, by its key."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in place]
+    where = one_line("".join(parts).removeprefix("."), 200)
+    if kind != "extra_forbidden":
+        return f"{where}: {message.replace('Input should', 'must').replace('List should', 'must')}"
+    known = _KEYS.get(str(place[0]) if len(place) > 1 else "", Sweep).model_fields
+    return f"{where}: no such key{did_you_mean(str(place[-1]), known)}"
+
+
+_KEYS: dict[str, type[BaseModel]] = {"more": Part, "settings": Settings}  # of what is inside
+
+
+def _unknown(sweep: Sweep, path: Path) -> Iterator[str]:
+    """A line for each name that nothing is called, or that two baselines are called."""
+    given = [(f"more[{place}].", part) for place, part in enumerate(sweep.more)]
+    parts = [("", Part(tasks=sweep.tasks, baselines=sweep.baselines)), *given]
+    called, files = set[str](), dict[str, str]()
+    for where, part in parts:
+        for task in part.tasks or ():
+            yield from _wrong(f"{where}tasks", task=task)
+        for name in part.baselines or ():
+            file = _beside(path, name)
+            wrong = list(_wrong(f"{where}baselines", baseline=file))
+            yield from wrong
+            called.add(Path(name).stem)
+            if wrong:
+                continue
+            file = str(registry.find("baselines", file))
+            if (other := files.setdefault(Path(name).stem, file)) != file:
+                yield f"{where}baselines: {name!r} is called as {other!r} is: rename it"
+    for task in sweep.overall or ():
+        yield from _wrong("overall", task=task)
+    for name, settings in sweep.settings.items():
+        where = one_line(f"settings.{name}", 200)
+        if name not in called:
+            yield f"{where}: none of its baselines is called so{did_you_mean(name, called)}"
+        elif name in files:
+            yield from _wrong_settings(where, files[name], settings.set)
+
+
+def _wrong(where: str, **names: str) -> Iterator[str]:
+    try:
+        registry.check(**names)
+    except InputError as error:
+        yield f"{where}: {error}"
+
+
+def _wrong_settings(where: str, baseline: str, given: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each hyper-parameter that a baseline has not, or not of such a value."""
+    try:
+        known = registry.load_baseline(baseline)
+    except InputError:
+        return  # it cannot be run, which stops no other
+    for name, value in given.items():
+        try:
+            known.checked({name: value})
+        except InputError as error:
+            yield f"{where}.set: {error}"
 
 
 def wanted(path: Path, *, device: str = "cpu") -> list[tuple[Spec, int]]:
     """What the file asks for, in order and each once: a spec and its number of seeds.
 
-    A baseline's path is relative to the file. InputError for names that are not known, and for
-    settings that the baseline does not have.
+    A baseline's path is relative to the file. What is asked for twice has the more seeds.
+    InputError as by `load`.
     """
     sweep = load(path)
     found: dict[tuple[str, str, str], tuple[Spec, int]] = {}
     for part in sweep.parts():
-        for task in part.tasks or ():
-            for name in part.baselines or ():
-                baseline = _beside(path, name)
-                settings = sweep.settings.get(Path(name).stem, Settings())
-                try:
-                    registry.check(task=task, baseline=baseline, hparams=settings.set)
-                except InputError as error:
-                    raise InputError(f"{path}: {error}") from error
-                spec = Spec(
-                    task=task,
-                    baseline=baseline,
-                    hparams=settings.set,
-                    tuning_trials=settings.tuning_trials,
-                    budget=part.budget or "full",
-                    device=device,
-                )
-                found.setdefault((task, baseline, spec.budget), (spec, part.seeds or 1))
+        for task, name in product(part.tasks or (), part.baselines or ()):
+            settings = sweep.settings.get(Path(name).stem, Settings())
+            spec = Spec(
+                task=task,
+                baseline=_beside(path, name),
+                hparams=settings.set,
+                tuning_trials=settings.tuning_trials,
+                budget=part.budget or "full",
+                device=device,
+            )
+            key = (task, str(registry.find("baselines", spec.baseline)), spec.budget)
+            before = found[key][1] if key in found else 0
+            found[key] = (spec, max(before, part.seeds or 1))
     return list(found.values())
 
 

@@ -24,17 +24,24 @@ Trained = tuple[list[SeedResult], InputError | None]  # of a worker, and what en
 
 
 def train_all(
-    jobs: Sequence[Job], seeds: Sequence[int], workers: int, report: Report, stop: Stop | None
+    jobs: Sequence[Job],
+    seeds: Sequence[int],
+    workers: int,
+    report: Report,
+    stop: Stop | None,
+    *,
+    apart: bool = False,
 ) -> Iterator[tuple[int, SeedResult]]:
     """(place in `jobs`, result) of each seed as it ends; what a stop finds not begun is left out.
 
-    A worker trains as many seeds of a job at once as fall to its share. An InputError, of what
-    breaks the GAN's contract, is raised at once by a single worker, else when all the others are
-    done.
+    A worker trains as many seeds of a job at once as fall to its share; a single one is this
+    process, unless it must be `apart`, so that what kills it does not end this one. An InputError,
+    of what breaks the GAN's contract, is raised at once by a single worker, else when all the
+    others are done.
     """
     stop = stop or threading.Event()
     work = list(_shared_out(len(jobs), seeds, workers))
-    if min(workers, len(work)) <= 1:
+    if min(workers, len(work)) <= 1 and not apart:
         for place, share in work:
             for result in train_seeds(jobs[place], share, report=report, stop=stop):
                 yield place, result
@@ -51,7 +58,8 @@ def train_all(
                     results, error = future.result()
                 except BrokenProcessPool as broken:
                     raise InputError(
-                        "a worker died, perhaps for want of memory: go on with --workers 1 --resume"
+                        "a worker died, perhaps for want of memory: go on with --workers 1 "
+                        "(and `run` with --resume)"
                     ) from broken
                 yield from ((futures[future], result) for result in results)
                 errors += [error] if error else []

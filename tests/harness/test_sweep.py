@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganbench import registry
-from ganbench.board import checking
+from ganbench.board import checking, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
-from ganbench.harness import sweep, sweep_file
+from ganbench.harness import checkpoint, sweep, sweep_file
 from ganbench.harness.spec import Spec
 from ganbench.results import schema, store
 
@@ -48,6 +52,7 @@ class GAN:
     def sample(self, n):
         return self.size * torch.randn(n, 2)
 """
+SLOW = OWN.replace("self.seen += 1", "self.seen += 1\n        __import__('time').sleep(0.03)")
 
 
 @pytest.fixture
@@ -99,18 +104,24 @@ def test_order_and_settings(path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("seeds = 2", "seeds = 0", "seeds: Input should be greater than or equal to 1"),
-        ("seeds = 2", "seeds = '2'", "seeds: Input should be a valid integer"),
-        ("seeds = 2", "seed = 2", "seed: Extra inputs are not permitted"),
-        ('"smoke"', '"tiny"', "budget: Input should be 'full', 'quick' or 'smoke'"),
-        ('["gaussian", "ring8"]', "[]", "tasks: List should have at least 1 item"),
-        ('"ring8"', '"ring9"', "unknown task 'ring9': did you mean 'ring8'"),
-        ('"moment_matching"', '"./moment.py"', "no baseline file"),
-        ('"oracle"', '"oracle2"', "no baseline file"),
-        ("size", "sizes", "own has no hyper-parameter 'sizes': did you mean 'size'"),
+        ("seeds = 2", "seeds = 0", "seeds: must be greater than or equal to 1"),
+        ("seeds = 2", "seeds = '2'", "seeds: must be a valid integer"),
+        ("seeds = 2", "seed = 2", "seed: no such key: did you mean 'seeds'?"),
+        ('"smoke"', '"tiny"', "budget: must be 'full', 'quick' or 'smoke'"),
+        ('["gaussian", "ring8"]', "[]", "tasks: must have at least 1 item"),
+        ('"ring8"', '"ring9"', "tasks: unknown task 'ring9': did you mean 'ring8'"),
+        ('"moment_matching"', '"./moment.py"', "baselines: no baseline file"),
+        ('"oracle"', '"oracle2"', "more[0].baselines: no baseline file"),
+        (
+            "size",
+            "sizes",
+            "settings.own.set: own has no hyper-parameter 'sizes': did you mean 'size'",
+        ),
+        ("2.0", "'wide'", "settings.own.set: own: size must be a float, got 'wide'"),
+        ("tuning_trials = 3", "trials = 3", "settings.own.trials: no such key"),
         ("settings.own", "settings.other", "settings.other: none of its baselines is called so"),
-        ("[[more]]", "[[much]]", "much: Extra inputs are not permitted"),
-        ("seeds = 1", "seats = 1", "more.0.seats: Extra inputs are not permitted"),
+        ("[[more]]", "[[much]]", "much: no such key"),
+        ("seeds = 1", "seats = 1", "more[0].seats: no such key"),
         ("seeds = 2", "seeds = ", "is no TOML: "),
     ],
 )
@@ -120,6 +131,34 @@ def test_a_wrong_file_is_one_line(path: Path, old: str, new: str, says: str) -> 
     assert found.exit_code == 2
     (line,) = found.stderr.strip().splitlines()
     assert line.startswith("Error: ") and "board.toml" in line and says in line
+
+
+def test_every_mistake_has_its_line(path: Path) -> None:
+    wrong = FILE.replace("ring8", "ring9").replace("oracle", "oracel").replace("size", "sise")
+    path.write_text(wrong)
+    found = command(path, "--plan")
+    keys = [line.removeprefix("Error: ").split(": ")[1] for line in found.stderr.splitlines()]
+    assert keys == ["tasks", "more[0].baselines", "settings.own.set"]
+    path.write_text(FILE.replace("seeds", "seed"))
+    keys = [
+        line.removeprefix("Error: ").split(": ")[1] for line in command(path).stderr.splitlines()
+    ]
+    assert sorted(keys) == ["more[0].seed", "seed"]
+
+
+def test_two_baselines_of_one_name(path: Path) -> None:
+    (path.parent / "oracle.py").write_text(OWN)
+    path.write_text(FILE.replace('"moment_matching"', '"./oracle.py"'))
+    with pytest.raises(
+        InputError, match=r"more\[0\]\.baselines: 'oracle' is called as '.*oracle.py'"
+    ):
+        sweep_file.load(path)
+
+
+def test_of_what_is_asked_for_twice_there_are_the_more_seeds(path: Path) -> None:
+    path.write_text(FILE.replace('["oracle"]\nseeds = 1', '["own.py"]\nseeds = 5'))
+    counts = {(spec.task, Path(spec.baseline).stem): n for spec, n in sweep_file.wanted(path)}
+    assert counts[("gaussian", "own")] == 5 and counts[("ring8", "own")] == 2
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -192,6 +231,7 @@ def test_why_an_entry_is_run_again(path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 def test_goes_on_where_it_was_stopped(path: Path) -> None:
     """In the middle of its first seed, with what came before from its checkpoint."""
+    (path.parent / "own.py").write_text(SLOW)
     item, stop = planned(path)[1], threading.Event()
     ended = run(item, path, stop, lambda progress: progress.step >= 25 and stop.set())
     assert ended.finished is not None
@@ -207,6 +247,61 @@ def test_goes_on_where_it_was_stopped(path: Path) -> None:
     assert whole.finished is not None
     scores = [seed.score for seed in ended.finished.seeds]
     assert [seed.score for seed in whole.finished.seeds] == scores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["damaged", "measured otherwise"])
+def test_begins_anew_where_it_cannot_go_on(path: Path, how: str) -> None:
+    """A checkpoint that is damaged, or holds metrics that are measured otherwise by now."""
+    (path.parent / "own.py").write_text(SLOW)
+    item, stop = planned(path)[1], threading.Event()
+    run(item, path, stop, lambda progress: progress.step >= 25 and stop.set())
+    file = path.parent / "runs/gaussian/own-size=2.0-smoke/seed-0/checkpoint.safetensors"
+    if how == "damaged":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        state = checkpoint.load_state(file)
+        state["run"]["metrics"]["mmd"] += 1
+        checkpoint.save_state(file, state)
+    steps: list[int] = []
+    ended = run(
+        planned(path)[1], path, report=lambda p: steps.append(p.step) if p.seed == 0 else None
+    )
+    assert ended.finished is not None and min(steps) == 25
+    assert planned(path)[1].done
+
+
+@pytest.mark.slow
+def test_goes_on_after_a_kill(path: Path) -> None:
+    """By a signal that no process can catch, in the middle of an entry's seeds."""
+    (path.parent / "own.py").write_text(SLOW)
+    path.write_text(FILE.replace('"gaussian", "ring8"', '"gaussian"'))
+    folder = path.parent
+    given = ["sweep", str(path), "--leaderboard", str(folder / "lb"), "--out", str(folder / "runs")]
+    program = [sys.executable, "-m", "ganbench", *given, "--workers", "1"]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        waiting = folder / "runs/gaussian/own-size=2.0-smoke/seed-0/checkpoint.safetensors"
+        while not waiting.is_file() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert [item.done for item in planned(path)] == [True, False, False]
+    again = command(path)
+    assert again.exit_code == 0 and "own-size=2.0-smoke seed 0  step 25/50" not in again.stderr
+    assert all(item.done for item in planned(path))
+
+
+@pytest.mark.slow
+def test_what_kills_its_process_and_what_is_no_python_stop_nothing(path: Path) -> None:
+    """Tried, planned and run apart; with one worker too."""
+    (path.parent / "own.py").write_text(OWN.replace("self.seen += 1", "__import__('os')._exit(3)"))
+    (path.parent / "torn.py").write_text("class GAN(:")
+    path.write_text(FILE.replace('"moment_matching"', '"torn.py"').replace(', "ring8"', ""))
+    found = command(path)
+    assert found.exit_code == 1
+    assert "torn on gaussian: torn.py cannot be imported: SyntaxError" in found.stderr
+    assert "own-size=2.0-smoke on gaussian: a worker died" in found.stderr
+    assert [file.stem for file in (path.parent / "lb").glob("*/*.json")] == ["oracle-smoke"]
 
 
 @pytest.mark.slow
@@ -240,6 +335,22 @@ def test_publishes_what_is_whole(path: Path) -> None:
         assert checking.inconsistencies(schema.load_result(target), target) == []
         assert not target.with_name("own-size=2.0.local.json").exists()
         assert not list(board.glob(".publish-*"))
+    assert all(item.done for item in planned(path))
+
+
+@pytest.mark.slow
+def test_publishes_samples_where_there_is_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one entry are 32 kB: the second one's are left out, and nothing is amiss."""
+    monkeypatch.setattr(submission, "ROOM_OF_TASK", 2**15 + 2**14)
+    path.write_text("seeds = 2\ntasks = ['gaussian']\nbaselines = ['oracle', 'moment_matching']")
+    assert command(path, "--publish").exit_code == 0
+    board = path.parent / "lb"
+    assert [file.parent.name for file in board.glob("*/*/*.safetensors")] == ["oracle"]
+    assert {file.parent.name for file in board.glob("*/*/source.py")} == {
+        "oracle",
+        "moment_matching",
+    }
+    assert checking.check(board) == (2, [])
     assert all(item.done for item in planned(path))
 
 
