@@ -197,8 +197,7 @@ class Ground:
         """
         if flat.shape[1] != 2 or "curve_residual" in self.task.metrics:
             return _in_each(flat, where, len(self._due), lambda x: x.var(0, correction=0).mean())
-        covariances = _in_each(flat, where, len(self._due), lambda x: torch.cov(x.T, correction=0))
-        return covariances.det().clamp(min=0).sqrt()
+        return _in_each(flat, where, len(self._due), _area)
 
     def _within(self, flat: Tensor, where: Tensor) -> float | None:
         """Spread of samples within regions as a part of real ones', where there are enough."""
@@ -278,11 +277,15 @@ def _shares(where: Tensor, count: int) -> Tensor:
 
 
 def _in_each(flat: Tensor, where: Tensor, count: int, of: Callable[[Tensor], Tensor]) -> Tensor:
-    """What `of` says of the samples of each region, NaN where there are no more than DUE."""
-    found = [
-        of(inside) if len(inside) > DUE else None
-        for inside in (flat[where == region].double() for region in range(count))
-    ]
-    shape = next((each.shape for each in found if each is not None), torch.Size())
-    missing = torch.full(shape, math.nan, dtype=torch.float64)
-    return torch.stack([missing if each is None else each for each in found])
+    """The number that `of` has for the samples of each region, NaN for no more than DUE of them."""
+    found = torch.full((count,), math.nan, dtype=torch.float64)
+    for region in range(count):
+        inside = flat[where == region].double()
+        if len(inside) > DUE:
+            found[region] = of(inside)
+    return found
+
+
+def _area(points: Tensor) -> Tensor:
+    """The root of the determinant of the covariance of points in the plane."""
+    return torch.cov(points.T, correction=0).det().clamp(min=0).sqrt()
