@@ -6,11 +6,13 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from ganbench import registry
 from ganbench.errors import InputError, ResumeError
@@ -24,6 +26,8 @@ from ganbench.system import files, processes
 SPEEDS = "sweep_speeds.json"  # in the folder of runs: what has been measured
 SECONDS = 0.5  # of training that tell how fast an entry is
 TRIED = 4  # results of a task that tell what it takes beside training
+Rates = dict[str, float]  # steps per second by task
+MEASURED = TypeAdapter(dict[str, dict[str, Rates]])  # by kind of entry and entry
 FINAL = ("ok", "diverged", "failed")  # of seeds that need not be run again
 
 
@@ -146,8 +150,10 @@ def _difference(found: Result, wanted: Result) -> str:
 class Speeds:
     """How fast entries train on a core, and what judging them takes, kept in a file of `runs`.
 
-    Training is measured once, by short trainings in a process of their own; the seconds beside
-    training are those that a task's entries had, on this kind of processor, on the board.
+    Training is measured by short trainings in a process of their own: each entry on its first
+    task, and the first entry on every task. The others' speeds are in proportion, references apart
+    since most do not train. The seconds beside training are those that a task's entries had, on
+    this kind of processor, on the board.
     """
 
     def __init__(self, runs: Path, leaderboard: Path) -> None:
@@ -155,7 +161,7 @@ class Speeds:
         self._here, self._leaderboard = machine.describe("cpu").cpu, leaderboard
         self._beside: dict[tuple[str, int], float] = {}
         try:
-            self._known: dict[str, float] = json.loads(self.path.read_text())
+            self._known = MEASURED.validate_json(self.path.read_bytes())
         except (OSError, ValueError):
             self._known = {}
 
@@ -176,12 +182,16 @@ class Speeds:
     def _steps_per_second(self, item: Item, job: Job, at_once: int) -> float:
         """Of so many seeds at once; InputError for what does not train."""
         settings = json.dumps(job.baseline.stored(job.hparams), sort_keys=True)
-        asked = (self._here, job.baseline.sha256, settings, item.task, str(job.task.version))
-        key = f"{item.task}/{item.name}/{hashlib.sha256(str(asked).encode()).hexdigest()[:12]}"
-        if key not in self._known:
-            self._known[key] = _rate_apart(item.spec, range(at_once))
-            files.write_atomically(self.path, json.dumps(self._known, indent=1).encode())
-        return self._known[key]
+        asked = (self._here, job.baseline.sha256, settings)
+        entry = f"{item.name}/{hashlib.sha256(str(asked).encode()).hexdigest()[:12]}"
+        task = f"{item.task}@{job.task.version}"
+        kind = self._known.setdefault("references" if job.baseline.reference else "entries", {})
+        if (known := in_proportion(kind, entry, task)) is not None:
+            return known
+        measured = _rate_apart(item.spec, range(at_once))
+        kind.setdefault(entry, {})[task] = measured
+        files.write_atomically(self.path, json.dumps(self._known, indent=1).encode())
+        return measured
 
     def _seconds_beside(self, job: Job) -> float:
         """Seconds of a seed that are no training, by some results of the same task and budget."""
@@ -205,6 +215,20 @@ class Speeds:
                     if seed.status == "ok" and seed.machine.cpu == self._here
                 ]
         return seconds
+
+
+def in_proportion(measured: Mapping[str, Rates], entry: str, task: str) -> float | None:
+    """An entry's speed on a task: measured, or as others' speeds there are to theirs elsewhere."""
+    own = measured.get(entry, {})
+    if task in own:
+        return own[task]
+    guesses = [
+        own[near] * others[task] / others[near]
+        for others in measured.values()
+        for near in own
+        if task in others and near in others
+    ]
+    return statistics.median(guesses) if guesses else None
 
 
 def _rate_apart(spec: Spec, seeds: Sequence[int]) -> float:

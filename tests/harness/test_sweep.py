@@ -362,3 +362,43 @@ def test_the_board_of_the_repository_is_a_sweep() -> None:
     asked = {(spec.task, Path(spec.baseline).stem) for spec, _ in wanted}
     published = {each for each in on_board if not each[1].endswith(".local")}
     assert published <= asked
+
+
+def test_speeds_that_were_not_measured_are_in_proportion() -> None:
+    """The median of what each of the others, and each own task, says."""
+    measured = {
+        "first": {"sine": 100.0, "ring8": 50.0, "grid25": 40.0},
+        "other": {"sine": 10.0, "ring8": 1.0},
+        "slow": {"sine": 20.0},
+    }
+    assert sweep.in_proportion(measured, "slow", "sine") == 20.0
+    assert sweep.in_proportion(measured, "slow", "grid25") == 8.0
+    assert sweep.in_proportion(measured, "slow", "ring8") == 6.0  # between 10 and 2
+    assert sweep.in_proportion(measured, "slow", "moons") is None
+    assert sweep.in_proportion(measured, "new", "sine") is None
+
+
+def test_an_estimate_measures_little(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each entry once and the first on every task, references apart; what is damaged is anew."""
+    tried: list[tuple[str, str]] = []
+
+    def rate(spec: Spec, seeds: range) -> float:
+        tried.append((spec.task, Path(spec.baseline).stem))
+        return 1000.0 if spec.task == "ring8" else 500.0
+
+    monkeypatch.setattr(sweep, "_rate_apart", rate)
+    path.write_text(
+        "seeds = 1\ntasks = ['gaussian', 'ring8', 'grid25']\n"
+        "baselines = ['oracle', 'mlp_gan', 'replay', 'lsgan', 'hinge_sn']"
+    )
+    runs, board = path.parent / "runs", path.parent / "lb"
+    runs.mkdir()
+    (runs / sweep.SPEEDS).write_text('{"gaussian/oracle": 3.0}')
+    for again in range(2):
+        speeds = sweep.Speeds(runs, board)
+        found = [speeds.seconds_left(item, 1) for item in planned(path)]
+        # full budgets of 2,500 and 20,000 steps
+        assert found == [5.0] * 5 + [20.0] * 5 + [40.0] * 5
+        once = [("gaussian", name) for name in ("oracle", "mlp_gan", "replay", "lsgan", "hinge_sn")]
+        every = [(task, name) for task in ("ring8", "grid25") for name in ("oracle", "mlp_gan")]
+        assert tried == once + every, again
