@@ -181,7 +181,7 @@ class Speeds:
 
     def _steps_per_second(self, item: Item, job: Job, at_once: int) -> float:
         """Of so many seeds at once; InputError for what does not train."""
-        settings = json.dumps(job.baseline.stored(job.hparams), sort_keys=True)
+        settings = json.dumps(item.spec.hparams, sort_keys=True)  # resolved ones differ by task
         asked = (self._here, job.baseline.sha256, settings)
         entry = f"{item.name}/{hashlib.sha256(str(asked).encode()).hexdigest()[:12]}"
         task = f"{item.task}@{job.task.version}"
