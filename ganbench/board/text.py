@@ -19,6 +19,7 @@ HEIGHTS = "▁▂▃▄▅▆▇█"
 BAR = 10  # characters of a bar that is full
 HEADLINES = (
     *("modes", "high_quality", "reverse_kl", "stacked_modes", "stacked_kl"),
+    *("triangle_precision", "triangle_recall", "triangle_f1"),
     *("sine_fitted", "sine_rmse", "sine_b_ks", "curve_residual", "curve_x_ks"),
     *("classifier_score", "class_kl", "memorisation", "kid", "wasserstein", "recall"),
     *("covariance_error", "mean_error", "density", "energy", "sliced_wasserstein", "mmd"),

@@ -35,20 +35,25 @@ def look_of(metrics: Values, bounds: Mapping[str, Bound], position: float | None
     if tracked in known:
         position = position_of(known[tracked], bounds[tracked])
     laws = [known[name] for name in ("sine_b_ks", "sine_c_ks") if name in known]
-    traits = {"sine_fitted": "are sines", "high_quality": "lie in a mode", "precision": "look real"}
+    traits = {
+        "sine_fitted": "are sines",
+        "triangle_precision": "are triangles",
+        "high_quality": "lie in a mode",
+        "precision": "look real",
+    }
     name = next((name for name in traits if name in known), "precision")
     noun = "curves" if "sine_fitted" in bounds else "samples"
     offset = known.get("curve_residual")
     if offset is not None:
         offset = _part(offset, bounds["curve_residual"])
     return Look(
-        noun="images" if "frechet" in bounds else noun,
+        noun="images" if {"frechet", "triangle_precision"} & bounds.keys() else noun,
         trait=traits[name],
         fidelity=share(name),
         offset=offset,
         precision=share("precision"),
         recall=share("recall"),
-        coverage=share("coverage"),
+        coverage=share("coverage") or share("triangle_recall"),
         position=position,
         regions=_counted(known, bounds),
         law=max(laws) if laws else None,

@@ -78,6 +78,9 @@ class Ground:
                 found.update(_values(metrics[name](real, samples)))
         if "sine_fit" in metrics:
             found.update(_values(metrics["sine_fit"](real, samples[:FITTED])))
+        if "triangle_fit" in metrics:
+            values = _values(metrics["triangle_fit"](real, samples[:FITTED]))
+            found["triangle_precision"] = values["triangle_precision"]  # so few have no recall
         if self.task.is_images and "frechet" in metrics:
             # Of 100 fakes among 4,096 real ones only the fakes' own share means the same.
             every = _values(metrics["frechet"](self.task.reference, samples))

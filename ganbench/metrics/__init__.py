@@ -15,6 +15,7 @@ from ganbench.metrics.neighbours import precision_recall
 from ganbench.metrics.sine import fit_sines, sine_fit
 from ganbench.metrics.stacked import stacked_counts, stacked_images
 from ganbench.metrics.transport import sliced_wasserstein, wasserstein
+from ganbench.metrics.triangles import triangle_fit
 from ganbench.metrics.two_sample import discriminator_test, discriminator_tests
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "sliced_wasserstein",
     "stacked_counts",
     "stacked_images",
+    "triangle_fit",
     "wasserstein",
 ]

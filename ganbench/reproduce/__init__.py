@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     *("dirac", "pacgan-table1", "alpha-gan"),
-    *("veegan-table1", "unrolled-ring", "wgan-gp-toy"),
+    *("veegan-table1", "unrolled-ring", "wgan-gp-toy", "stacked-mnist"),
 )
 
 

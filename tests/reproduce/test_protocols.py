@@ -14,7 +14,13 @@ from ganbench.engine.trainer import Trainer
 from ganbench.harness import checkpoint
 from ganbench.nn import Adam
 from ganbench.registry import load_task
-from ganbench.reproduce import alpha_gan, unrolled_ring, veegan_table1, wgan_gp_toy
+from ganbench.reproduce import (
+    alpha_gan,
+    stacked_mnist,
+    unrolled_ring,
+    veegan_table1,
+    wgan_gp_toy,
+)
 from ganbench.reproduce.comparison import Figure
 
 
@@ -105,3 +111,46 @@ def test_the_critic_of_wgan_is_clipped_and_that_of_wgan_gp_is_not() -> None:
         trainer.train_step(torch.randn(8, 2))
         hidden = trainer.networks["D"][2].weight
         assert float(hidden.detach().abs().max()) == pytest.approx(most, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "before", "after"), [(28, 1, 2), (14, 1, 2), (7, 2, 2), (4, 1, 2)]
+)
+def test_convolutions_are_padded_as_in_tensorflow_and_their_transposes(
+    size: int, before: int, after: int
+) -> None:
+    """TensorFlow gives the smaller half of what it pads before: (out - 1) * 2 + 5 - size."""
+    torch.manual_seed(0)
+    down, up = stacked_mnist.Down(size, 2, 3), stacked_mnist.Up(size, 3, 2)
+    x, y = torch.randn(1, 2, size, size), torch.randn(1, 3, (size + 1) // 2, (size + 1) // 2)
+    padded = torch.zeros(2, size + before + after, size + before + after)
+    padded[:, before : before + size, before : before + size] = x[0]
+    patches = [
+        [padded[:, i : i + 5, j : j + 5] for j in range(0, size, 2)] for i in range(0, size, 2)
+    ]
+    by_hand = [[torch.tensordot(down.weight, each, 3) for each in row] for row in patches]
+    expected = torch.stack([torch.stack(row, 1) for row in by_hand], 1)
+    assert torch.allclose(down(x)[0], expected, atol=1e-5)
+    up.weight = down.weight  # a transpose: <down x, y> = <x, up y>
+    assert up(y).shape == x.shape
+    with torch.no_grad():
+        assert torch.allclose((down(x) * y).sum(), (x * up(y)).sum(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("pack", [1, 2])
+def test_dcgan_updates_d_once_and_g_twice_on_the_same_latents(pack: int) -> None:
+    torch.manual_seed(0)
+    gan = stacked_mnist.GAN(None, pack=pack, width=4)
+    latents: list[list[torch.Tensor]] = []
+    made = gan.packs
+    gan.packs = lambda z: latents.append(z) or made(z)
+    log = gan.train_step(torch.rand(6 * pack, 3, 28, 28))
+    assert {int(state["step"]) for state in gan.adams[0].state.values()} == {2}
+    assert {int(state["step"]) for state in gan.adams[1].state.values()} == {1}
+    assert len(latents) == 3 and all(found is latents[0] for found in latents)
+    assert [tuple(z.shape) for z in latents[0]] == [(6, 100)] * pack
+    assert float(log["d_loss"]) == pytest.approx(2 * math.log(2), abs=0.1)
+    assert gan.D[0].weight.shape == (4, 3 * pack, 5, 5)
+    averages = gan.G[2].running_mean.clone()
+    assert gan.sample(5).shape == (5, 3, 28, 28)
+    assert torch.equal(averages, gan.G[2].running_mean) and gan.G.training
