@@ -54,6 +54,7 @@ def test_every_promise_is_kept(tmp_path: Path) -> None:
         ("mnist", "frechet", 256),
         ("mnist", "memorisation", 256),
         ("stacked_mnist", "frechet", 256),
+        ("polygons", "triangle_precision", 256),
     ],
 )
 def test_what_other_tasks_have_of_their_own(

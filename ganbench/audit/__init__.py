@@ -21,7 +21,7 @@ from ganbench.system.files import write_atomically
 __all__ = ["TASKS", "Finding", "audit_task", "tasks_for"]
 
 # Tasks that together measure every quantity, in the order in which they are looked for one.
-TASKS = ("ring8", "quadratic", "sine", "mnist", "stacked_mnist", "dirac")
+TASKS = ("ring8", "quadratic", "sine", "mnist", "stacked_mnist", "dirac", "polygons")
 
 
 def tasks_for(quantity: str | None) -> list[str]:

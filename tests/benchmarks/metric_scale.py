@@ -43,6 +43,7 @@ WIDTHS = {
     "kid": (64, 192),
     "image_features": (784,),
     "stacked_images": (2352,),
+    "triangle_fit": (784,),
     "memorisation": (784,),
 }
 

@@ -55,6 +55,7 @@ METRICS: dict[str, tuple[Callable[..., float | Mapping[str, float]], int]] = {
     "class_kl": (metrics.class_kl, 10),
     "image_features": (partial(metrics.image_features, name="mnist"), 784),
     "stacked": (metrics.stacked_images, 3 * 784),
+    "triangles": (metrics.triangle_fit, 784),
 }
 
 
