@@ -14,6 +14,7 @@ from ganbench.board.ranking import Board, Row, among, find_places, resampled_mea
 from ganbench.errors import InputError, one_line
 from ganbench.results import stats
 from ganbench.scoring import VIEWS
+from ganbench.system import files
 
 LEVELS = (0.5, 0.9)  # of the performance profile that a table shows
 
@@ -88,8 +89,8 @@ def declared(root: Path) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("overall")
-    except (OSError, ValueError) as error:
+        found = tomllib.loads(files.read_text(path)).get("overall")
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is no TOML: {one_line(str(error), 200)}") from error
     if found is None or (isinstance(found, list) and all(isinstance(each, str) for each in found)):
         return found

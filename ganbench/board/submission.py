@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import tempfile
@@ -160,11 +159,11 @@ def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:
 
 def _sources(run: Path, result: Result) -> dict[str, Path]:
     """The files that the run trained by their names in a submission, the main one first."""
+    label = files.read_object(run / "run.json")
     try:
-        label = json.loads((run / "run.json").read_text())
         given = {name: Path(file) for name, file in label.get("sources", {}).items()}
-        baseline = label["baseline"]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        baseline = str(label["baseline"])
+    except (KeyError, AttributeError, TypeError) as error:
         raise InputError(
             f"no run of the entry in {str(run)!r}: give its folder with --out"
         ) from error

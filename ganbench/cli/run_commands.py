@@ -178,7 +178,7 @@ def plot(folder: Path) -> None:
 
 
 class stopping:  # noqa: N801 - used as a context manager
-    """Ctrl-C asks the run to stop and write what was done; a second one ends it at once."""
+    """Ctrl-C or SIGTERM ask the run to stop and write what was done; a second ends it at once."""
 
     def __enter__(self) -> threading.Event:
         event = threading.Event()
@@ -189,11 +189,12 @@ class stopping:  # noqa: N801 - used as a context manager
             event.set()
             click.echo("stopping after this step (again: at once)", err=True)
 
-        self.before = signal.signal(signal.SIGINT, ask)
+        self.before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
         return event
 
     def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        for each, handler in self.before.items():
+            signal.signal(each, handler)
 
 
 COMMANDS = (run, bench, plot)

@@ -48,11 +48,11 @@ def load_state(path: Path) -> Any:
         with safe_open(path, framework="pt") as file:
             skeleton = json.loads(file.metadata()["skeleton"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _unpack(skeleton, tensors)
     except Exception as error:
         raise ResumeError(
             f"checkpoint {path} is damaged ({error}): run without --resume"
         ) from error
-    return _unpack(skeleton, tensors)
 
 
 def gan_state(gan: object) -> Any:

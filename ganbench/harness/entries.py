@@ -191,10 +191,7 @@ def circumstances(job: Job) -> list[str]:
 
 def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
     """The spec of a run that goes on from what lies in its folder, if that is its own."""
-    try:
-        before = json.loads((folder / MARKER).read_text())
-    except (OSError, ValueError):
-        before = {}
+    before = files.read_object(folder / MARKER)
     mine = {"source": job.baseline.sha256, "version": job.task.version}
     return replace(spec, resume=all(before.get(name) == mine[name] for name in mine))
 
@@ -211,15 +208,11 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
     marker, notes = folder / MARKER, []
-    if marker.is_file() and not spec.resume:
-        try:
-            before = json.loads(marker.read_text()).get("source")
-        except ValueError:
-            before = None
-        if before != baseline.sha256:
-            aside = board.unused(folder.with_name(f"{folder.name}.old"))
-            folder.rename(aside)
-            notes.append(f"the former run was of another source: kept in {aside}")
+    source = files.read_object(marker).get("source")
+    if marker.is_file() and not spec.resume and source != baseline.sha256:
+        aside = board.unused(folder.with_name(f"{folder.name}.old"))
+        folder.rename(aside)
+        notes.append(f"the former run was of another source: kept in {aside}")
     files.write_atomically(marker, json.dumps(label, indent=1).encode())
     return folder, notes
 

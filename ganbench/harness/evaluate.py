@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -38,6 +39,9 @@ def evaluate(samples: Tensor, task_name: str) -> dict[str, Any]:
         notes.append(f"scored {n} samples: floors and ceilings are those of {size}")
     with one_thread():
         values = task.evaluate(task.reference, samples)
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise InputError(f"{name} of these samples is {value}: they are too large to be judged")
     metrics = {
         name: {
             "value": value,

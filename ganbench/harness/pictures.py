@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ganbench.errors import InputError
 from ganbench.harness.log import read_log
 from ganbench.results.samples import read_frames
 from ganbench.results.schema import SeedResult
+from ganbench.system import files
 
 
 def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
@@ -35,10 +35,9 @@ def redraw(folder: Path) -> list[Path]:
     """The pictures of a finished run once more; InputError if the folder is no run."""
     marker = folder / "run.json"
     try:
-        label = json.loads(marker.read_text())
-        task = registry.load_task(label["task"])
+        task = registry.load_task(str(files.read_object(marker)["task"]))
         paths = sorted(folder.glob("seed-*/result.json"))
-        seeds = [SeedResult.model_validate_json(path.read_text()) for path in paths]
+        seeds = [SeedResult.model_validate_json(files.read_bytes(path)) for path in paths]
     except InputError:
         raise
     except (OSError, ValueError, KeyError) as error:

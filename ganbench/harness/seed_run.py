@@ -300,15 +300,22 @@ class SeedRun:
         if not path.is_file():
             return 0
         state = checkpoint.load_state(path)
-        if state["run"] != self.identity():
+        if not isinstance(state, dict) or state.get("run") != self.identity():
             raise ResumeError(
                 f"{path} is of another source, budget or hyper-parameters: run without --resume"
             )
-        checkpoint.restore_gan(self.gan, state["gan"])
-        restore_random(state["random"])
-        self.recorder.restore(state["notes"])
-        self.engine = state["engine"]
-        return int(state["round"])
+        try:
+            checkpoint.restore_gan(self.gan, state["gan"])
+            restore_random(state["random"])
+            self.recorder.restore(state["notes"])
+            self.engine = state["engine"]
+            return int(state["round"])
+        except InputError:
+            raise
+        except Exception as error:
+            raise ResumeError(
+                f"{path} is damaged ({describe(error)}): run without --resume"
+            ) from error
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ganbench import registry
 from ganbench.errors import InputError, did_you_mean, one_line
 from ganbench.harness.spec import Spec
+from ganbench.system import files
 
 Names = Annotated[list[str], Field(min_length=1)]
 Seeds = Annotated[int, Field(ge=1)]
@@ -67,9 +68,7 @@ class Sweep(_Strict):
 def load(path: Path) -> Sweep:
     """Read a sweep's file; InputError, with a line for each mistake, for what cannot be meant."""
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}") from error
+        given = tomllib.loads(files.read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is no TOML: {error}") from error
     try:

@@ -7,43 +7,57 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
+import math
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError
 
-from ganbench.errors import InputError
+from ganbench.errors import InputError, first_line
+from ganbench.system import files
 from ganbench.system.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Array = np.ndarray[Any, Any]
+MOST = 2**31  # bytes of samples, in a file or as it says that they are
+# What the readers of damaged and hostile files raise: RuntimeError of encrypted archives.
+DAMAGED = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, SafetensorError),
+)
+
 
 def read(path: Path) -> Tensor:
     """The samples of a .npy, .npz or .safetensors file, nothing of which is executed.
 
-    They are float32, or int64 where the file holds integers.
+    They are float32, or int64 where the file holds integers. InputError for what is none of these,
+    is no regular file, or says that it has more than MOST bytes: these are never read.
     """
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a .npy, .npz or .safetensors file")
     try:
-        array = readers[path.suffix](path)
+        with files.opened(path, most=MOST) as file:
+            array = readers[path.suffix](path, file)
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"no file {str(path)!r}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    except DAMAGED as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path} holds {array.dtype}, expected numbers")
     import torch
 
     kind = np.int64 if np.can_cast(array.dtype, np.int64) else np.float32
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
+    with np.errstate(over="ignore"):  # Inf, which whoever takes samples refuses
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
 
 
 def read_seeds(path: Path) -> dict[int, Tensor]:
@@ -58,7 +72,7 @@ def hashes(path: Path) -> dict[int, str]:
     return {seed: hashlib.sha256(each.tobytes()).hexdigest() for seed, each in _seeds(path)}
 
 
-def _seeds(path: Path) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+def _seeds(path: Path) -> Iterator[tuple[int, Array]]:
     for name, array in _tensors(path).items():
         yield _seed(path, name), _finite(path, name, array)
 
@@ -66,7 +80,7 @@ def _seeds(path: Path) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
 def read_first_seed(path: Path) -> tuple[int, Tensor]:
     """The lowest seed of such a file, and its samples; the others are not read."""
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
@@ -84,7 +98,7 @@ def _seed(path: Path, name: str) -> int:
     return int(name.removeprefix("seed-"))
 
 
-def _finite(path: Path, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _finite(path: Path, name: str, array: Array) -> Array:
     if array.dtype != np.float32 or not np.isfinite(array).all():
         raise InputError(f"{path} must hold finite float32 numbers, and {name} does not")
     return array
@@ -98,21 +112,21 @@ def write_seeds(path: Path, samples: Mapping[int, Tensor]) -> None:
     write_atomically(path, save(arrays))
 
 
-def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
+def write_npy(path: Path, array: Array) -> None:
     """A .npy file, written atomically."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_atomically(path, buffer.getvalue())
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """An .npz file, written atomically."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())
 
 
-def read_frames(folder: Path) -> list[tuple[int, np.ndarray[Any, Any]]]:
+def read_frames(folder: Path) -> list[tuple[int, Array]]:
     """(step, samples) of every .npy file, in order."""
     paths = sorted(folder.glob("*.npy"))
     return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
@@ -123,29 +137,55 @@ def sha256_of(samples: Tensor) -> str:
     return hashlib.sha256(samples.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
-def _npy(path: Path) -> np.ndarray[Any, Any]:
-    with path.open("rb") as file:
-        return np.asarray(np.load(file, allow_pickle=False))
+def _npy(path: Path, file: BinaryIO) -> Array:
+    return _array(file, path.stat().st_size)
 
 
-def _npz(path: Path) -> np.ndarray[Any, Any]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return np.asarray(archive[_pick(path, list(archive.files))])
+def _npz(path: Path, file: BinaryIO) -> Array:
+    with zipfile.ZipFile(file) as archive:
+        known = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        info = known[_pick(path, list(known))]
+        with archive.open(info) as inside:
+            return _array(inside, info.file_size)
 
 
-def _safetensors(path: Path) -> np.ndarray[Any, Any]:
-    tensors = _tensors(path)
-    return tensors[_pick(path, list(tensors))]
+def _array(file: IO[bytes], size: int) -> Array:
+    """An array as numpy writes it, in a file of that size: its header is believed no further."""
+    if size > MOST:
+        raise ValueError(f"it says that it has {size:,} bytes, more than {MOST:,}")
+    version = np.lib.format.read_magic(file)
+    known = {(1, 0): np.lib.format.read_array_header_1_0}
+    header = known.get(version, np.lib.format.read_array_header_2_0)
+    shape, fortran, dtype = header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > size:
+        raise ValueError(f"it says that it has {wanted:,} bytes, more than the {size:,} there")
+    content = bytearray(file.read(wanted))  # which may be written to
+    if len(content) < wanted:
+        raise ValueError("it is cut short")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _tensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    from safetensors import SafetensorError
+def _safetensors(path: Path, file: BinaryIO) -> Array:
+    """By torch, which knows more kinds of numbers than numpy."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as tensors:
+        found = tensors.get_tensor(_pick(path, list(tensors.keys())))
+    made: Array = (found.float() if found.is_floating_point() else found).numpy()
+    return made
+
+
+def _tensors(path: Path) -> dict[str, Array]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        with files.opened(path, most=MOST):
+            return load_file(path)
+    except (SafetensorError, TypeError, AttributeError) as error:  # kinds that numpy has not
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def _pick(path: Path, names: list[str]) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 from ganbench import scoring
 from ganbench.errors import InputError, one_line
 from ganbench.scoring import Bounds
+from ganbench.system import files
 
 Engine = Literal["eager", "stacked", "compiled"]  # one step at a time, or seeds at once
 Precision = Literal["float32", "tf32", "bf16"]  # of products while training
@@ -355,12 +356,7 @@ def is_former(text: str) -> bool:
 
 def read_text(path: Path) -> str:
     """The text of a result file; InputError if it cannot be read or is too large."""
-    try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise InputError(f"{path} has {size:,} bytes, more than {MOST_BYTES:,}")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    return files.read_text(path, most=MOST_BYTES)
 
 
 def json_schema() -> dict[str, Any]:

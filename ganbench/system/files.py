@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from ganbench.errors import InputError
+
+MOST_TEXT = 2**26  # bytes of a file that is read as a whole
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -26,6 +31,51 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def opened(path: Path, *, most: int) -> Iterator[BinaryIO]:
+    """A regular file to be read, or one that a link leads to: nothing else is waited for.
+
+    InputError for a folder, a pipe, a device, for more than `most` bytes, and for what cannot be
+    opened or, inside the block, read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise InputError(f"{path} is no regular file")
+            if found.st_size > most:
+                raise InputError(f"{path} has {found.st_size:,} bytes, more than {most:,}")
+            yield file
+    except FileNotFoundError as error:
+        raise InputError(f"no file {str(path)!r}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_bytes(path: Path, *, most: int = MOST_TEXT) -> bytes:
+    """The content of such a file."""
+    with opened(path, most=most) as file:
+        return file.read()
+
+
+def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
+    """The same as UTF-8; InputError if it is something else."""
+    try:
+        return read_bytes(path, most=most).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text: {error}") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where there is none that can be read."""
+    try:
+        found = json.loads(read_bytes(path))
+    except (ValueError, RecursionError):  # an InputError is a ValueError
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

@@ -188,12 +188,15 @@ def test_killed_and_resumed_gives_the_same_bits(baseline):
 
 
 @pytest.mark.slow
-def test_interrupted_run_is_written_and_resumed():
-    arguments = ("run", "mlp_gan", "--task", "gaussian", "--steps", "4000")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seeds", ["1", "2"])  # in this process, and in two
+def test_interrupted_run_is_written_and_resumed(number: signal.Signals, seeds: str):
+    given = ("--steps", "4000", "--seeds", seeds, "--workers", seeds)
+    arguments = ("run", "mlp_gan", "--task", "gaussian", *given)
     running = process(*arguments)
     frames = Path("runs/gaussian/mlp_gan-4000steps/seed-0/frames")
     wait_for(lambda: frames.is_dir() and any(frames.iterdir()), running)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 1, errors
     path = "leaderboard/gaussian/mlp_gan-4000steps.json"
@@ -201,6 +204,7 @@ def test_interrupted_run_is_written_and_resumed():
     assert seed["status"] == "interrupted"
     assert seed["score"] is None
     assert len(seed["curve"]) >= 1
+    assert len(steady(path)) == int(seeds)
     assert invoke(*arguments, "--resume").exit_code == 0
     assert steady(path)[0]["status"] == "ok"
 
