@@ -241,11 +241,11 @@ def test_citation_is_of_this_version() -> None:
 
 
 def cell(entry: dict[str, Any] | None) -> str:
-    """A score as the README's table has it; of a GAN with the interval."""
+    """A score as the README's table has it; with the interval, but of references."""
     if entry is None:
         return "-"
     low, high = entry["interval"]
-    interval = f" [{low:.3f}, {high:.3f}]" if entry["entry"].endswith("gan") else ""
+    interval = "" if entry["reference"] else f" [{low:.3f}, {high:.3f}]"
     return f"{entry['score']:.3f}{interval}"
 
 
