@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ganbench import registry
 from ganbench.board import attachments
+from ganbench.board.conduct import misconduct
 from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
@@ -149,11 +150,11 @@ def _not_official(result: Result) -> list[str]:
     lines = []
     if task.version != result.task.version:
         lines.append(f"official, but of version {result.task.version}, not {task.version}")
-    spent = (result.protocol.budget, result.protocol.steps)
-    if spent != ("full", task.budget.steps):
-        lines.append(f"official, but of budget {spent[0]} with {spent[1]} steps")
+    if result.protocol.budget != "full":
+        lines.append(f"official, but of budget {result.protocol.budget}")
     if task.version != result.task.version:
         return lines
+    lines += misconduct(result, task)
     if task.views != result.task.views:
         lines.append("views are not those of the task")
     for name, claimed in result.task.metrics.items():

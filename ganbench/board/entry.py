@@ -78,6 +78,13 @@ class BoardEntry:
         """That of most of its seeds."""
         return Counter(self.hardware).most_common(1)[0][0]
 
+    @property
+    def repeated(self) -> bool:
+        """Whether two of its seeds that ended well agree in every metric: they are one."""
+        rows = zip(*(metric["values"] for metric in self.metrics.values()), strict=True)
+        well = [row for row, status in zip(rows, self.statuses, strict=True) if status == "ok"]
+        return len(set(well)) < len(well)
+
     def on(self, hardware: str) -> list[int]:
         """The places of the seeds that ran on it."""
         return [place for place, own in enumerate(self.hardware) if own == hardware]
