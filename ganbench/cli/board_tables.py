@@ -29,13 +29,11 @@ if TYPE_CHECKING:
     from ganbench.board.ranking import Board, Row
     from ganbench.results.stats import Comparison
 
-MOST_COLUMNS = 6  # entries of a table of metrics
-
 
 def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool) -> None:
     """Each task's first entries; those that are not ranked below, with the reason.
 
-    `metrics` adds a table of all metrics of the first few.
+    `metrics` adds a table of all metrics, of as many entries as there is room for.
     """
     out = console()
     if not boards:
@@ -46,7 +44,7 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
         if len(rows) > top:
             out.print(f"{len(rows) - top:,} more: --top {len(rows)}")
         if metrics:
-            _print_metrics(out, board, rows[: min(top, MOST_COLUMNS)])
+            _print_metrics(out, board, rows[:top])
     if any(board.ranked for board in boards):
         out.print("rank: 95 % interval; bold: who leads, and who cannot be told from the leader")
     if any(board.references for board in boards):
