@@ -134,7 +134,7 @@ def test_a_wrong_file_is_one_line(path: Path, old: str, new: str, says: str) -> 
 
 
 def test_every_mistake_has_its_line(path: Path) -> None:
-    wrong = FILE.replace("ring8", "ring9").replace("oracle", "oracel").replace("size", "sise")
+    wrong = FILE.replace("ring8", "ring9").replace("oracle", "oracel").replace("size", "sizes")
     path.write_text(wrong)
     found = command(path, "--plan")
     keys = [line.removeprefix("Error: ").split(": ")[1] for line in found.stderr.splitlines()]
