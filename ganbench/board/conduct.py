@@ -83,7 +83,7 @@ def _wrong_times(result: Result, seed: SeedResult) -> Iterator[str]:
     if timing.train_seconds < FASTEST * steps:
         yield f"{steps:,} steps in {timing.train_seconds:.3g} seconds are not possible"
     speed = timing.steps_per_second
-    if speed and not 0.2 < speed * timing.train_seconds / steps < 5:
+    if speed and not 0.2 * steps < speed * timing.train_seconds < 5 * steps:
         yield "its steps per second are not those of its seconds of training"
 
 

@@ -71,7 +71,7 @@ def test_show_names_it_local_and_does_not_rank_it(world: Path):
 
 
 def test_a_local_result_is_unranked_for_that_reason_alone():
-    result = a_result(*(a_seed(i) for i in range(10)), budget="full")
+    result = a_result(*(a_seed(i, value=0.2 + i / 100) for i in range(10)), budget="full")
     plain, local = board_entry(result), board_entry(result, local=True)
     assert local.name == "my_gan.local"
     standard = standard_of("toy", [plain, local])
