@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
@@ -26,20 +26,19 @@ def misconduct(result: Result, task: Task) -> Iterator[str]:
     numbers = sorted(seed.seed for seed in result.seeds)
     if numbers != list(range(len(numbers))):
         yield f"official, but of seeds {_listed(numbers)}, not 0 to {len(numbers) - 1}"
-    yield from copied(result)
+    finished = [seed for seed in result.seeds if seed.status == "ok"]
+    yield from _copied(finished)
     budget = task.budget
     ends = list(accumulate(budget.steps_in(each) for each in range(budget.rounds)))
-    for seed in result.seeds:
+    for seed in finished:
         for line in (*_wrong_curve(result, seed, ends), *_wrong_times(result, seed)):
             yield f"seed {seed.seed}: {line}"
 
 
-def copied(result: Result) -> Iterator[str]:
+def _copied(seeds: Sequence[SeedResult]) -> Iterator[str]:
     """Seeds that have the samples or all the metrics of another one."""
     first: dict[str, int] = {}
-    for seed in result.seeds:
-        if seed.status != "ok":
-            continue
+    for seed in seeds:
         for what in (seed.samples_sha256, json.dumps(seed.metrics, sort_keys=True)):
             if what is not None and (before := first.setdefault(what, seed.seed)) != seed.seed:
                 yield f"seed {seed.seed} is seed {before} once more"
@@ -53,8 +52,6 @@ def _listed(numbers: list[int]) -> str:
 
 def _wrong_curve(result: Result, seed: SeedResult, ends: list[int]) -> Iterator[str]:
     """The curve of a finished seed has every evaluation, and ends at what the seed claims."""
-    if seed.status != "ok":
-        return
     if [point.step for point in seed.curve if point.metrics] != ends:
         yield f"its curve has not the task's {len(ends)} evaluations"
         return
@@ -73,9 +70,7 @@ def _wrong_curve(result: Result, seed: SeedResult, ends: list[int]) -> Iterator[
 
 
 def _wrong_times(result: Result, seed: SeedResult) -> Iterator[str]:
-    """Times that add up, and in which so many steps can have been made."""
-    if seed.status != "ok":
-        return
+    """Times of a finished seed add up, and so many steps can have been made in them."""
     timing, steps = seed.timing, result.protocol.steps
     parts = sum(getattr(timing, name) for name in type(timing).model_fields if _is_part(name))
     if not math.isclose(parts, timing.wall_seconds, rel_tol=1e-2, abs_tol=1e-2):

@@ -159,7 +159,7 @@ def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:
 
 def _sources(run: Path, result: Result) -> dict[str, Path]:
     """The files that the run trained by their names in a submission, the main one first."""
-    label = files.read_object(run / "run.json")
+    label = files.read_object(run / entries.MARKER)
     try:
         given = {name: Path(file) for name, file in label.get("sources", {}).items()}
         baseline = str(label["baseline"])

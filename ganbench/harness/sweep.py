@@ -73,21 +73,13 @@ class Ended:
 def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
     """What there is to do for an entry, held against what lies on the board."""
     task = registry.load_task(spec.task).name
+    item = partial(Item, spec=spec, task=task, seeds=seeds)
     try:
         job = look_up(spec)
         name = entries.entry_name(job)
     except InputError as error:
-        name, why = Path(spec.baseline).stem, "new"
-        return Item(
-            spec=spec,
-            task=task,
-            name=name,
-            seeds=seeds,
-            missing=seeds,
-            why=why,
-            job=None,
-            broken=str(error),
-        )
+        own = Path(spec.baseline).stem
+        return item(name=own, missing=seeds, why="new", job=None, broken=str(error))
     unsuited = None
     missing, why, whole = _missing(entries.without_seeds(job, name), seeds, leaderboard)
     if missing:
@@ -97,17 +89,7 @@ def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
             unsuited = str(error)
         except InputError:
             pass  # which running it says
-    return Item(
-        spec=spec,
-        task=task,
-        name=name,
-        seeds=seeds,
-        missing=missing,
-        why=why,
-        job=job,
-        whole=whole,
-        unsuited=unsuited,
-    )
+    return item(name=name, missing=missing, why=why, job=job, whole=whole, unsuited=unsuited)
 
 
 def _missing(

@@ -9,6 +9,7 @@ import hashlib
 import io
 import lzma
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -138,7 +139,7 @@ def sha256_of(samples: Tensor) -> str:
 
 
 def _npy(path: Path, file: BinaryIO) -> Array:
-    return _array(file, path.stat().st_size)
+    return _array(file, os.fstat(file.fileno()).st_size)
 
 
 def _npz(path: Path, file: BinaryIO) -> Array:

@@ -56,13 +56,13 @@ def opened(path: Path, *, most: int) -> Iterator[BinaryIO]:
 
 
 def read_bytes(path: Path, *, most: int = MOST_TEXT) -> bytes:
-    """The content of such a file."""
+    """The content of a regular file; InputError as by `opened`."""
     with opened(path, most=most) as file:
         return file.read()
 
 
 def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
-    """The same as UTF-8; InputError if it is something else."""
+    """The text of a regular file in UTF-8; InputError as by `opened`, and if it is no text."""
     try:
         return read_bytes(path, most=most).decode()
     except UnicodeDecodeError as error:
