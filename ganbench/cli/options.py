@@ -38,6 +38,15 @@ workers_option = click.option(
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
 
+DAY = 86_400.0  # seconds
+
+
+def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"expected a finite number, got {value}")
+    return value
+
+
 # Each is named as the field of `ganbench.harness.spec.Spec` that it sets.
 SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
     "baseline": click.argument("baseline"),
@@ -96,6 +105,15 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
         metavar="N",
         help="Draw samples every N steps.  [default: as the published system does]",
     ),
+    "time_limit": click.option(
+        "--time-limit",
+        type=click.FloatRange(0, min_open=True),
+        default=DAY,
+        show_default=True,
+        metavar="SECONDS",
+        callback=_finite,
+        help="What a seed may take in all; one that takes longer has failed.",
+    ),
     "resume": click.option("--resume", is_flag=True, help="Go on from the last checkpoint."),
 }
 
@@ -138,12 +156,6 @@ def spec_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., An
         return decorated
 
     return decorate
-
-
-def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f"expected a finite number, got {value}")
-    return value
 
 
 track_option = click.option(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     "tuning_trials",
     "log_every",
     "sample_every",
+    "time_limit",
     "resume",
 )
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
@@ -82,6 +83,7 @@ def run(
             out=out,
             report=report,
             stop=stop,
+            apart=True,
         )
     if form == "json":
         documents = [each.result.model_dump(mode="json") for each in finished]

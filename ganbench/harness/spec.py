@@ -50,6 +50,7 @@ class Spec:
     sample_every: int | None = None
     tuning_trials: int = 0
     protocol: str = ""
+    time_limit: float | None = None
     folder: Path = Path("runs")
 
 
@@ -75,23 +76,33 @@ class Job:
 
 def look_up(spec: Spec) -> Job:
     """The job that a spec stands for; InputError for whatever cannot be meant."""
-    task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
-    if spec.protocol:
-        task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
-    budget = task.budget.reduced(spec.budget)
-    if spec.steps is not None:
-        budget = budget.with_steps(spec.steps)
+    baseline = registry.load_baseline(spec.baseline)
+    task = task_of(spec, baseline)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
-    task = replace(task, budget=budget)  # which tells the baseline what it may spend
     return Job(
         spec=spec,
         task=task,
         baseline=baseline,
         hparams=baseline.resolve(task, spec.hparams),
-        budget=budget,
-        compiles=budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
+        budget=task.budget,
+        compiles=task.budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
     )
+
+
+def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
+    """The task of a spec, with the budget that it leaves; of a protocol, under its conditions.
+
+    Only for a protocol is the baseline's file executed, unless it is given.
+    """
+    task = registry.load_task(spec.task)
+    if spec.protocol:
+        baseline = baseline or registry.load_baseline(spec.baseline)
+        task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
+    budget = task.budget.reduced(spec.budget)
+    if spec.steps is not None:
+        budget = budget.with_steps(spec.steps)
+    return replace(task, budget=budget)  # which tells the baseline what it may spend
 
 
 def resolve_device(device: str) -> str:
@@ -108,8 +119,9 @@ def build(job: Job, seed: int) -> GAN:
     """Seed everything, call the baseline's `GAN`, and wrap a Game in its trainer."""
     file, precision, device = job.baseline.path.name, job.spec.precision, job.spec.device
     seed_global(stream(seed, "init"))
+    task = job.task if job.baseline.reference else job.task.without_answers()
     try:
-        made = job.baseline.make(job.task, device=device, **job.hparams)
+        made = job.baseline.make(task, device=device, **job.hparams)
     except InputError as error:
         raise UnsuitedError(f"{file}: {error}") from error
     except (Exception, SystemExit) as error:

@@ -128,9 +128,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read_frames(folder: Path) -> list[tuple[int, Array]]:
-    """(step, samples) of every .npy file, in order."""
-    paths = sorted(folder.glob("*.npy"))
-    return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
+    """(step, samples) of every .npy file that is named after a step, in order."""
+    paths = sorted(path for path in folder.glob("*.npy") if path.stem.isdecimal())
+    return [(int(path.stem), read(path).numpy()) for path in paths]
 
 
 def sha256_of(samples: Tensor) -> str:
