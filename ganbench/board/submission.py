@@ -60,13 +60,18 @@ def submit(
     Samples are those of the first `most` seeds, or of as many as fit in `room` bytes; if not even
     one does, there is no file of them. The folder is laid out as the leaderboard. Raises
     InputError, before anything is written, for what `ganbench leaderboard check` would find, for
-    what fails of `ganbench check`, and if the source or the samples are not those of the result any
-    more.
+    what fails of `ganbench check`, for seeds that the process that ran the GAN has judged itself,
+    and if the source or the samples are not those of the result any more.
     """
     path, chosen = _find(root, task, entry)
     result = schema.load_result(path)
     if lines := checking.inconsistencies(result, path):
         raise InputError(f"{path}: {lines[0]}")
+    if own := [seed.seed for seed in result.seeds if not seed.judged_apart]:
+        raise InputError(
+            f"{path}: seed {own[0]} was judged by the process that ran its GAN: run it anew with "
+            "`ganbench run`, which keeps the two apart"
+        )
     target = store.path_of(to, task, result.entry.name)
     if target.exists():
         raise InputError(f"{target} exists already: remove it, or give another folder with --to")

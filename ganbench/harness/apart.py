@@ -220,7 +220,7 @@ class Elsewhere:
         self._judge = judge
 
     def begin(self, seed: int) -> None:
-        """A seed is about to take its first step, or to go on from a checkpoint."""
+        """A seed is about to be trained, or the rest of it that a checkpoint has left."""
         messages.send(self._judge, "begin", {"seed": seed})
 
     def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:

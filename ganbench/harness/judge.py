@@ -33,7 +33,7 @@ class Scorer(Protocol):
     """What a seed in training has its samples scored by."""
 
     def begin(self, seed: int) -> None:
-        """A seed is about to take its first step, or to go on from a checkpoint."""
+        """A seed is about to be trained, or the rest of it that a checkpoint has left."""
 
     def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:
         """The metrics that are due at the end of a round, from 0; EndedError for what diverged."""

@@ -107,8 +107,6 @@ class SeedRun:
 
     def start(self) -> None:
         """Make what must be there before the first block: the pool and the log."""
-        if self._judge is not None:
-            self._judge.begin(self.seed)
         with self.at_work():
             self._started = True
             (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)

@@ -53,6 +53,8 @@ def train_seeds(
 
     with one_thread(), products(job.spec.precision), naming(job):
         for runs, learner in _groups(make, seeds, stop):
+            for run in runs:
+                judge.begin(run.seed)
             for run in _train(runs, learner):
                 yield judge.complete(run.result(), run.recorder.samples)
 
