@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -37,6 +37,18 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1), help="Processes; one a core by default."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
+
+
+def seeds_or_auto(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    """A number of seeds, 1 or more, "auto" or nothing; anything else ends with a line."""
+    if value is None or value == "auto":
+        return None if value is None else "auto"
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"expected a number of seeds from 1 on, or auto, got {value!r}")
+    return int(value)
+
 
 # Each is named as the field of `ganbench.harness.spec.Spec` that it sets.
 SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
