@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ganbench.core import Task
-from ganbench.metrics._pairs import squared_distances
+from ganbench.metrics._pairs import NARROW, squared_distances
 from ganbench.results.samples import sha256_of
 
 ALPHA = 1e-8  # the chance that honest samples are called copies
@@ -113,8 +114,10 @@ def compared(held: NDArray[np.float64], fresh: NDArray[np.float64]) -> Leak:
 
 def _nearest(rows: Tensor, samples: Tensor) -> NDArray[np.float64]:
     """Distance (n,) of each of the rows (n, d) to the nearest of the samples (m, d), in float64."""
-    near, blocks = samples.double(), rows.double().split(BLOCK)
-    found = torch.cat([squared_distances(block, near).amin(1) for block in blocks])
+    far, near = rows.double(), samples.double()
+    if near.shape[1] <= NARROW:  # where a tree is ten times as fast
+        return np.asarray(KDTree(near.numpy()).query(far.numpy())[0])
+    found = torch.cat([squared_distances(block, near).amin(1) for block in far.split(BLOCK)])
     return np.asarray(found.sqrt().numpy())
 
 
