@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy import stats
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import attachments, checking
+from ganbench.board import attachments, checking, claim
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
 from ganbench.board.entry import board_entry
@@ -24,13 +23,12 @@ from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
 from ganbench.harness.spec import Report, Spec
-from ganbench.results import samples, schema, store
+from ganbench.results import leak, samples, schema, store
 from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.results.store import SAMPLES, SOURCE
 from ganbench.system import files
 from ganbench.system.threads import one_thread
 
-ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribution
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
 # of those that train a classifier, as much as the noise of the floor
 ROOM = MOST_SAMPLES - 2**16  # for samples, beside the header of their file
@@ -207,7 +205,8 @@ def _samples(
 def verify(path: Path, *, watch: Watch = unwatched) -> Iterator[str]:
     """A line for each thing that is wrong with a submitted entry; runs nothing that came with it.
 
-    Its files are checked, and the metrics of the samples that came with it are computed anew.
+    Its files are checked, the metrics of the samples that came with it are computed anew, and these
+    are searched for copies of the reference.
     """
     result = schema.load_result(path)
     found = [*checking.inconsistencies(result, path), *attachments.findings(result, path)]
@@ -223,12 +222,15 @@ def verify(path: Path, *, watch: Watch = unwatched) -> Iterator[str]:
         claimed = {seed.seed: seed for seed in result.seeds}
         given = list(samples.read_seeds(file).items())
         for seed, made in watch("computing metrics of seeds", given):
-            yield from _wrong_metrics(task, result, claimed[seed], made)
+            yield from _wrong_samples(task, result, claimed[seed], made)
 
 
-def _wrong_metrics(task: Task, result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
+def _wrong_samples(task: Task, result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
     with one_thread():
         values = task.evaluate(task.reference, task.check(made, len(made), f"seed {seed.seed}"))
+        copied = leak.leak_of(task, made)
+    if copied:
+        yield f"seed {seed.seed}: {copied}"
     for name, value in values.items():
         claim, info = seed.metrics.get(name), result.task.metrics.get(name)
         if info is None or name not in task.bounds or info.version != task.bounds[name].version:
@@ -238,11 +240,21 @@ def _wrong_metrics(task: Task, result: Result, seed: SeedResult, made: Tensor) -
             yield f"seed {seed.seed}: {name} is {value:.6g} by its samples, {claim} by the result"
 
 
-def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None) -> float:
+def plan(path: Path, seeds: int | None = None) -> claim.Plan:
+    """How many new seeds `rerun` is to train of a result: so many, or as many as it needs.
+
+    Raises InputError for so few that they could find nothing.
+    """
+    return claim.planned(schema.load_result(path), seeds)
+
+
+def rerun(
+    path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None
+) -> claim.Outcome:
     """Train new seeds of the source that came with an entry, or is bundled; runs that source.
 
-    Returns the p-value of Mann and Whitney's two-sided test that their scores are of the claimed
-    ones' distribution.
+    Returns what they say of the claimed ones. Raises InputError, before any training, for what
+    `plan` refuses.
     """
     result = schema.load_result(path)
     if lines := attachments.findings(result, path):
@@ -251,6 +263,7 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     source = attachments.source_of(result, path)
     if source is None:
         raise InputError(f"no {SOURCE} came with {path}: nothing to run")
+    claim.check(result, seeds)
     main, *others = source
     own = Path(result.entry.source).name  # as its neighbours may know it
     named = {own if own.endswith(".py") and own not in others else main: source[main]}
@@ -266,11 +279,7 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
             out=Path(folder) / "runs",
             report=report,
         )
-    claimed, new = (
-        [seed.score for seed in side if seed.score is not None]
-        for side in (result.seeds, finished.seeds)
-    )
-    return float(stats.mannwhitneyu(claimed, new).pvalue)
+    return claim.judged(result.seeds, finished.seeds, seeds)
 
 
 def _copied(source: Mapping[str, Path], folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -45,6 +45,17 @@ def _finite(context: click.Context, option: click.Parameter, value: float) -> fl
     if not math.isfinite(value):
         raise click.BadParameter(f"expected a finite number, got {value}")
     return value
+
+
+def seeds_or_auto(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    """A number of seeds, 1 or more, "auto" or nothing; anything else ends with a line."""
+    if value is None or value == "auto":
+        return None if value is None else "auto"
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"expected a number of seeds from 1 on, or auto, got {value!r}")
+    return int(value)
 
 
 # Each is named as the field of `ganbench.harness.spec.Spec` that it sets.

@@ -20,6 +20,7 @@ from ganbench.diagnosis.evidence import of_result, of_run
 from ganbench.diagnosis.rules import diagnose
 from ganbench.env import Env
 from ganbench.harness.recorder import EndedError
+from ganbench.results import leak
 from ganbench.results.samples import read_frames, sha256_of
 from ganbench.results.schema import SeedResult, Verdict
 from ganbench.scoring import score_of, views_of
@@ -80,9 +81,15 @@ class Judge:
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """A result with metrics, views, score and verdict by what this judge has seen itself.
 
-        Rounds of a run before it was resumed were seen by another; the last is scored again.
+        Rounds of a run before it was resumed were seen by another; the last is scored again. A seed
+        whose samples are copies of the reference has failed.
         """
         start = time.perf_counter()
+        if result.status == "ok" and samples is not None:
+            with one_thread():
+                copied = leak.leak_of(self._task, samples)
+            if copied is not None:
+                result = result.model_copy(update={"status": "failed", "reason": copied})
         task, rounds = self._task, self._rounds.setdefault(result.seed, {})
         known: Mapping[str, float] = {}
         if result.status == "ok" and samples is not None:
