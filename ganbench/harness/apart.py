@@ -164,13 +164,14 @@ class Overseen:
         seed, together = result.seed, len(self._in_work)
         if seed not in self._in_work:
             raise GarbledError(f"a result of seed {seed}")
-        result = self._judge.complete(result, samples)
-        result.judged_apart, result.at_once = True, body["at_once"] is True
         took = (time.monotonic() - self._begun[seed]) / together
         claimed = result.timing.wall_seconds
         if claimed < (1 - SHARE) * took - SLACK:
             reason = f"its clock shows {claimed:.1f} s where the judge's shows {took:.1f} s"
             result = self._failed(seed, reason)
+        else:
+            result = self._judge.complete(result, samples)
+            result.judged_apart, result.at_once = True, body["at_once"] is True
         self._tell("seed", result)
         self.left.remove(seed)
         self._since = time.monotonic()

@@ -122,11 +122,11 @@ def test_a_seed_that_hangs_is_ended(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_clock_that_stands_still_is_found(tmp_path: Path) -> None:
-    stopped = "now = time.perf_counter(); time.perf_counter = lambda: now; time.sleep(5)"
+    stopped = "now = time.perf_counter(); time.perf_counter = lambda: now; time.sleep(8)"
     (seed,) = trained(spec_of(tmp_path, stopped))
     assert seed.status == "failed"
     assert seed.reason is not None
-    assert seed.reason.startswith("its clock shows 0.")
+    assert seed.reason.startswith("its clock shows ")
 
 
 JUNK = {
