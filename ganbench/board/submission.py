@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from scipy import stats
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import attachments, checking
+from ganbench.board import attachments, checking, confined
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
+from ganbench.board.confined import copied
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
 from ganbench.board.watch import Watch, unwatched
@@ -27,7 +27,8 @@ from ganbench.harness.spec import Report, Spec
 from ganbench.results import samples, schema, store
 from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.results.store import SAMPLES, SOURCE
-from ganbench.system import files
+from ganbench.system import cell, files
+from ganbench.system.sandbox import Limits
 from ganbench.system.threads import one_thread
 
 ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribution
@@ -75,7 +76,7 @@ def submit(
     kept, notes = _samples(run, result, most, room)
     _check(result, next(iter(source.values())))
     folder = store.attached(target)
-    made = _copied(source, folder)
+    made = copied(source, folder)
     if kept:
         samples.write_seeds(folder / SAMPLES, kept)
         made.append(folder / SAMPLES)
@@ -233,11 +234,19 @@ def _wrong_metrics(task: Task, result: Result, seed: SeedResult, made: Tensor) -
             yield f"seed {seed.seed}: {name} is {value:.6g} by its samples, {claim} by the result"
 
 
-def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None) -> float:
-    """Train new seeds of the source that came with an entry, or is bundled; runs that source.
+def rerun(
+    path: Path,
+    seeds: int,
+    *,
+    workers: int = 1,
+    report: Report = lambda _: None,
+    limits: Limits | None = None,
+) -> float:
+    """Train new seeds of the source that came with an entry, or is bundled; runs that, confined.
 
     Returns the p-value of Mann and Whitney's two-sided test that their scores are of the claimed
-    ones' distribution.
+    ones' distribution. Raises EndedError, of one line, where the source does not come to an end
+    within the `limits`, or leaves no result that can be read.
     """
     result = schema.load_result(path)
     if lines := attachments.findings(result, path):
@@ -251,26 +260,18 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     named = {own if own.endswith(".py") and own not in others else main: source[main]}
     named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
-    with tempfile.TemporaryDirectory() as folder:
-        spec = _spec(result, _copied(named, Path(folder) / "source")[0])
-        (finished,) = entries.run(
+    with cell.scratch_folder() as folder:
+        spec = _spec(result, copied(named, folder / "source")[0])
+        (finished,) = confined.run(
             [spec],
             seeds=range(first, first + seeds),
+            folder=folder,
             workers=workers,
-            leaderboard=Path(folder) / "leaderboard",
-            out=Path(folder) / "runs",
             report=report,
+            limits=limits,
         )
     claimed, new = (
         [seed.score for seed in side if seed.score is not None]
         for side in (result.seeds, finished.seeds)
     )
     return float(stats.mannwhitneyu(claimed, new).pvalue)
-
-
-def _copied(source: Mapping[str, Path], folder: Path) -> list[Path]:
-    """Copy the files of a source into a folder under their names; returns the copies."""
-    for name, file in source.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / name)
-    return [folder / name for name in source]

@@ -78,9 +78,7 @@ def look_up(spec: Spec) -> Job:
     task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
     if spec.protocol:
         task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
-    budget = task.budget.reduced(spec.budget)
-    if spec.steps is not None:
-        budget = budget.with_steps(spec.steps)
+    budget = budget_of(spec, task)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
     task = replace(task, budget=budget)  # which tells the baseline what it may spend
@@ -92,6 +90,12 @@ def look_up(spec: Spec) -> Job:
         budget=budget,
         compiles=budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
     )
+
+
+def budget_of(spec: Spec, task: Task) -> Budget:
+    """What a spec may spend on a task."""
+    budget = task.budget.reduced(spec.budget)
+    return budget if spec.steps is None else budget.with_steps(spec.steps)
 
 
 def resolve_device(device: str) -> str:

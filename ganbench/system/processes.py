@@ -1,6 +1,6 @@
 """Worker processes that start at once: a server that has imported torch forks them.
 
-On Linux; elsewhere each imports it for itself.
+On Linux; elsewhere, and where a confined process may have no sockets, each imports it for itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
+from ganbench.system.sandbox import CONFINED
+
 T = TypeVar("T")
 
 PRELOADED = [
@@ -21,7 +23,7 @@ PRELOADED = [
     "scipy.stats",
     "ot.lp",
 ]
-FORKED = sys.platform == "linux"
+FORKED = sys.platform == "linux" and CONFINED not in os.environ
 
 CONTEXT = multiprocessing.get_context("forkserver" if FORKED else "spawn")
 
