@@ -20,7 +20,7 @@ from ganbench.cli.options import (
     tuning_option,
     workers_option,
 )
-from ganbench.cli.progress import show_progress, watch, working
+from ganbench.cli.progress import confined, show_progress, watch, working
 from ganbench.errors import one_line
 from ganbench.system import processes
 
@@ -62,7 +62,7 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
     "--rerun",
     type=click.IntRange(1),
     metavar="SEEDS",
-    help="Train so many new seeds too. This runs the source that came with the result.",
+    help="Train so many new seeds too. This runs the source that came with it, confined.",
 )
 @workers_option
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -75,8 +75,8 @@ def verify(result: Path, rerun: int | None, workers: int | None, quiet: bool) ->
     for finding in findings:
         click.echo(one_line(f"{result}: {finding}", MOST))
     if rerun and not findings:
-        with show_progress(named=False, lines=False, quiet=quiet) as report:
-            count = processes.workers(workers, rerun)
+        count = processes.workers(workers, rerun, forked=False)
+        with confined(result), show_progress(named=False, lines=False, quiet=quiet) as report:
             p = submission.rerun(result, rerun, workers=count, report=report)
         click.echo(f"p = {p:.3g} that {rerun} new seeds score as the claimed ones do")
         if p < submission.ALPHA:

@@ -35,10 +35,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def workers(asked: int | None, most: int) -> int:
-    """As many as are asked for, or one a core, but at most `most`; the server gets ready."""
+def workers(asked: int | None, most: int, *, forked: bool = True) -> int:
+    """As many as are asked for, or one a core, but at most `most`.
+
+    The server gets ready, unless they will not be `forked` by it.
+    """
     count = min(most, asked or cores())
-    if count > 1:
+    if count > 1 and forked:
         prepare()
     return count
 
