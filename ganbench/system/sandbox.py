@@ -154,6 +154,7 @@ def _own_mounts(failed: dict[str, str]) -> None:
     if "mounts" in failed:
         return
     try:
+        kernel.call("unshare", ctypes.c_int(SPACES["mounts"]))  # the parent keeps its own list
         kernel.call("mount", b"none", b"/", None, ctypes.c_ulong(PRIVATE | RECURSIVE), None)
         _mount("tmpfs", SHARED, f"size={SHARED_BYTES},mode=1777")
     except OSError as error:
