@@ -164,7 +164,9 @@ ALL = "readable=[Path('/')], listable=[], writable=[]"
 MECHANISMS = {
     "landlock": f"landlock.restrict({ALL}) >= 4 or sys.exit('no TCP')",
     "seccomp": "seccomp.install()",
-    "namespace": "failed = sandbox.separate(); assert 'network' not in failed, sys.exit(77)",
+    "namespace": """failed = sandbox.separate()
+    if 'network' in failed:
+        raise OSError(failed['network'])""",
 }
 
 
@@ -195,7 +197,6 @@ def test_files_outside_are_neither_read_nor_written(open_here, tmp_path):
     need(open_here, "files")
     secret = tmp_path / "secret"
     secret.write_text("s")
-    home = Path.home() / ".profile"
     for code in (
         f"open({str(secret)!r})",
         f"open({str(secret)!r}, 'a')",
@@ -208,7 +209,7 @@ def test_files_outside_are_neither_read_nor_written(open_here, tmp_path):
         f"import os; os.listdir({str(tmp_path)!r})",
         f"import os; os.mkfifo({str(tmp_path / 'new')!r})",
         f"import subprocess; subprocess.run(['/bin/cat', {str(secret)!r}], check=True)",
-        f"open({str(home)!r})",
+        f"import os; os.listdir({str(Path.home() if Path.home().is_dir() else tmp_path)!r})",
         "open('/etc/shadow')",
         f"open({str(Path(sandbox.__file__))!r}, 'a')",
     ):
