@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import attachments, checking, claim
+from ganbench.board import attachments, checking, claim, confined
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
+from ganbench.board.confined import copied
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
 from ganbench.board.watch import Watch, unwatched
@@ -26,7 +26,8 @@ from ganbench.harness.spec import Report, Spec
 from ganbench.results import leak, samples, schema, store
 from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.results.store import SAMPLES, SOURCE
-from ganbench.system import files
+from ganbench.system import cell, files
+from ganbench.system.sandbox import Limits
 from ganbench.system.threads import one_thread
 
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
@@ -78,7 +79,7 @@ def submit(
     kept, notes = _samples(run, result, most, room)
     _check(result, next(iter(source.values())))
     folder = store.attached(target)
-    made = _copied(source, folder)
+    made = copied(source, folder)
     if kept:
         samples.write_seeds(folder / SAMPLES, kept)
         made.append(folder / SAMPLES)
@@ -249,12 +250,18 @@ def plan(path: Path, seeds: int | None = None) -> claim.Plan:
 
 
 def rerun(
-    path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None
+    path: Path,
+    seeds: int,
+    *,
+    workers: int = 1,
+    report: Report = lambda _: None,
+    limits: Limits | None = None,
 ) -> claim.Outcome:
-    """Train new seeds of the source that came with an entry, or is bundled; runs that source.
+    """Train new seeds of the source that came with an entry, or is bundled; runs that, confined.
 
     Returns what they say of the claimed ones. Raises InputError, before any training, for what
-    `plan` refuses.
+    `plan` refuses; EndedError, of one line, where the source does not come to an end within the
+    `limits`, or leaves no result that can be read.
     """
     result = schema.load_result(path)
     if lines := attachments.findings(result, path):
@@ -269,22 +276,14 @@ def rerun(
     named = {own if own.endswith(".py") and own not in others else main: source[main]}
     named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
-    with tempfile.TemporaryDirectory() as folder:
-        spec = _spec(result, _copied(named, Path(folder) / "source")[0])
-        (finished,) = entries.run(
+    with cell.scratch_folder() as folder:
+        spec = _spec(result, copied(named, folder / "source")[0])
+        (finished,) = confined.run(
             [spec],
             seeds=range(first, first + seeds),
+            folder=folder,
             workers=workers,
-            leaderboard=Path(folder) / "leaderboard",
-            out=Path(folder) / "runs",
             report=report,
+            limits=limits,
         )
     return claim.judged(result.seeds, finished.seeds, seeds)
-
-
-def _copied(source: Mapping[str, Path], folder: Path) -> list[Path]:
-    """Copy the files of a source into a folder under their names; returns the copies."""
-    for name, file in source.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / name)
-    return [folder / name for name in source]

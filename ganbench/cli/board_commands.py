@@ -21,7 +21,7 @@ from ganbench.cli.options import (
     tuning_option,
     workers_option,
 )
-from ganbench.cli.progress import show_progress, watch, working
+from ganbench.cli.progress import confined, show_progress, watch, working
 from ganbench.errors import one_line
 from ganbench.system import processes
 
@@ -67,7 +67,7 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
     flag_value="auto",
     metavar="[SEEDS|auto]",
     help="Train so many new seeds too, or as many as the claim needs. This runs the source that "
-    "came with the result.",
+    "came with the result, confined.",
 )
 @workers_option
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -92,8 +92,8 @@ def verify(
         return
     if not quiet:
         click.echo(plan.line, err=True)
-    with show_progress(named=False, lines=False, quiet=quiet) as report:
-        count = processes.workers(workers, plan.seeds)
+    count = processes.workers(workers, plan.seeds, forked=False)
+    with confined(result), show_progress(named=False, lines=False, quiet=quiet) as report:
         outcome = submission.rerun(result, plan.seeds, workers=count, report=report)
     click.echo(f"{result}: {outcome.line}")
     if outcome.verdict != "consistent":

@@ -6,13 +6,15 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from ganbench.board.beside import result_beside
 from ganbench.cli.options import (
     Asked,
     form_options,
@@ -23,7 +25,7 @@ from ganbench.cli.options import (
     spec_options,
     workers_option,
 )
-from ganbench.cli.progress import IMPORTING, show_progress, working
+from ganbench.cli.progress import IMPORTING, confined, show_progress, working
 from ganbench.errors import InputError
 from ganbench.system import processes
 
@@ -67,23 +69,29 @@ def run(
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     asked.check()
     quiet, lines = quiet or form == "json", asked.fields["log_every"] is not None
-    workers = processes.workers(workers, len(asked.hparams) * seeds)
+    count, numbers = len(asked.hparams) * seeds, range(first_seed, first_seed + seeds)
+    submitted = result_beside(asked.fields["baseline"], root)
+    workers = processes.workers(workers, count, forked=not submitted)
     with working(IMPORTING, quiet=quiet):
         from ganbench.cli import tables
         from ganbench.harness import entries
 
         specs = asked.specs()
+        train: Callable[..., list[Finished]] = partial(entries.run, apart=True)
+        if submitted:
+            from ganbench.board import foreign
+
+            train = partial(foreign.run, beside=submitted)
     progress = show_progress(named=len(specs) > 1, lines=lines, quiet=quiet)
-    with stopping() as stop, progress as report:
-        finished = entries.run(
+    with confined(specs[0].baseline), stopping() as stop, progress as report:
+        finished = train(
             specs,
-            seeds=range(first_seed, first_seed + seeds),
+            seeds=numbers,
             workers=workers,
             leaderboard=root,
             out=out,
             report=report,
             stop=stop,
-            apart=True,
         )
     if form == "json":
         documents = [each.result.model_dump(mode="json") for each in finished]

@@ -6,7 +6,6 @@ clock, scores the samples that the other sends, and answers for the results.
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import time
 import traceback
@@ -23,7 +22,7 @@ from ganbench.core import Task
 from ganbench.errors import InputError, first_line
 from ganbench.harness import machine, messages
 from ganbench.harness.judge import Judge
-from ganbench.harness.messages import GarbledError
+from ganbench.harness.messages import Ends, GarbledError
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.spec import Progress, Spec, look_up, resolve_device, task_of
 from ganbench.harness.train import train_seeds
@@ -55,8 +54,8 @@ def train_apart(
     with one_thread():
         if task.training_set is not None:
             task.training_set()  # which both then have in one place of the memory
-        ours, theirs = multiprocessing.Pipe()
-        trainer = processes.fork(_train, spec, seeds, theirs, (ours, inherited), stop)
+        ours, theirs = messages.between()
+        trainer = processes.fork(_train, spec, seeds, theirs, (*ours, inherited), stop)
         theirs.close()
         processes.end_with_parent()
         overseen = Overseen(spec, task, seeds, tell)
@@ -82,21 +81,21 @@ class Overseen:
         self._since = time.monotonic()  # the start, or the last result
         self._steps: dict[int, int] = {}  # that seeds are known to have taken
 
-    def follow(self, source: Connection, trainer: BaseProcess) -> None:
+    def follow(self, ends: Ends, trainer: BaseProcess) -> None:
         """Do what the process that trains asks for until it ends, or is ended.
 
         Seeds that it had not begun are left to another.
         """
         death = processes.death(trainer)
         while True:
-            ready = wait([source, death], timeout=self._seconds_left())
+            ready = wait([ends.source, death], timeout=self._seconds_left())
             if not ready:
                 assert self._spec.time_limit is not None
                 limit = duration(self._spec.time_limit)
                 return self._fail(f"it has taken longer than the limit of {limit} a seed")
-            if source in ready:
+            if ends.source in ready:
                 try:
-                    if self._answer(source):
+                    if self._answer(ends):
                         continue
                 except EOFError:
                     pass  # it has ended, or closed its side
@@ -118,16 +117,16 @@ class Overseen:
     def _in_work(self) -> list[int]:
         return [seed for seed in self.left if seed in self._begun]
 
-    def _answer(self, source: Connection) -> bool:
+    def _answer(self, ends: Ends) -> bool:
         """Do what one message asks for; whether there may be more."""
-        kind, body, samples = messages.receive(source)
+        kind, body, samples = messages.receive(ends.source)
         try:
             if kind == "begin":
                 self._begin(int(body["seed"]))
             elif kind == "progress":
                 self._pass_on(PROGRESS.validate_python(body))
             elif kind == "score" and samples is not None:
-                self._score(source, int(body["seed"]), int(body["round"]), samples)
+                self._score(ends.to, int(body["seed"]), int(body["round"]), samples)
             elif kind == "result":
                 self._complete(body, samples)
             elif kind == "error":
@@ -150,14 +149,14 @@ class Overseen:
         self._steps[progress.seed] = max(progress.step, self._steps.get(progress.seed, 0))
         self._tell("progress", progress)
 
-    def _score(self, source: Connection, seed: int, round: int, samples: Tensor) -> None:
+    def _score(self, to: Connection, seed: int, round: int, samples: Tensor) -> None:
         try:
             metrics = self._judge.score(seed, round, samples)
         except EndedError as ended:
             answer: dict[str, Any] = {"status": ended.status, "reason": str(ended)}
         else:
             answer = {"metrics": dict(metrics)}
-        messages.send(source, "scored", answer)
+        messages.send(to, "scored", answer)
 
     def _complete(self, body: Mapping[str, Any], samples: Tensor | None) -> None:
         result = SeedResult.model_validate(body["result"])
@@ -215,19 +214,19 @@ class Overseen:
 
 
 class Elsewhere:
-    """The judge as the process that trains sees it: at the other end of a pipe."""
+    """The judge as the process that trains sees it: at the other ends of pipes."""
 
-    def __init__(self, judge: Connection) -> None:
+    def __init__(self, judge: Ends) -> None:
         self._judge = judge
 
     def begin(self, seed: int) -> None:
         """A seed is about to be trained, or the rest of it that a checkpoint has left."""
-        messages.send(self._judge, "begin", {"seed": seed})
+        messages.send(self._judge.to, "begin", {"seed": seed})
 
     def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:
         """The metrics that are due at the end of a round; EndedError for what has diverged."""
-        messages.send(self._judge, "score", {"seed": seed, "round": round}, samples)
-        _, answer, _ = messages.receive(self._judge)
+        messages.send(self._judge.to, "score", {"seed": seed, "round": round}, samples)
+        _, answer, _ = messages.receive(self._judge.source)
         if "metrics" not in answer:
             raise EndedError(answer["status"], answer["reason"])
         metrics: Mapping[str, float] = answer["metrics"]
@@ -236,19 +235,19 @@ class Elsewhere:
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """Hand a result over, for the judge to complete; it is as it was."""
         body = {"result": result.model_dump(mode="json"), "at_once": result.at_once}
-        messages.send(self._judge, "result", body, samples)
+        messages.send(self._judge.to, "result", body, samples)
         return result
 
 
 def _train(
-    spec: Spec, seeds: Sequence[int], judge: Connection, inherited: Sequence[Connection], stop: Stop
+    spec: Spec, seeds: Sequence[int], judge: Ends, inherited: Sequence[Connection], stop: Stop
 ) -> None:
     """Train seeds, in a process of its own, whose every word goes to the judge."""
     for each in inherited:
         each.close()
 
     def report(progress: Progress) -> None:
-        messages.send(judge, "progress", asdict(progress))
+        messages.send(judge.to, "progress", asdict(progress))
 
     try:
         elsewhere = Elsewhere(judge)
@@ -257,5 +256,5 @@ def _train(
     except Exception as error:
         text = str(error) if isinstance(error, InputError) else first_line(error)
         said = {"type": type(error).__name__, "text": text, "traceback": traceback.format_exc()}
-        messages.send(judge, "error", said)
-    messages.send(judge, "end", {})
+        messages.send(judge.to, "error", said)
+    messages.send(judge.to, "end", {})

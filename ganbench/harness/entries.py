@@ -13,6 +13,7 @@ from typing import Any
 
 import ganbench
 from ganbench import registry
+from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.harness import machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
@@ -243,23 +244,30 @@ def without_seeds(job: Job, name: str) -> Result:
 
     What `Result.fits` and `Result.identity` look at.
     """
-    spec, task, budget = job.spec, job.task, job.budget
-    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
     return Result.model_construct(
-        task=TaskInfo(
-            name=task.name, version=task.version, views=dict(task.views), metrics=metrics
-        ),
+        task=task_info(job.task),
         entry=_entry_info(job, name),
-        protocol=Protocol(
-            steps=budget.steps,
-            batch_size=budget.batch_size,
-            evaluations=budget.rounds,
-            evaluation_size=budget.evaluation_size,
-            budget=budget.name,  # type: ignore[arg-type]
-            precision=spec.precision,
-            device=spec.device,
-            threads=1,
-        ),
+        protocol=protocol_of(job.spec, job.budget),
+    )
+
+
+def task_info(task: Task) -> TaskInfo:
+    """A task as a result tells it."""
+    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
+    return TaskInfo(name=task.name, version=task.version, views=dict(task.views), metrics=metrics)
+
+
+def protocol_of(spec: Spec, budget: Budget) -> Protocol:
+    """What is spent, and how it is run, as a result tells it."""
+    return Protocol(
+        steps=budget.steps,
+        batch_size=budget.batch_size,
+        evaluations=budget.rounds,
+        evaluation_size=budget.evaluation_size,
+        budget=budget.name,  # type: ignore[arg-type]
+        precision=spec.precision,
+        device=spec.device,
+        threads=1,
     )
 
 

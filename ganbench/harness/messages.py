@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,25 @@ MOST_SAMPLES = 2**31
 
 class GarbledError(Exception):
     """A message that is none."""
+
+
+class Ends(NamedTuple):
+    """One side's ends of two pipes: sockets, which go both ways, a confined process has none of."""
+
+    source: Connection
+    to: Connection
+
+    def close(self) -> None:
+        """Close both."""
+        self.source.close()
+        self.to.close()
+
+
+def between() -> tuple[Ends, Ends]:
+    """The ends of two sides that are to talk to each other."""
+    one_hears, other_says = multiprocessing.Pipe(duplex=False)
+    other_hears, one_says = multiprocessing.Pipe(duplex=False)
+    return Ends(one_hears, one_says), Ends(other_hears, other_says)
 
 
 def send(to: Connection, kind: str, body: Mapping[str, Any], samples: Tensor | None = None) -> None:

@@ -99,10 +99,13 @@ def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
     if spec.protocol:
         baseline = baseline or registry.load_baseline(spec.baseline)
         task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
+    return replace(task, budget=budget_of(spec, task))  # which tells the baseline what it may spend
+
+
+def budget_of(spec: Spec, task: Task) -> Budget:
+    """What a spec may spend on a task."""
     budget = task.budget.reduced(spec.budget)
-    if spec.steps is not None:
-        budget = budget.with_steps(spec.steps)
-    return replace(task, budget=budget)  # which tells the baseline what it may spend
+    return budget if spec.steps is None else budget.with_steps(spec.steps)
 
 
 def resolve_device(device: str) -> str:

@@ -1,6 +1,6 @@
 """Worker processes that start at once: a server that has imported torch forks them.
 
-On Linux; elsewhere each imports it for itself.
+On Linux; elsewhere, and where a confined process may have no sockets, each imports it for itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from ganbench.system.sandbox import CONFINED
+
 T = TypeVar("T")
 
 PRELOADED = [
@@ -24,7 +26,7 @@ PRELOADED = [
     "scipy.stats",
     "ot.lp",
 ]
-FORKED = sys.platform == "linux"
+FORKED = sys.platform == "linux" and CONFINED not in os.environ
 
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKED else "spawn")
 
@@ -36,10 +38,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def workers(asked: int | None, most: int) -> int:
-    """As many as are asked for, or one a core, but at most `most`; the server gets ready."""
+def workers(asked: int | None, most: int, *, forked: bool = True) -> int:
+    """As many as are asked for, or one a core, but at most `most`.
+
+    The server gets ready, unless they will not be `forked` by it.
+    """
     count = min(most, asked or cores())
-    if count > 1:
+    if count > 1 and forked:
         prepare()
     return count
 
@@ -82,7 +87,8 @@ def fork(target: Callable[..., None], *args: Any) -> BaseProcess:
 
     It leads a group of its own, so that what it starts can be ended with it.
     """
-    context: Any = multiprocessing.get_context("fork" if FORKED else "spawn")
+    here = sys.platform == "linux"
+    context: Any = multiprocessing.get_context("fork" if here else "spawn")
     process: BaseProcess = context.Process(target=_lead, args=(target, args))
     process.start()
     return process
