@@ -38,11 +38,11 @@ def GAN(task, *, device="cpu"):
 
 
 def spec_of(folder: Path, what: str = "pass", **more: Any) -> Spec:
-    """A GAN that draws uniform samples, and does something at the fifth of its 20 steps."""
+    """A GAN of uniform samples that does something at the fifth of its 20 steps."""
     folder.mkdir(exist_ok=True)
     path = folder / "uniform.py"
     path.write_text(GAN.format(what=what))
-    return Spec(task="gaussian", steps=20, baseline=str(path), folder=folder / "run", **more)
+    return Spec(task="dirac", steps=20, baseline=str(path), folder=folder / "run", **more)
 
 
 def trained(spec: Spec, seeds: range = range(1)) -> list[SeedResult]:
