@@ -262,7 +262,7 @@ def rerun(
     first = 1 + max(seed.seed for seed in result.seeds)
     with cell.scratch_folder() as folder:
         spec = _spec(result, copied(named, folder / "source")[0])
-        (finished,) = confined.run(
+        results, refusal = confined.run(
             [spec],
             seeds=range(first, first + seeds),
             folder=folder,
@@ -270,6 +270,9 @@ def rerun(
             report=report,
             limits=limits,
         )
+    if refusal:
+        raise refusal
+    (finished,) = results
     claimed, new = (
         [seed.score for seed in side if seed.score is not None]
         for side in (result.seeds, finished.seeds)
