@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ganbench import registry
 from ganbench.board.checking import inconsistencies
@@ -92,7 +92,7 @@ class _Listener:
         """EndedError for what is no message of such a run."""
         try:
             if "progress" in message:
-                told = TypeAdapter(_Told).validate_python(message["progress"])
+                told = _Told.model_validate(message["progress"])
                 self.report(Progress(**told.model_dump()))
             else:
                 self.finished.append(_Finished.model_validate(message))
@@ -109,14 +109,14 @@ def run(
     report: Report = lambda _: None,
     stop: Stop | None = None,
     limits: Limits | None = None,
-) -> list[Result]:
+) -> tuple[list[Result], InputError | None]:
     """What `harness.entries.run` makes of specs, in a confined process that may write in `folder`.
 
-    All of a source that is not bundled must lie in there. The CPU is what it is trained on: a
-    driver of a GPU would be another way out. Results are checked against what was asked for; what
-    they claim beyond that is the source's own word. Says on standard error what cannot be kept
-    from it on this system. Raises InputError, after the results of the others, for what is refused
-    by `entries.run`; EndedError, of one line, where the process ends in any other way.
+    All of a source must lie in there. The CPU is what it is trained on: the driver of a GPU would
+    be another way out. Results are checked against what was asked for; what they claim beyond that
+    is the source's own word. Says on standard error what cannot be kept from it on this system.
+    Returns also what `entries.run` has raised of an entry that it refused. Raises EndedError, of
+    one line, where the process ends in any other way.
     """
     if any(spec.device == "cuda" for spec in specs):
         raise InputError("a source of others is trained on the CPU: use --device cpu")
@@ -126,7 +126,7 @@ def run(
     with one_thread():
         _ = task.reference  # for which data may have to be fetched: there is no network inside
     listener = _Listener(report=report)
-    cache = files.cache_folder()
+    cache = files.cache_folder().resolve()
     cell.call(
         f"{__name__}:train",
         Asked(specs=specs, seeds=seeds, workers=workers),
@@ -140,11 +140,9 @@ def run(
     if not listener.finished:
         raise EndedError("it ended without a result")
     told = listener.finished[-1]
-    expected = _Expected(task=task, specs=specs, seeds=seeds)
-    results = [expected.read(folder, name) for name in dict.fromkeys(told.results)]
-    if told.refused is not None or not results:
-        raise _refusal(told)
-    return results
+    whole = told.refused is None and not (stop is not None and stop.is_set())
+    expected = _Expected(task=task, specs=specs, seeds=seeds, whole=whole)
+    return expected.results(folder, told.results), _refusal(told)
 
 
 def _task_inside(name: str, folder: Path) -> str:
@@ -157,8 +155,11 @@ def _task_inside(name: str, folder: Path) -> str:
     return str(copied({**sources, frozen.name: frozen}, folder / "task")[0])
 
 
-def _refusal(told: _Finished) -> InputError:
-    error = InputError(_plain(told.refused or "nothing was trained"))
+def _refusal(told: _Finished) -> InputError | None:
+    """What was raised of an entry that was refused; of none trained at all, too."""
+    if told.refused is None and told.results:
+        return None
+    error = InputError(_plain(told.refused or "stopped before anything was done"))
     if told.note:
         error.add_note("\n".join(_plain(line) for line in told.note.splitlines()[:200]))
     return error
@@ -190,11 +191,22 @@ def train(asked: Asked, tell: Tell, stop: Stop) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Expected:
-    """What a confined run was asked for, which its results are held against."""
+    """What a confined run was asked for, which its results are held against.
+
+    A `whole` run was neither stopped nor refused in part: it has all results, and all seeds.
+    """
 
     task: Task
     specs: Sequence[Spec]
     seeds: Sequence[int]
+    whole: bool
+
+    def results(self, folder: Path, names: Sequence[str]) -> list[Result]:
+        """The results of these names that the run left; EndedError if they are not of it."""
+        names = list(dict.fromkeys(names))
+        if len(names) > len(self.specs) or (self.whole and len(names) < len(self.specs)):
+            raise EndedError(f"it left {len(names)} results, not {len(self.specs)}")
+        return [self.read(folder, name) for name in names]
 
     def read(self, folder: Path, name: str) -> Result:
         """A result that the run left, its texts made printable; EndedError if it is not of it."""
@@ -221,7 +233,8 @@ class _Expected:
             yield "is not of the task as it is"
         if result.protocol != entries.protocol_of(spec, budget_of(spec, self.task)):
             yield "is not of the budget that was given"
-        if not {seed.seed for seed in result.seeds} <= set(self.seeds):
+        numbers = {seed.seed for seed in result.seeds}
+        if not numbers <= set(self.seeds) or (self.whole and numbers != set(self.seeds)):
             yield "is of other seeds"
         if result.official and not (
             result.protocol.budget == "full" and registry.is_unchanged(spec.task)

@@ -56,7 +56,7 @@ def run(
     with cell.scratch_folder(out) as scratch:
         file = str(confined.copied(source, scratch / "source")[0])
         inside = [replace(spec, baseline=file) for spec in specs]
-        made = confined.run(
+        made, refusal = confined.run(
             inside,
             seeds=seeds,
             folder=scratch,
@@ -65,7 +65,10 @@ def run(
             stop=stop,
             limits=limits,
         )
-        return [_kept(each, specs[0], source, scratch, out, leaderboard) for each in made]
+        finished = [_kept(each, specs[0], source, scratch, out, leaderboard) for each in made]
+    if refusal:
+        raise refusal
+    return finished
 
 
 def _kept(

@@ -278,7 +278,7 @@ def rerun(
     first = 1 + max(seed.seed for seed in result.seeds)
     with cell.scratch_folder() as folder:
         spec = _spec(result, copied(named, folder / "source")[0])
-        (finished,) = confined.run(
+        results, refusal = confined.run(
             [spec],
             seeds=range(first, first + seeds),
             folder=folder,
@@ -286,4 +286,7 @@ def rerun(
             report=report,
             limits=limits,
         )
+    if refusal:
+        raise refusal
+    (finished,) = results
     return claim.judged(result.seeds, finished.seeds, seeds)

@@ -145,18 +145,20 @@ def _started(
     """The process, and what it tells; afterwards neither it nor anything below it is left."""
     here, there = os.pipe()
     with os.fdopen(here, "rb", buffering=0) as channel:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ganbench.system.inmate", str(os.getpid()), str(there)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=scratch,
-            env=env,
-            pass_fds=[there],
-            start_new_session=True,  # a Ctrl-C is this process's to hear
-        )
         try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ganbench.system.inmate", str(os.getpid()), str(there)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd=scratch,
+                env=env,
+                pass_fds=[there],
+                start_new_session=True,  # a Ctrl-C is this process's to hear
+            )
+        finally:
             os.close(there)
+        try:
             assert process.stdin is not None
             try:
                 process.stdin.write(b"".join(map(pickle.dumps, given)))

@@ -207,7 +207,8 @@ def system_files() -> list[Path]:
     bundled = [package.parent / kind for kind in ("tasks", "baselines")]
     installed = [Path(each) for each in sysconfig.get_paths().values()]
     prefixes = [Path(each) for each in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
-    return [*map(Path, SYSTEM), package, *bundled, *installed, *prefixes]
+    libraries = [Path(each) for each in os.environ.get("LD_LIBRARY_PATH", "").split(":") if each]
+    return [*map(Path, SYSTEM), package, *bundled, *installed, *prefixes, *libraries]
 
 
 def environment(scratch: Path, **more: str) -> dict[str, str]:
@@ -225,4 +226,5 @@ def environment(scratch: Path, **more: str) -> dict[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
     kept |= {name: str(folder) for name, folder in own.items()}
     kept |= {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    kept["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # else each worker starts a process a core
     return {**kept, CONFINED: "1", **more}

@@ -298,8 +298,14 @@ def test_a_result_that_is_not_of_the_run_is_refused(how: str, honest, tmp_path: 
     folder, spec = honest
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     path = tmp_path / confined.BOARD / "ring8" / "theirs-2steps.json"
-    expected = confined._Expected(task=registry.load_task("ring8"), specs=[spec], seeds=[0])
+    expected = confined._Expected(
+        task=registry.load_task("ring8"), specs=[spec], seeds=[0], whole=True
+    )
     assert expected.read(tmp_path, "theirs-2steps").seeds[0].status == "ok"
+    with pytest.raises(EndedError, match="0 results, not 1"):
+        expected.results(tmp_path, [])
+    with pytest.raises(EndedError, match="other seeds"):  # some were left out
+        replace(expected, seeds=[0, 1]).read(tmp_path, "theirs-2steps")
     document = json.loads(path.read_text())
     change, words = LIES[how]
     change(document)
@@ -315,7 +321,9 @@ def test_a_result_that_is_a_link_is_refused(honest, tmp_path: Path):
     place.mkdir(parents=True)
     kept = folder / confined.BOARD / "ring8" / "theirs-2steps.json"
     (place / kept.name).symlink_to(kept)
-    expected = confined._Expected(task=registry.load_task("ring8"), specs=[spec], seeds=[0])
+    expected = confined._Expected(
+        task=registry.load_task("ring8"), specs=[spec], seeds=[0], whole=True
+    )
     with pytest.raises(EndedError, match="is a link"):
         expected.read(tmp_path, "theirs-2steps")
 
