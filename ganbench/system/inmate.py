@@ -34,6 +34,7 @@ def main() -> int:
         sys.exit(1)
 
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started this decides
     failed: dict[str, str] = {}
     if kernel.available():
         kernel.end_with_parent(parent, signal.SIGTERM)
@@ -101,8 +102,8 @@ def _forked(function: Callable[[], int]) -> int:
     status = 1
     try:
         status = function()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        print(f"{type(error).__name__}: {first_line(error)}", file=sys.stderr)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

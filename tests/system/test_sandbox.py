@@ -374,6 +374,7 @@ def test_every_end_is_one_line():
     assert raised("import os; os._exit(3)") == "it ended with exit code 3"
     assert raised("import ctypes; ctypes.string_at(0)") == "it was ended by SIGSEGV"
     assert raised("raise ValueError('a\\nb')") == "ValueError: a"
+    assert raised("raise SystemExit(4)") == "it ended with exit code 1"
     assert raised("import os, signal; os.kill(os.getpid(), signal.SIGKILL)") == (
         "it was ended by SIGKILL, perhaps for want of memory"
     )
