@@ -23,6 +23,7 @@ from ganbench.cli.options import (
 from ganbench.cli.progress import show_progress, watch, working
 from ganbench.errors import one_line
 from ganbench.system import processes
+from ganbench.system.limits import MOST_SEEDS
 
 if TYPE_CHECKING:
     from ganbench.board.ranking import TrackName, Tuning
@@ -37,7 +38,7 @@ MOST = 1_000  # characters of a line about a file
 @click.option(
     "--samples",
     "most",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_SEEDS),
     metavar="N",
     help="Take the samples of the first N seeds.  [default: of as many as 16 MiB hold]",
 )
@@ -60,7 +61,7 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
 @click.argument("result", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
     "--rerun",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_SEEDS),
     metavar="SEEDS",
     help="Train so many new seeds too. This runs the source that came with the result.",
 )
@@ -108,7 +109,7 @@ def leaderboard_group() -> None:
 )
 @click.option(
     "--top",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
     default=100,
     show_default=True,
     help="How many entries of a task a table shows.",

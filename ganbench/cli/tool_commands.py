@@ -102,14 +102,14 @@ def evaluate(samples: Path, task: str, form: str | None, quiet: bool) -> None:
 @click.option("--task", help="A task's name, or the path of a task file.")
 @click.option(
     "--size",
-    type=click.IntRange(128),
+    type=click.IntRange(128, 2**14),
     default=1024,
     show_default=True,
     help="Samples of each side.",
 )
 @click.option(
     "--draws",
-    type=click.IntRange(20),
+    type=click.IntRange(20, 10**6),
     default=500,
     show_default=True,
     help="Pairs of equal laws for the two-sample test's false positives.",
