@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import traceback
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from ganbench.cli.options import (
 from ganbench.cli.progress import IMPORTING, Tell, working
 from ganbench.errors import InputError
 from ganbench.registry import Listing
+from ganbench.system.files import write_atomically
 
 
 @click.command("list")
@@ -189,7 +189,7 @@ def new(name: str) -> None:
         raise InputError(f"{target} exists: choose another name, or remove it")
     if not target.parent.is_dir():
         raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
-    shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
+    write_atomically(target, Path(__file__).with_name("scaffold.py").read_bytes())
     click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
     click.echo(f"after each change: ganbench check {target}")
 

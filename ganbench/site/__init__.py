@@ -16,7 +16,7 @@ from ganbench.site import entry_page, pages
 from ganbench.site.content import Facts, Line, content
 from ganbench.site.render import Renderer
 from ganbench.system import processes
-from ganbench.system.files import resolved
+from ganbench.system.files import resolved, write
 from ganbench.system.leftovers import held_folder
 
 __all__ = ["Built", "build"]
@@ -60,9 +60,7 @@ def build(
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     with held_folder(out.parent, f".{out.name}-") as made:
-        (made / MARKER).write_text(
-            "`ganbench leaderboard site` wrote this folder and replaces it.\n"
-        )
+        write(made / MARKER, b"`ganbench leaderboard site` wrote this folder and replaces it.\n")
         pages.assets(made / "assets")
         problems += _write_entries(made, found.facts, work, workers, watch)
         renderer = Renderer(made, found.facts)

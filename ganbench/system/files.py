@@ -10,7 +10,7 @@ import tempfile
 import tomllib
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,9 +25,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     An OSError names the file. A neighbour of a killed process is what `leftovers` clears.
     """
-    with naming(path):
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with naming(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with temporary.open("xb") as file:
                 leftovers.hold(file.fileno())
@@ -36,17 +36,28 @@ def write_atomically(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # of a folder that cannot be written, where there is none
+                temporary.unlink(missing_ok=True)
             raise
 
 
+def write(path: Path, content: bytes) -> None:
+    """Write one of many files, of which a folder is made that is whole or not at all.
+
+    Not atomically: fsync would take longer than all else. An OSError names the file.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Have an OSError name this file, where the system names none: as of a write to a full disk."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have an OSError name this file where it names none, as of a full disk, or its temporary."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        if error.errno is not None and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
 
