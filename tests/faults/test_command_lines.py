@@ -186,3 +186,16 @@ def test_every_number_is_bounded() -> None:
 def test_more_seeds_than_anybody_needs(command: str, seeds: str, place: Path) -> None:
     done = oracle.command([*command.split(), "--seeds", seeds], place)
     assert done.exit_code == 2 and "Invalid value for '--seeds'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "../x", "*", "", ".", "x/y", "x" * 300, "\x1b[2J"])
+@pytest.mark.parametrize(
+    "command",
+    ["leaderboard show --task", "leaderboard compare a b --task", "submit a --task"],
+)
+def test_names_that_lead_elsewhere(command: str, name: str, place: Path) -> None:
+    (place / "board" / "toy").mkdir(parents=True)
+    (place / "x").mkdir()
+    line = [*command.split(), name, "--leaderboard", str(place / "board")]
+    done = oracle.command(line, place)
+    assert done.exit_code == 2 and "is no name of a task" in done.stderr
