@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import re
 import traceback
 from typing import Any
 
@@ -20,6 +21,7 @@ from ganbench.cli import (
 from ganbench.errors import InputError, one_line
 
 MOST = 1_000  # characters of a line
+ENDLESS = re.compile(r"(\S{300})\S+")
 
 
 class Group(click.Group):
@@ -39,14 +41,19 @@ class Group(click.Group):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             for line in f"Error: {error}".splitlines():  # several of a sweep's file
-                click.echo(one_line(line, MOST), err=True)
+                click.echo(_shown(line), err=True)
             ctx.exit(2)
         except OSError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
             place = f"{error.filename}: " if error.filename else ""
-            click.echo(one_line(f"Error: {place}{error.strerror or error}", MOST), err=True)
+            click.echo(_shown(f"Error: {place}{error.strerror or error}"), err=True)
             ctx.exit(2)
+
+
+def _shown(line: str) -> str:
+    """A line that can be printed: of a word without end its beginning, so that the rest is seen."""
+    return one_line(ENDLESS.sub(r"\1…", line), MOST)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from typing import Any
@@ -46,7 +47,7 @@ def _change(draw: st.DrawFn, holder: Any, key: Any) -> None:
     elif how == 1:
         holder.append(holder[key])
     else:
-        holder[key] = draw(SCALARS)
+        holder[key] = copy.deepcopy(draw(SCALARS))  # which may itself be changed afterwards
 
 
 @st.composite

@@ -92,6 +92,8 @@ def value(parameter: click.Parameter) -> st.SearchStrategy[str]:
         )
     if parameter.name == "hparams":
         return st.one_of(st.sampled_from(SETTINGS), odd)
+    if parameter.name == "name":  # of what is written: nothing beside devices
+        return st.one_of(st.sampled_from(NAMES), odd.filter(lambda text: "/dev" not in text))
     if isinstance(kind, click.Path):
         return st.one_of(st.sampled_from(PATHS), odd)
     return st.one_of(st.sampled_from(NAMES), odd)
