@@ -24,6 +24,7 @@ from ganbench.cli.options import (
 from ganbench.cli.progress import confined, show_progress, watch, working
 from ganbench.errors import one_line
 from ganbench.system import processes
+from ganbench.system.limits import MOST_SEEDS
 
 if TYPE_CHECKING:
     from ganbench.board.ranking import TrackName, Tuning
@@ -39,7 +40,7 @@ INCONCLUSIVE = 3  # the exit code where nothing was found, and nothing could hav
 @click.option(
     "--samples",
     "most",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_SEEDS),
     metavar="N",
     help="Take the samples of the first N seeds.  [default: of as many as 16 MiB hold]",
 )
@@ -121,7 +122,7 @@ def leaderboard_group() -> None:
 )
 @click.option(
     "--top",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
     default=100,
     show_default=True,
     help="How many entries of a task a table shows.",

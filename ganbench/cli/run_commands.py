@@ -17,6 +17,7 @@ import click
 from ganbench.board.beside import result_beside
 from ganbench.cli.options import (
     Asked,
+    Finite,
     form_options,
     json_option,
     leaderboard_option,
@@ -28,6 +29,7 @@ from ganbench.cli.options import (
 from ganbench.cli.progress import IMPORTING, confined, show_progress, working
 from ganbench.errors import InputError
 from ganbench.system import processes
+from ganbench.system.limits import LAST_SEED, LONGEST_BENCH, MOST_SEEDS
 
 if TYPE_CHECKING:
     from ganbench.harness.entries import Finished
@@ -49,8 +51,8 @@ if TYPE_CHECKING:
     "time_limit",
     "resume",
 )
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, MOST_SEEDS))
+@click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0, LAST_SEED))
 @workers_option
 @leaderboard_option
 @out_option
@@ -128,14 +130,14 @@ def report_trouble(finished: Sequence[Finished], *, engines: bool) -> int:
 @click.command()
 @click.argument("baseline", default="mlp_gan")
 @click.option("--task", help="A task's name or file.  [default: the published systems' four]")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, MOST_SEEDS))
 @workers_option
 @spec_options("device", "compiled", "precision", "hparams")
 @click.option(
     "--seconds",
     default=2.0,
     show_default=True,
-    type=click.FloatRange(0.1),
+    type=Finite(0.1, LONGEST_BENCH),
     help="How long each seed trains, about.",
 )
 @json_option

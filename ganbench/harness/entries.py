@@ -17,7 +17,7 @@ from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.harness import machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
-from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, look_up
+from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_room, look_up
 from ganbench.harness.workers import train_all
 from ganbench.results import curves, schema, stats
 from ganbench.results import store as board
@@ -76,7 +76,7 @@ def run(
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
-    planned = [prepare(spec, Path(out), board_folder) for spec in specs]
+    planned = [prepare(spec, Path(out), board_folder, len(seeds)) for spec in specs]
     names = [each.name for each in planned]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
@@ -107,9 +107,10 @@ def run(
     raise refused[0] if refused else InputError("stopped before anything was done")
 
 
-def prepare(spec: Spec, out: Path, leaderboard: Path) -> Planned:
-    """Look everything up and check it, before any training."""
+def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned:
+    """Look everything up and check it, before any training of so many seeds."""
     job = look_up(spec)
+    check_room(job, seeds)
     name = entry_name(job)
     files.check_writable(leaderboard / job.task.name)
     existing = board.place(leaderboard, job.task.name, name)
@@ -200,7 +201,7 @@ def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
 
 def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
-    files.check_writable(folder)
+    files.check_writable(folder, deep=True)
     spec, baseline = job.spec, job.baseline
     label = {
         "task": spec.task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ganbench.engine.contract import check_arguments
 from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
+from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
 from ganbench.system.modules import describe
@@ -106,6 +108,23 @@ def budget_of(spec: Spec, task: Task) -> Budget:
     """What a spec may spend on a task."""
     budget = task.budget.reduced(spec.budget)
     return budget if spec.steps is None else budget.with_steps(spec.steps)
+
+
+def check_room(job: Job, seeds: int) -> None:
+    """InputError if the real batches of a round, of so many seeds at once, are beyond the memory.
+
+    Of a pool only their places in it are kept, 8 bytes each.
+    """
+    budget, task = job.budget, job.task
+    drawn = task.pool is None and task.training_set is None
+    samples = budget.steps_per_round * budget.batch_size
+    wanted = seeds * samples * (4 * math.prod(task.shape) if drawn else 8)
+    if wanted > (there := memory_bytes()):
+        raise InputError(
+            f"the batches of a round of {budget.steps_per_round:,} steps, of {seeds:,} seeds, take "
+            f"{wanted / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f}: "
+            "ask for fewer steps, seeds or seconds"
+        )
 
 
 def resolve_device(device: str) -> str:
