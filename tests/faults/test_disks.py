@@ -89,7 +89,7 @@ def test_a_run_without_room(tmp_path: Path, tried: Counter[str]) -> None:
     store.add(before, tmp_path / "board")
     whole = content(tmp_path / "board")
     how = ["--task", "dirac", "--steps", "4", "--quiet", "--leaderboard", str(tmp_path / "board")]
-    sizes = [0, 8_000]
+    sizes = [8_000]
     for size in sizes if times() == 1 else range(0, 40_000, 40_000 // (20 * times())):
         with files_of_at_most(size):
             done = oracle.command(["run", "mlp_gan", *how, "--out", str(tmp_path / "runs")])
