@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench import scoring
-from ganbench.errors import ContractError, InputError
+from ganbench.errors import InputError
 from ganbench.randomness import REFERENCE_SEED, generator
 from ganbench.scoring import Direction
 
@@ -217,14 +217,6 @@ class Task:
         """Whether samples are images."""
         return len(self.shape) == 3
 
-    def without_answers(self) -> Task:
-        """This task as a GAN is given it: it learns from real batches, and is judged elsewhere.
-
-        `sample` and `reference` raise ContractError; what is changed in `bounds` changes nothing.
-        """
-        bounds = {name: replace(bound) for name, bound in self.bounds.items()}
-        return replace(self, sample=_withheld_sample, held_out=_withheld_reference, bounds=bounds)
-
     def draw_pool(self, seed: int) -> Tensor | None:
         """What run `seed` trains on, (n, *shape); None if every batch is drawn afresh."""
         if self.training_set is not None:
@@ -280,14 +272,6 @@ class Task:
                 f"got {tuple(samples.shape)}"
             )
         return samples.detach().float()
-
-
-def _withheld_sample(n: int, rng: torch.Generator) -> Tensor:
-    raise ContractError("a GAN may not call task.sample: it learns from the batches it is dealt")
-
-
-def _withheld_reference() -> Tensor:
-    raise ContractError("a GAN may not look at task.reference, which it is judged against")
 
 
 @runtime_checkable

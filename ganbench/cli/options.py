@@ -15,7 +15,14 @@ import click
 
 from ganbench import registry
 from ganbench.errors import one_line
-from ganbench.system.limits import MOST_SETTINGS, MOST_STEPS, MOST_TRIALS, MOST_WORKERS
+from ganbench.system.limits import (
+    DAY,
+    LONGEST,
+    MOST_SETTINGS,
+    MOST_STEPS,
+    MOST_TRIALS,
+    MOST_WORKERS,
+)
 
 if TYPE_CHECKING:
     from ganbench.harness.spec import Spec
@@ -40,8 +47,6 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1, MOST_WORKERS), help="Processes; one a core by default."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
-
-DAY, LONGEST = 86_400.0, 1e9  # seconds
 
 
 class Finite(click.FloatRange):

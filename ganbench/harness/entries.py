@@ -69,8 +69,7 @@ def run(
     """Train every seed of every spec, add the results to the leaderboard, draw the pictures.
 
     A result is added as soon as the last of its seeds is done; pictures are drawn at the end. With
-    `apart` a single worker is processes of its own too: what kills it does not end this, and what
-    judges the samples is not what runs the GAN.
+    `apart` a single worker is processes of its own too, of which one judges the other's samples.
     Raises InputError before any training for whatever can be known then: names, hyper-parameters,
     folders that cannot be written, a damaged file where a result would go; when all is done, for
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.

@@ -211,7 +211,7 @@ class Recorder:
         """Put back what `state` returned; ValueError for what it cannot have."""
         notes, task = _Notes.model_validate(state), self._job.task
         sums, counts = notes.row
-        if sums.keys() != counts.keys() or not notes.metrics.keys() <= task.bounds.keys():
+        if sums.keys() != counts.keys():
             raise ValueError("the notes do not fit together")
         if notes.samples is not None and notes.samples.shape[1:] != task.shape:
             raise ValueError(f"samples have shape {tuple(notes.samples.shape)}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from ganbench.core import Recording
@@ -28,6 +29,7 @@ from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
 
+ENGINES: TypeAdapter[Engine] = TypeAdapter(Engine)
 NOTE_LENGTH = 500  # characters of why a Game is not trained by the engine asked for
 CHECKPOINT = 3  # of the layout of a checkpoint
 TRACEBACK = "traceback.txt"  # in a seed's folder, of the error that ended it
@@ -52,7 +54,7 @@ class SeedRun:
     """
 
     def __init__(
-        self, job: Job, seed: int, report: Report, stop: Stop, judge: Scorer | None
+        self, job: Job, seed: int, report: Report, stop: Stop, judge: Scorer | None = None
     ) -> None:
         self.job, self.seed, self.stop = job, seed, stop
         self.env = Env(job.task, budget=job.budget, device=job.spec.device, thorough=False)
@@ -275,14 +277,20 @@ class SeedRun:
             checkpoint.restore_gan(self.gan, state["gan"])
             restore_random(state["random"])
             self.recorder.restore(state["notes"])
-            self.engine = state["engine"]
-            return int(state["round"])
+            self.engine = ENGINES.validate_python(state["engine"])
+            return self._round_of(state["round"])
         except InputError:
             raise
         except Exception as error:
             raise ResumeError(
                 f"{path} is damaged ({describe(error)}): run without --resume"
             ) from error
+
+    def _round_of(self, found: object) -> int:
+        """The round to go on with; ValueError for what is none."""
+        if not isinstance(found, int) or not 0 < found <= self.job.budget.rounds:
+            raise ValueError(f"it stands at round {found!r} of {self.job.budget.rounds}")
+        return found
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""

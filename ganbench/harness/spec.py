@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task
 from ganbench.engine.contract import check_arguments
 from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError
+from ganbench.errors import ContractError, InputError
 from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
+from ganbench.system.limits import DAY
 from ganbench.system.modules import describe
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
@@ -52,7 +54,7 @@ class Spec:
     sample_every: int | None = None
     tuning_trials: int = 0
     protocol: str = ""
-    time_limit: float | None = None
+    time_limit: float | None = DAY
     folder: Path = Path("runs")
 
 
@@ -137,11 +139,28 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def without_answers(task: Task) -> Task:
+    """A task as a GAN is given it, which learns from real batches, and is judged elsewhere.
+
+    Its `sample` and `reference` raise ContractError; what is changed in its `bounds` is its own.
+    """
+    bounds = {name: replace(bound) for name, bound in task.bounds.items()}
+    return replace(task, sample=_withheld_sample, held_out=_withheld_reference, bounds=bounds)
+
+
+def _withheld_sample(n: int, rng: torch.Generator) -> Tensor:
+    raise ContractError("a GAN may not call task.sample: it learns from the batches it is dealt")
+
+
+def _withheld_reference() -> Tensor:
+    raise ContractError("a GAN may not look at task.reference, which it is judged against")
+
+
 def build(job: Job, seed: int) -> GAN:
     """Seed everything, call the baseline's `GAN`, and wrap a Game in its trainer."""
     file, precision, device = job.baseline.path.name, job.spec.precision, job.spec.device
     seed_global(stream(seed, "init"))
-    task = job.task if job.baseline.reference else job.task.without_answers()
+    task = job.task if job.baseline.reference else without_answers(job.task)
     try:
         made = job.baseline.make(task, device=device, **job.hparams)
     except InputError as error:

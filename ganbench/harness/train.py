@@ -163,7 +163,7 @@ def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
 def _rehearsal(job: Job, steps: int) -> MakeRun:
     """Makes the runs of a job that is one round of so many steps, unscored."""
     short = replace(job, budget=replace(job.budget, steps=steps, evaluations=1))
-    return lambda seed: SeedRun(short, seed, lambda _: None, threading.Event(), None)
+    return lambda seed: SeedRun(short, seed, lambda _: None, threading.Event())
 
 
 def _rehearse(runs: Sequence[SeedRun], learner: Learner) -> list[dict[str, float]]:

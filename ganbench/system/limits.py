@@ -6,4 +6,6 @@ MOST_STEPS = 10**9
 MOST_WORKERS = 1_000
 MOST_TRIALS = 10**9  # settings that were tried
 MOST_SETTINGS = 1_000  # of one command, each with a run of its own
+DAY = 86_400.0  # seconds that a seed may take, unless others are given
+LONGEST = 1e9  # seconds that may be given
 LONGEST_BENCH = 600.0  # seconds of a seed

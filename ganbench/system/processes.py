@@ -16,8 +16,6 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from ganbench.system.sandbox import CONFINED
-
 T = TypeVar("T")
 
 PRELOADED = [
@@ -26,6 +24,7 @@ PRELOADED = [
     "scipy.stats",
     "ot.lp",
 ]
+CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
 FORKED = sys.platform == "linux" and CONFINED not in os.environ
 
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKED else "spawn")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganbench.system import kernel, landlock, seccomp
+from ganbench.system.processes import CONFINED
 
 NEW_USER = 0x10000000
 # Each by what it is called in lines: mounts, objects of System V, process numbers, network.
@@ -36,7 +37,6 @@ KEPT = (  # of the environment: where programs are, how numbers are written and 
     *("PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "CC", "CXX", "ATEN_CPU_CAPABILITY"),
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONHASHSEED"),
 )
-CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
 
 
 def _half_of_memory() -> int:

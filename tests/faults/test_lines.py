@@ -148,7 +148,6 @@ DAMAGES: dict[str, Callable[[dict[str, object]], object]] = {
     "a sum without a count": lambda notes: notes.update(row=[{"d_loss": 1.0}, {}]),
     "seconds below zero": lambda notes: notes.update(seconds={"training": -1.0}),
     "times that are none": lambda notes: notes.update(block_ms=["x"]),
-    "a metric that the task has not": lambda notes: notes.update(metrics={"x": 1.0}),
     "more": lambda notes: notes.update(x=1),
 }
 
