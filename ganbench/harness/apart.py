@@ -9,8 +9,9 @@ from __future__ import annotations
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -37,6 +38,8 @@ GRACE = 5.0  # seconds that a process has to end by itself
 SLACK, SHARE = 3.0, 0.2  # seconds, and a share, by which two honest clocks may differ
 DIED = "a worker died, perhaps for want of memory: go on with --workers 1 (and `run` with --resume)"
 ENDED_BY = (signal.SIGKILL, signal.SIGTERM)  # from outside, or for want of memory
+
+ERROR = ("type", "text", "traceback")  # what is said of one
 
 Tell = Callable[[str, Any], None]  # "progress", "seed", "error" or "left", and what of it
 Stop = Any  # an event of processes.CONTEXT
@@ -101,6 +104,8 @@ class Overseen:
                     pass  # it has ended, or closed its side
                 except GarbledError as error:
                     return self._fail(f"what its process sent is no message: {error}")
+                except InputError as error:  # of samples, or of files that it has left
+                    return self._fail(str(error))
             if self.left:
                 trainer.join(GRACE)
                 self._ended(trainer.exitcode)
@@ -121,25 +126,43 @@ class Overseen:
         """Do what one message asks for; whether there may be more."""
         kind, body, samples = messages.receive(ends.source)
         try:
-            if kind == "begin":
-                self._begin(int(body["seed"]))
-            elif kind == "progress":
-                self._pass_on(PROGRESS.validate_python(body))
-            elif kind == "score" and samples is not None:
-                self._score(ends.to, int(body["seed"]), int(body["round"]), samples)
-            elif kind == "result":
-                self._complete(body, samples)
-            elif kind == "error":
-                self._tell("error", (str(body["type"]), str(body["text"]), str(body["traceback"])))
-                self.left.clear()
-            elif kind == "end":
-                self.left.clear()  # as a stop has come before them
-                return False
-            else:
-                raise GarbledError(f"of kind {kind[:40]!r}")
+            do = self._meant(kind, body, samples, ends.to)
         except (ValidationError, KeyError, TypeError, ValueError) as error:
             raise GarbledError(first_line(error)) from error
-        return True
+        do()
+        return kind != "end"
+
+    def _meant(
+        self, kind: str, body: Mapping[str, Any], samples: Tensor | None, to: Connection
+    ) -> Callable[[], None]:
+        """What a message asks for; GarbledError, or what checks raise, for what it may not."""
+        if kind == "begin":
+            return partial(self._begin, self._known(body["seed"], self.left))
+        if kind == "progress":
+            return partial(self._pass_on, PROGRESS.validate_python(body))
+        if kind == "score" and samples is not None:
+            seed = self._known(body["seed"], self._in_work)
+            round = self._known(body["round"], range(self._task.budget.rounds))
+            return partial(self._score, seed, round, samples, to)
+        if kind == "result":
+            result = SeedResult.model_validate(body["result"])
+            self._known(result.seed, self._in_work)
+            result.at_once = body["at_once"] is True
+            return partial(self._complete, result, samples)
+        if kind == "error":
+            return partial(self._give_up, *(str(body[name]) for name in ERROR))
+        if kind == "end":
+            return self.left.clear  # of what a stop has come before
+        raise GarbledError(f"of kind {kind[:40]!r}")
+
+    def _known(self, number: Any, known: Collection[int]) -> int:
+        if not isinstance(number, int) or number not in known:
+            raise GarbledError(f"of number {str(number)[:40]!r}")
+        return number
+
+    def _give_up(self, kind: str, text: str, trace: str) -> None:
+        self._tell("error", (kind, text, trace))
+        self.left.clear()
 
     def _begin(self, seed: int) -> None:
         self._begun[seed] = time.monotonic()
@@ -149,7 +172,7 @@ class Overseen:
         self._steps[progress.seed] = max(progress.step, self._steps.get(progress.seed, 0))
         self._tell("progress", progress)
 
-    def _score(self, to: Connection, seed: int, round: int, samples: Tensor) -> None:
+    def _score(self, seed: int, round: int, samples: Tensor, to: Connection) -> None:
         try:
             metrics = self._judge.score(seed, round, samples)
         except EndedError as ended:
@@ -158,11 +181,8 @@ class Overseen:
             answer = {"metrics": dict(metrics)}
         messages.send(to, "scored", answer)
 
-    def _complete(self, body: Mapping[str, Any], samples: Tensor | None) -> None:
-        result = SeedResult.model_validate(body["result"])
+    def _complete(self, result: SeedResult, samples: Tensor | None) -> None:
         seed, together = result.seed, len(self._in_work)
-        if seed not in self._in_work:
-            raise GarbledError(f"a result of seed {seed}")
         took = (time.monotonic() - self._begun[seed]) / together
         claimed = result.timing.wall_seconds
         if claimed < (1 - SHARE) * took - SLACK:
@@ -170,7 +190,7 @@ class Overseen:
             result = self._failed(seed, reason)
         else:
             result = self._judge.complete(result, samples)
-            result.judged_apart, result.at_once = True, body["at_once"] is True
+            result.judged_apart = True
         self._tell("seed", result)
         self.left.remove(seed)
         self._since = time.monotonic()
@@ -180,8 +200,7 @@ class Overseen:
         if code is None:
             self._fail("its process has fallen silent")
         elif -code in ENDED_BY:
-            self._tell("error", (InputError.__name__, DIED, ""))
-            self.left.clear()
+            self._give_up(InputError.__name__, DIED, "")
         else:
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
             self._fail(f"its process has ended ({how})")
@@ -254,7 +273,11 @@ def _train(
         for _ in train_seeds(look_up(spec), seeds, report=report, stop=stop, judge=elsewhere):
             pass
     except Exception as error:
-        text = str(error) if isinstance(error, InputError) else first_line(error)
-        said = {"type": type(error).__name__, "text": text, "traceback": traceback.format_exc()}
-        messages.send(judge.to, "error", said)
+        messages.send(judge.to, "error", dict(zip(ERROR, described(error), strict=True)))
     messages.send(judge.to, "end", {})
+
+
+def described(error: Exception) -> tuple[str, str, str]:
+    """An error's kind, line and traceback, which do not come along otherwise."""
+    text = str(error) if isinstance(error, InputError) else first_line(error)
+    return type(error).__name__, text, traceback.format_exc()

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ganbench.errors import InputError
-from ganbench.harness.apart import DIED, train_apart
+from ganbench.harness.apart import DIED, described, train_apart
 from ganbench.harness.spec import Job, Report, Spec, Stop
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult
@@ -136,7 +136,7 @@ def _error(kind: str, text: str, trace: str) -> Exception:
     known = {each.__name__: each for each in _kinds(InputError)}
     error = known[kind](text) if kind in known else RuntimeError(f"{kind} in a worker: {text}")
     if trace:
-        error.add_note(trace.rstrip())  # which does not come along otherwise
+        error.add_note(trace.rstrip())
     return error
 
 
@@ -153,4 +153,9 @@ def _work(spec: Spec, seeds: Sequence[int], words: Connection, stop: Any) -> Non
     def tell(kind: str, said: Any) -> None:
         words.send((kind, said))
 
-    train_apart(spec, seeds, tell, words, stop)
+    try:
+        train_apart(spec, seeds, tell, words, stop)
+    except BrokenPipeError:  # nobody listens any more
+        pass
+    except Exception as error:
+        tell("error", described(error))
