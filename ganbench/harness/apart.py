@@ -81,6 +81,7 @@ class Overseen:
         self._judge = Judge(task, device=device, folder=spec.folder)
         self.left = list(seeds)
         self._begun: dict[int, float] = {}  # when, on a clock that the GAN has no hand in
+        self._together: dict[int, int] = {}  # how many seeds a seed's time was shared by
         self._since = time.monotonic()  # the start, or the last result
         self._steps: dict[int, int] = {}  # that seeds are known to have taken
 
@@ -166,6 +167,8 @@ class Overseen:
 
     def _begin(self, seed: int) -> None:
         self._begun[seed] = time.monotonic()
+        for each in self._in_work:
+            self._together[each] = max(len(self._in_work), self._together.get(each, 0))
         self._judge.begin(seed)
 
     def _pass_on(self, progress: Progress) -> None:
@@ -182,8 +185,8 @@ class Overseen:
         messages.send(to, "scored", answer)
 
     def _complete(self, result: SeedResult, samples: Tensor | None) -> None:
-        seed, together = result.seed, len(self._in_work)
-        took = (time.monotonic() - self._begun[seed]) / together
+        seed = result.seed
+        took = (time.monotonic() - self._begun[seed]) / self._together[seed]
         claimed = result.timing.wall_seconds
         if claimed < (1 - SHARE) * took - SLACK:
             reason = f"its clock shows {claimed:.1f} s where the judge's shows {took:.1f} s"

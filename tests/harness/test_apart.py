@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from ganbench.errors import InputError
-from ganbench.harness.spec import Spec, look_up
+from ganbench.harness import apart
+from ganbench.harness.apart import Overseen
+from ganbench.harness.spec import Spec, look_up, task_of
 from ganbench.harness.train import train_seeds
 from ganbench.harness.workers import train_all
 from ganbench.results.schema import SeedResult
+
+from ..made import a_seed
 
 GAN = """
 import ctypes, gc, os, sys, time
@@ -127,6 +131,25 @@ def test_a_clock_that_stands_still_is_found(tmp_path: Path) -> None:
     assert seed.status == "failed"
     assert seed.reason is not None
     assert seed.reason.startswith("its clock shows ")
+
+
+def test_seeds_that_share_a_clock_are_timed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack of three takes 90 s, of which each seed claims 30, but for the one that claims 1."""
+    told: list[tuple[str, SeedResult]] = []
+    spec = Spec(task="dirac", baseline="mlp_gan")
+    overseen = Overseen(spec, task_of(spec), range(3), lambda *said: told.append(said))
+    now = 0.0
+    monkeypatch.setattr(apart.time, "monotonic", lambda: now)
+    for seed in range(3):
+        overseen._begin(seed)
+    now = 90.0
+    for seed, claimed in enumerate((30.0, 1.0, 30.0)):
+        result = a_seed(seed, "diverged")
+        result.timing.wall_seconds = claimed
+        overseen._complete(result, None)
+    assert [seed.status for _, seed in told] == ["diverged", "failed", "diverged"]
+    assert told[1][1].reason == "its clock shows 1.0 s where the judge's shows 30.0 s"
+    assert not overseen.left
 
 
 JUNK = {
