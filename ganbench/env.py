@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -120,7 +121,6 @@ class Env:
         self._seed = 0
         self._value = 0.0
         self._pool: Tensor | None = None
-        self._reference = task.reference.to(self.device)
 
     def reset(self, *, seed: int = 0, round: int = 0) -> tuple[Tensor, dict[str, Any]]:
         """Start the episode of `seed`; a resumed run starts at a later `round`.
@@ -162,6 +162,10 @@ class Env:
             raise InputError("the episode is over: call reset()")
         with self.clock.during("evaluation"):
             metrics = self.evaluate(samples)
+        return self.end_round(metrics)
+
+    def end_round(self, metrics: Mapping[str, float]) -> tuple[float, bool, bool, dict[str, Any]]:
+        """End this round by what its samples scored: reward, terminated, truncated, info."""
         bound = self.task.bounds[self.task.tracked]
         value = metrics[self.task.tracked]
         reward = self._value - value if bound.direction == "lower" else value - self._value
@@ -179,6 +183,10 @@ class Env:
             "score": self.task.score(metrics) if whole else None,
         }
         return reward, terminated, truncated, info
+
+    @cached_property
+    def _reference(self) -> Tensor:
+        return self.task.reference.to(self.device)
 
     @property
     def pool(self) -> Tensor | None:

@@ -49,7 +49,7 @@ def wrong_source(result: Result, path: Path) -> list[str]:
     """What is wrong with the source beside a result; nothing where there is none."""
     if store.is_local(path) or not (given := sources(path)):
         return []
-    if links := _links(path, given):
+    if links := linked(path, given):
         return links
     names = ", ".join(given)
     if SOURCE not in given:
@@ -78,7 +78,7 @@ def unfit(given: Mapping[str, Path]) -> list[str]:
 def wrong_samples(result: Result, path: Path) -> list[str]:
     """What is wrong with the samples beside a result; nothing where there are none."""
     file = store.attached(path) / SAMPLES
-    if links := _links(path, {SAMPLES: file}):
+    if links := linked(path, {SAMPLES: file}):
         return links
     if store.is_local(path) or not file.is_file():
         return []
@@ -111,7 +111,8 @@ def source_of(result: Result, path: Path) -> Mapping[str, Path] | None:
     return None
 
 
-def _links(path: Path, given: Mapping[str, Path]) -> list[str]:
+def linked(path: Path, given: Mapping[str, Path]) -> list[str]:
+    """Which of these files beside a result are links, or lie behind one."""
     folder = store.attached(path)
     if folder.is_symlink():
         return [f"{folder.name} is a link"]

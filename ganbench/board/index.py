@@ -25,14 +25,15 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.system import processes
-from ganbench.system.files import cache_folder
+from ganbench.system.files import cache_folder, resolved
 
 MADE_BY = (
     *("errors", "hparams", "registry", "scoring", "__init__"),
     *(f"board/{name}" for name in ("attachments", "entry", "index", "ranking", "standard")),
     *(f"board/{name}" for name in ("watch", "__init__")),
     *(f"results/{name}" for name in ("samples", "schema", "stats", "store", "__init__")),
-    *(f"system/{name}" for name in ("files", "modules", "processes", "texts", "__init__")),
+    *(f"system/{name}" for name in ("files", "leftovers", "modules", "processes", "texts")),
+    "system/__init__",
 )  # the modules that what is kept follows from
 PACKAGE = Path(ganbench.__file__).parent
 STALE = 30 * 24 * 3600  # seconds
@@ -57,7 +58,7 @@ class Index:
         self, root: Path, task: str | None = None, *, watch: Watch = unwatched
     ) -> tuple[list[BoardEntry], list[str]]:
         """The entries of a leaderboard, or of one task, and a line for each file that is none."""
-        base = root.resolve()
+        base = resolved(root)
         known = self._known(base / task if task else base)
         paths = store.result_files(root, task)
         stamps = {path: (f"{base}/{path.parent.name}/{path.name}", _stamp(path)) for path in paths}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganbench.board.ranking import Board, Row, among, find_places, resampled_means
-from ganbench.errors import InputError, one_line
+from ganbench.errors import InputError
 from ganbench.results import stats
 from ganbench.scoring import VIEWS
 from ganbench.system import files
@@ -88,10 +87,7 @@ def declared(root: Path) -> list[str] | None:
     path = root / "board.toml"
     if not path.is_file():
         return None
-    try:
-        found = tomllib.loads(files.read_text(path)).get("overall")
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no TOML: {one_line(str(error), 200)}") from error
+    found = files.read_toml(path).get("overall")
     if found is None or (isinstance(found, list) and all(isinstance(each, str) for each in found)):
         return found
     raise InputError(f"{path}: overall must be a list of tasks")

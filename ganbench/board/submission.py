@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy import stats
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import attachments, checking
+from ganbench.board import attachments, checking, claim, confined
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
+from ganbench.board.confined import copied
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
 from ganbench.board.watch import Watch, unwatched
@@ -24,13 +23,13 @@ from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
 from ganbench.harness.spec import Report, Spec
-from ganbench.results import samples, schema, store
+from ganbench.results import leak, samples, schema, store
 from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.results.store import SAMPLES, SOURCE
-from ganbench.system import files
+from ganbench.system import cell, files
+from ganbench.system.sandbox import Limits
 from ganbench.system.threads import one_thread
 
-ALPHA = 0.01  # below this p-value new seeds are taken to be of another distribution
 CLOSE = 1e-3  # what rounding elsewhere may make of a metric, in widths between floor and ceiling;
 # of those that train a classifier, as much as the noise of the floor
 ROOM = MOST_SAMPLES - 2**16  # for samples, beside the header of their file
@@ -60,13 +59,18 @@ def submit(
     Samples are those of the first `most` seeds, or of as many as fit in `room` bytes; if not even
     one does, there is no file of them. The folder is laid out as the leaderboard. Raises
     InputError, before anything is written, for what `ganbench leaderboard check` would find, for
-    what fails of `ganbench check`, and if the source or the samples are not those of the result any
-    more.
+    what fails of `ganbench check`, for seeds that the process that ran the GAN has judged itself,
+    and if the source or the samples are not those of the result any more.
     """
     path, chosen = _find(root, task, entry)
     result = schema.load_result(path)
     if lines := checking.inconsistencies(result, path):
         raise InputError(f"{path}: {lines[0]}")
+    if own := [seed.seed for seed in result.seeds if not seed.judged_apart]:
+        raise InputError(
+            f"{path}: seed {own[0]} was judged by the process that ran its GAN: run it anew with "
+            "`ganbench run`, which keeps the two apart"
+        )
     target = store.path_of(to, task, result.entry.name)
     if target.exists():
         raise InputError(f"{target} exists already: remove it, or give another folder with --to")
@@ -75,7 +79,7 @@ def submit(
     kept, notes = _samples(run, result, most, room)
     _check(result, next(iter(source.values())))
     folder = store.attached(target)
-    made = _copied(source, folder)
+    made = copied(source, folder)
     if kept:
         samples.write_seeds(folder / SAMPLES, kept)
         made.append(folder / SAMPLES)
@@ -202,7 +206,8 @@ def _samples(
 def verify(path: Path, *, watch: Watch = unwatched) -> Iterator[str]:
     """A line for each thing that is wrong with a submitted entry; runs nothing that came with it.
 
-    Its files are checked, and the metrics of the samples that came with it are computed anew.
+    Its files are checked, the metrics of the samples that came with it are computed anew, and these
+    are searched for copies of the reference.
     """
     result = schema.load_result(path)
     found = [*checking.inconsistencies(result, path), *attachments.findings(result, path)]
@@ -218,12 +223,15 @@ def verify(path: Path, *, watch: Watch = unwatched) -> Iterator[str]:
         claimed = {seed.seed: seed for seed in result.seeds}
         given = list(samples.read_seeds(file).items())
         for seed, made in watch("computing metrics of seeds", given):
-            yield from _wrong_metrics(task, result, claimed[seed], made)
+            yield from _wrong_samples(task, result, claimed[seed], made)
 
 
-def _wrong_metrics(task: Task, result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
+def _wrong_samples(task: Task, result: Result, seed: SeedResult, made: Tensor) -> Iterator[str]:
     with one_thread():
         values = task.evaluate(task.reference, task.check(made, len(made), f"seed {seed.seed}"))
+        copied = leak.leak_of(task, made)
+    if copied:
+        yield f"seed {seed.seed}: {copied}"
     for name, value in values.items():
         claim, info = seed.metrics.get(name), result.task.metrics.get(name)
         if info is None or name not in task.bounds or info.version != task.bounds[name].version:
@@ -233,11 +241,27 @@ def _wrong_metrics(task: Task, result: Result, seed: SeedResult, made: Tensor) -
             yield f"seed {seed.seed}: {name} is {value:.6g} by its samples, {claim} by the result"
 
 
-def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _: None) -> float:
-    """Train new seeds of the source that came with an entry, or is bundled; runs that source.
+def plan(path: Path, seeds: int | None = None) -> claim.Plan:
+    """How many new seeds `rerun` is to train of a result: so many, or as many as it needs.
 
-    Returns the p-value of Mann and Whitney's two-sided test that their scores are of the claimed
-    ones' distribution.
+    Raises InputError for so few that they could find nothing.
+    """
+    return claim.planned(schema.load_result(path), seeds)
+
+
+def rerun(
+    path: Path,
+    seeds: int,
+    *,
+    workers: int = 1,
+    report: Report = lambda _: None,
+    limits: Limits | None = None,
+) -> claim.Outcome:
+    """Train new seeds of the source that came with an entry, or is bundled; runs that, confined.
+
+    Returns what they say of the claimed ones. Raises InputError, before any training, for what
+    `plan` refuses; EndedError, of one line, where the source does not come to an end within the
+    `limits`, or leaves no result that can be read.
     """
     result = schema.load_result(path)
     if lines := attachments.findings(result, path):
@@ -246,31 +270,23 @@ def rerun(path: Path, seeds: int, *, workers: int = 1, report: Report = lambda _
     source = attachments.source_of(result, path)
     if source is None:
         raise InputError(f"no {SOURCE} came with {path}: nothing to run")
+    claim.check(result, seeds)
     main, *others = source
     own = Path(result.entry.source).name  # as its neighbours may know it
     named = {own if own.endswith(".py") and own not in others else main: source[main]}
     named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
-    with tempfile.TemporaryDirectory() as folder:
-        spec = _spec(result, _copied(named, Path(folder) / "source")[0])
-        (finished,) = entries.run(
+    with cell.scratch_folder() as folder:
+        spec = _spec(result, copied(named, folder / "source")[0])
+        results, refusal = confined.run(
             [spec],
             seeds=range(first, first + seeds),
+            folder=folder,
             workers=workers,
-            leaderboard=Path(folder) / "leaderboard",
-            out=Path(folder) / "runs",
             report=report,
+            limits=limits,
         )
-    claimed, new = (
-        [seed.score for seed in side if seed.score is not None]
-        for side in (result.seeds, finished.seeds)
-    )
-    return float(stats.mannwhitneyu(claimed, new).pvalue)
-
-
-def _copied(source: Mapping[str, Path], folder: Path) -> list[Path]:
-    """Copy the files of a source into a folder under their names; returns the copies."""
-    for name, file in source.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / name)
-    return [folder / name for name in source]
+    if refusal:
+        raise refusal
+    (finished,) = results
+    return claim.judged(result.seeds, finished.seeds, seeds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import re
 import traceback
 from typing import Any
 
@@ -17,11 +18,20 @@ from ganbench.cli import (
     sweep_command,
     tool_commands,
 )
-from ganbench.errors import InputError
+from ganbench.errors import InputError, one_line
+
+MOST = 1_000  # characters of a line
+ENDLESS = re.compile(r"(\S{300})\S+")
 
 
 class Group(click.Group):
     """Turns an InputError into one line and exit code 2; `--debug` shows the traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what no file can be called, which functions of the system refuse otherwise."""
+        if any("\0" in each for each in args):
+            raise click.UsageError("an argument holds a NUL character", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -30,13 +40,20 @@ class Group(click.Group):
         except InputError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            click.echo(f"Error: {error}", err=True)
+            for line in f"Error: {error}".splitlines():  # several of a sweep's file
+                click.echo(_shown(line), err=True)
             ctx.exit(2)
         except OSError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            click.echo(f"Error: {error.filename or ''}: {error.strerror or error}", err=True)
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(_shown(f"Error: {place}{error.strerror or error}"), err=True)
             ctx.exit(2)
+
+
+def _shown(line: str) -> str:
+    """A line that can be printed: of a word without end its beginning, so that the rest is seen."""
+    return one_line(ENDLESS.sub(r"\1…", line), MOST)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

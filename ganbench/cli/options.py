@@ -9,16 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from ganbench import registry
+from ganbench.errors import one_line
+from ganbench.system.limits import (
+    DAY,
+    LONGEST,
+    MOST_SETTINGS,
+    MOST_STEPS,
+    MOST_TRIALS,
+    MOST_WORKERS,
+)
 
 if TYPE_CHECKING:
     from ganbench.harness.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
+FARTHEST = 1e100  # position: as far as a score may be
 
 
 def folder_option(*names: str, default: str, help: str) -> Callable[[F], F]:
@@ -34,9 +44,32 @@ out_option = folder_option(
     "--out", default="runs", help="Folder for pictures, samples and checkpoints."
 )
 workers_option = click.option(
-    "--workers", type=click.IntRange(1), help="Processes; one a core by default."
+    "--workers", type=click.IntRange(1, MOST_WORKERS), help="Processes; one a core by default."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress.")
+
+
+class Finite(click.FloatRange):
+    """A number between bounds, as `click.FloatRange` has it, and never NaN or Inf."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a line of what is wrong with it."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"expected a finite number, got {found}", param, ctx)
+        return found
+
+
+def seeds_or_auto(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    """A number of seeds, 1 or more, "auto" or nothing; anything else ends with a line."""
+    if value is None or value == "auto":
+        return None if value is None else "auto"
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"expected a number of seeds from 1 on, or auto, got {value!r}")
+    return int(value)
+
 
 # Each is named as the field of `ganbench.harness.spec.Spec` that it sets.
 SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
@@ -52,7 +85,7 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
         help="The task's own, a tenth of it, or 50 steps.",
     ),
     "steps": click.option(
-        "--steps", type=click.IntRange(1), help="Training steps, instead of a budget's."
+        "--steps", type=click.IntRange(1, MOST_STEPS), help="Training steps, instead of a budget's."
     ),
     "device": click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
     "compiled": click.option(
@@ -80,21 +113,29 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "tuning_trials": click.option(
         "--tuning-trials",
-        type=click.IntRange(0),
+        type=click.IntRange(0, MOST_TRIALS),
         default=0,
         help="How many settings were tried to find these; a sweep counts its own.",
     ),
     "log_every": click.option(
         "--log-every",
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST_STEPS),
         metavar="N",
         help="Print and log the losses every N steps.  [default: as the published system does]",
     ),
     "sample_every": click.option(
         "--sample-every",
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST_STEPS),
         metavar="N",
         help="Draw samples every N steps.  [default: as the published system does]",
+    ),
+    "time_limit": click.option(
+        "--time-limit",
+        type=Finite(0, LONGEST, min_open=True),
+        default=DAY,
+        show_default=True,
+        metavar="SECONDS",
+        help="What a seed may take in all; one that takes longer has failed.",
     ),
     "resume": click.option("--resume", is_flag=True, help="Go on from the last checkpoint."),
 }
@@ -140,12 +181,6 @@ def spec_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., An
     return decorate
 
 
-def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f"expected a finite number, got {value}")
-    return value
-
-
 track_option = click.option(
     "--track",
     type=click.Choice(["quality", "time"]),
@@ -162,11 +197,10 @@ tuning_option = click.option(
 )
 quality_option = click.option(
     "--quality",
-    type=float,
+    type=Finite(-FARTHEST, FARTHEST),
     default=0.5,
     show_default=True,
     metavar="POSITION",
-    callback=_finite,
     help="Where the metric of every round (mmd, frechet) is to lie for the time to it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -189,8 +223,11 @@ def parse_settings(settings: tuple[str, ...]) -> list[dict[str, Any]]:
         name, equals, text = setting.partition("=")
         parts = split_values(text)
         if not equals or not name or not all(parts):
-            raise click.UsageError(f"--set takes NAME=VALUE or NAME=VALUE,VALUE, got {setting!r}")
+            shown = one_line(setting)
+            raise click.UsageError(f"--set takes NAME=VALUE or NAME=VALUE,VALUE, got {shown!r}")
         choices[name] = [parse_value(part) for part in parts]
+    if (count := math.prod(map(len, choices.values()))) > MOST_SETTINGS:
+        raise click.UsageError(f"--set asks for {count:,} settings, at most {MOST_SETTINGS:,}")
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 
@@ -210,5 +247,5 @@ def parse_value(text: str) -> Any:
     """A Python value, or the text itself if it is none."""
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # nested too deeply
         return text.strip()

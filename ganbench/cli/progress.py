@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
@@ -43,6 +45,18 @@ def working(line: str, *, quiet: bool = False) -> Iterator[Tell]:
             yield slow.tell
         finally:
             slow.tell("")
+
+
+@contextmanager
+def confined(source: Path | str) -> Iterator[None]:
+    """What ends a confined run inside is one line and exit code 1."""
+    from ganbench.system.cell import EndedError
+
+    try:
+        yield
+    except EndedError as error:
+        click.echo(f"{source}: the confined run of its source failed: {error}", err=True)
+        sys.exit(1)
 
 
 class _Slow:

@@ -19,12 +19,17 @@ from ganbench.cli.options import (
 )
 from ganbench.cli.progress import IMPORTING, show_progress, working
 from ganbench.cli.run_commands import stopping
+from ganbench.system.limits import MOST_SEEDS
 
 
 @click.command()
 @spec_options("budget", "steps", "device", "compiled")
 @click.argument("name", required=False)
-@click.option("--seeds", type=click.IntRange(1), help="Runs of each row.  [default: as published]")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, MOST_SEEDS),
+    help="Runs of each row.  [default: as published]",
+)
 @click.option("--only", multiple=True, metavar="ROW", help="A row of the table; may be repeated.")
 @workers_option
 @out_option

@@ -6,15 +6,18 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from ganbench.board.beside import result_beside
 from ganbench.cli.options import (
     Asked,
+    Finite,
     form_options,
     json_option,
     leaderboard_option,
@@ -23,9 +26,10 @@ from ganbench.cli.options import (
     spec_options,
     workers_option,
 )
-from ganbench.cli.progress import IMPORTING, show_progress, working
+from ganbench.cli.progress import IMPORTING, confined, show_progress, working
 from ganbench.errors import InputError
 from ganbench.system import processes
+from ganbench.system.limits import LAST_SEED, LONGEST_BENCH, MOST_SEEDS
 
 if TYPE_CHECKING:
     from ganbench.harness.entries import Finished
@@ -44,10 +48,11 @@ if TYPE_CHECKING:
     "tuning_trials",
     "log_every",
     "sample_every",
+    "time_limit",
     "resume",
 )
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, MOST_SEEDS))
+@click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0, LAST_SEED))
 @workers_option
 @leaderboard_option
 @out_option
@@ -66,17 +71,24 @@ def run(
     """Train BASELINE (a name, or the path of a file) on a task and score it."""
     asked.check()
     quiet, lines = quiet or form == "json", asked.fields["log_every"] is not None
-    workers = processes.workers(workers, len(asked.hparams) * seeds)
+    count, numbers = len(asked.hparams) * seeds, range(first_seed, first_seed + seeds)
+    submitted = result_beside(asked.fields["baseline"], root)
+    workers = processes.workers(workers, count, forked=not submitted)
     with working(IMPORTING, quiet=quiet):
         from ganbench.cli import tables
         from ganbench.harness import entries
 
         specs = asked.specs()
+        train: Callable[..., list[Finished]] = partial(entries.run, apart=True)
+        if submitted:
+            from ganbench.board import foreign
+
+            train = partial(foreign.run, beside=submitted)
     progress = show_progress(named=len(specs) > 1, lines=lines, quiet=quiet)
-    with stopping() as stop, progress as report:
-        finished = entries.run(
+    with confined(specs[0].baseline), stopping() as stop, progress as report:
+        finished = train(
             specs,
-            seeds=range(first_seed, first_seed + seeds),
+            seeds=numbers,
             workers=workers,
             leaderboard=root,
             out=out,
@@ -118,14 +130,14 @@ def report_trouble(finished: Sequence[Finished], *, engines: bool) -> int:
 @click.command()
 @click.argument("baseline", default="mlp_gan")
 @click.option("--task", help="A task's name or file.  [default: the published systems' four]")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, MOST_SEEDS))
 @workers_option
 @spec_options("device", "compiled", "precision", "hparams")
 @click.option(
     "--seconds",
     default=2.0,
     show_default=True,
-    type=click.FloatRange(0.1),
+    type=Finite(0.1, LONGEST_BENCH),
     help="How long each seed trains, about.",
 )
 @json_option

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import traceback
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from ganbench.cli.options import (
 from ganbench.cli.progress import IMPORTING, Tell, working
 from ganbench.errors import InputError
 from ganbench.registry import Listing
+from ganbench.system.files import write_atomically
 
 
 @click.command("list")
@@ -102,14 +102,14 @@ def evaluate(samples: Path, task: str, form: str | None, quiet: bool) -> None:
 @click.option("--task", help="A task's name, or the path of a task file.")
 @click.option(
     "--size",
-    type=click.IntRange(128),
+    type=click.IntRange(128, 2**14),
     default=1024,
     show_default=True,
     help="Samples of each side.",
 )
 @click.option(
     "--draws",
-    type=click.IntRange(20),
+    type=click.IntRange(20, 10**6),
     default=500,
     show_default=True,
     help="Pairs of equal laws for the two-sample test's false positives.",
@@ -189,7 +189,7 @@ def new(name: str) -> None:
         raise InputError(f"{target} exists: choose another name, or remove it")
     if not target.parent.is_dir():
         raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
-    shutil.copyfile(Path(__file__).with_name("scaffold.py"), target)
+    write_atomically(target, Path(__file__).with_name("scaffold.py").read_bytes())
     click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
     click.echo(f"after each change: ganbench check {target}")
 

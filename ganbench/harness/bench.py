@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +15,12 @@ from ganbench.core import GAN
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.harness import machine
-from ganbench.harness.spec import Job, Spec, build, look_up
+from ganbench.harness.spec import Job, Spec, build, check_room, look_up
 from ganbench.harness.train import rehearse, rehearse_apart
 from ganbench.randomness import generator
 from ganbench.results.schema import Machine, Precision
 from ganbench.system import processes
+from ganbench.system.leftovers import held_folder
 from ganbench.system.threads import one_thread
 
 TASKS = ("gaussian", "quadratic", "sine", "mnist")  # of the published systems
@@ -89,11 +88,12 @@ def measure(
     """
     job = look_up(spec)
     spec, workers = job.spec, min(workers, seeds)
-    with tempfile.TemporaryDirectory() as folder:
-        job = job.in_folder(Path(folder))
+    with held_folder() as folder:
+        job = job.in_folder(folder)
         shares = [range(seeds)[i::workers] for i in range(workers)]
         report(f"{spec.task}: building, compiling, trying how long a step takes")
         steps = _steps_of(job, shares[0], seconds)
+        _check_room(job, seeds, steps)
         report(f"{spec.task}: {steps:,} steps of {seeds} seeds, workers: {workers}")
         worked = _work_all(job, shares, steps)
         report(f"{spec.task}: where the time of a step goes")
@@ -120,8 +120,8 @@ def measure(
 
 def rate(job: Job, seeds: Sequence[int], seconds: float = 2.0) -> float:
     """Steps per second of all those seeds together in this process, tried for about `seconds`."""
-    with tempfile.TemporaryDirectory() as folder:
-        steps, took = _tried(job.in_folder(Path(folder)), seeds, seconds)
+    with held_folder() as folder:
+        steps, took = _tried(job.in_folder(folder), seeds, seconds)
     return len(seeds) * (steps - 1) / took
 
 
@@ -136,10 +136,16 @@ def _tried(job: Job, seeds: Sequence[int], seconds: float) -> tuple[int, float]:
     """Some steps and how long they took: ever more of them, until that is long enough to tell."""
     steps, tried, took = PROBE, 0, 0.0
     while took < ENOUGH * seconds and tried != steps:
+        _check_room(job, len(seeds), steps)
         tried, took = steps, _counted(rehearse(job, seeds, steps))
         steps = max(PROBE, round(seconds * (tried - 1) / took))
         steps = min(steps, job.spec.steps or steps)
     return tried, took
+
+
+def _check_room(job: Job, seeds: int, steps: int) -> None:
+    """As `check_room`, of steps that are one round."""
+    check_room(replace(job, budget=replace(job.budget, steps=steps, evaluations=1)), seeds)
 
 
 def _counted(seconds: Mapping[str, float]) -> float:

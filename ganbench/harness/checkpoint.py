@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
-from ganbench.errors import InputError, ResumeError
+from ganbench.errors import InputError, ResumeError, one_line
 from ganbench.randomness import attributes
-from ganbench.system.files import write_atomically
+from ganbench.system.files import read_bytes, write_atomically
 from ganbench.system.modules import describe
 
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
+MOST = 2**36  # bytes of a checkpoint
 
 
 class UnsaveableError(InputError):
@@ -45,13 +45,14 @@ def save_state(path: Path, state: Any) -> None:
 def load_state(path: Path) -> Any:
     """Read what `save_state` wrote; ResumeError if the file is damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
-            skeleton = json.loads(file.metadata()["skeleton"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _unpack(skeleton, tensors)
+        content = read_bytes(path, most=MOST)  # not mapped: a file cut short would end this process
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return _unpack(json.loads(header["__metadata__"]["skeleton"]), tensors)
     except Exception as error:
+        reason = one_line(describe(error), 200)
         raise ResumeError(
-            f"checkpoint {path} is damaged ({error}): run without --resume"
+            f"checkpoint {path} is damaged ({reason}): run without --resume"
         ) from error
 
 

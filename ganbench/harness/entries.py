@@ -13,10 +13,11 @@ from typing import Any
 
 import ganbench
 from ganbench import registry
+from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.harness import machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
-from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, look_up
+from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_room, look_up
 from ganbench.harness.workers import train_all
 from ganbench.results import curves, schema, stats
 from ganbench.results import store as board
@@ -68,13 +69,13 @@ def run(
     """Train every seed of every spec, add the results to the leaderboard, draw the pictures.
 
     A result is added as soon as the last of its seeds is done; pictures are drawn at the end. With
-    `apart` a single worker is a process of its own too, so that what kills it does not end this.
+    `apart` a single worker is processes of its own too, of which one judges the other's samples.
     Raises InputError before any training for whatever can be known then: names, hyper-parameters,
     folders that cannot be written, a damaged file where a result would go; when all is done, for
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
-    planned = [prepare(spec, Path(out), board_folder) for spec in specs]
+    planned = [prepare(spec, Path(out), board_folder, len(seeds)) for spec in specs]
     names = [each.name for each in planned]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
@@ -105,9 +106,10 @@ def run(
     raise refused[0] if refused else InputError("stopped before anything was done")
 
 
-def prepare(spec: Spec, out: Path, leaderboard: Path) -> Planned:
-    """Look everything up and check it, before any training."""
+def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned:
+    """Look everything up and check it, before any training of so many seeds."""
     job = look_up(spec)
+    check_room(job, seeds)
     name = entry_name(job)
     files.check_writable(leaderboard / job.task.name)
     existing = board.place(leaderboard, job.task.name, name)
@@ -198,7 +200,7 @@ def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
 
 def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
     """The run's folder; one of another source is set aside, never overwritten."""
-    files.check_writable(folder)
+    files.check_writable(folder, deep=True)
     spec, baseline = job.spec, job.baseline
     label = {
         "task": spec.task,
@@ -242,23 +244,30 @@ def without_seeds(job: Job, name: str) -> Result:
 
     What `Result.fits` and `Result.identity` look at.
     """
-    spec, task, budget = job.spec, job.task, job.budget
-    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
     return Result.model_construct(
-        task=TaskInfo(
-            name=task.name, version=task.version, views=dict(task.views), metrics=metrics
-        ),
+        task=task_info(job.task),
         entry=_entry_info(job, name),
-        protocol=Protocol(
-            steps=budget.steps,
-            batch_size=budget.batch_size,
-            evaluations=budget.rounds,
-            evaluation_size=budget.evaluation_size,
-            budget=budget.name,  # type: ignore[arg-type]
-            precision=spec.precision,
-            device=spec.device,
-            threads=1,
-        ),
+        protocol=protocol_of(job.spec, job.budget),
+    )
+
+
+def task_info(task: Task) -> TaskInfo:
+    """A task as a result tells it."""
+    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
+    return TaskInfo(name=task.name, version=task.version, views=dict(task.views), metrics=metrics)
+
+
+def protocol_of(spec: Spec, budget: Budget) -> Protocol:
+    """What is spent, and how it is run, as a result tells it."""
+    return Protocol(
+        steps=budget.steps,
+        batch_size=budget.batch_size,
+        evaluations=budget.rounds,
+        evaluation_size=budget.evaluation_size,
+        budget=budget.name,  # type: ignore[arg-type]
+        precision=spec.precision,
+        device=spec.device,
+        threads=1,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.logs import Column
-from ganbench.errors import InputError
-from ganbench.system.files import write_atomically
+from ganbench.errors import InputError, ResumeError
+from ganbench.system.files import naming, read_text, write_atomically
+
+MOST = 2**30  # bytes of a log
 
 
 class Window:
@@ -44,37 +47,61 @@ class Log:
     """
 
     def __init__(self, path: Path, *, after: int) -> None:
-        kept = [line for line in _lines(path) if after and json.loads(line)["step"] <= after]
+        try:
+            kept = [line for line, row in _rows(path) if row["step"] <= after] if after else []
+        except InputError as error:
+            raise ResumeError(f"{error}: run without --resume") from error
         write_atomically(path, "".join(kept).encode())
-        self._file = path.open("a", encoding="utf-8")
+        self._path, self._file = path, path.open("a", encoding="utf-8")
 
     def write(self, step: int, train_seconds: float, losses: Mapping[str, float]) -> None:
         """Add a row."""
         row = {"step": step, "train_seconds": round(train_seconds, 6), **losses}
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        with naming(self._path):
+            self._file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def flush(self) -> None:
         """Hand the rows to the system, before a checkpoint counts on them."""
-        self._file.flush()
+        with naming(self._path):
+            self._file.flush()
 
     def close(self) -> None:
         """Write what is left."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
 
 
 def read_log(path: Path) -> dict[str, Column]:
-    """The columns of a log, all of one length, NaN where a row lacks a value; {} without a file."""
-    rows = [json.loads(line) for line in _lines(path)]
+    """The columns of a log, all of one length, NaN where a row lacks a value; {} without a file.
+
+    InputError for lines that are no rows.
+    """
+    rows = [row for _, row in _rows(path)]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
 
 
-def _lines(path: Path) -> list[str]:
-    """The whole lines; a killed run may have left half of one at the end."""
+def _rows(path: Path) -> list[tuple[str, dict[str, float]]]:
+    """The whole lines and what they hold; a killed run may have left half of one at the end."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
-    return text[: text.rfind("\n") + 1].splitlines(keepends=True)
+    text = read_text(path, most=MOST)
+    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
+    return [(f"{line}\n", _row(path, number, line)) for number, line in enumerate(lines, 1)]
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, float]:
+    try:
+        row = json.loads(line)
+        if isinstance(row, dict) and "step" in row and all(map(_is_number, row.values())):
+            return row
+    except (ValueError, RecursionError, OverflowError):
+        pass  # which is said below
+    raise InputError(f"{path} is damaged: line {number} is no row of a log")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:

@@ -22,7 +22,7 @@ def describe(device: str) -> Machine:
     return Machine(
         cpu=_cpu_name(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _count(),
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_bytes(),
         accelerator=torch.cuda.get_device_name() if cuda else None,
         driver=_cuda_driver() if cuda else None,
         os=f"{platform.system()} {platform.release()}",
@@ -79,7 +79,8 @@ def _count() -> int:
     return os.cpu_count() or 1
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """The memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -12,20 +12,25 @@ from ganbench import plots, registry
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness.log import read_log
-from ganbench.results.samples import read_frames
+from ganbench.results.samples import read_arrays, read_frames, step_of
 from ganbench.results.schema import SeedResult
 from ganbench.system import files
 
+Array = np.ndarray[Any, Any]
+
 
 def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
-    """The pictures of a run, from what its seeds left in the folder."""
+    """The pictures of a run, from what its seeds left in the folder.
+
+    InputError for what no run of the task has left.
+    """
     places = {seed.seed: folder / f"seed-{seed.seed}" for seed in seeds}
     return plots.save_pictures(
         task,
-        {seed: read_frames(place / "frames") for seed, place in places.items()},
+        {seed: _frames(task, place / "frames") for seed, place in places.items()},
         seeds,
         folder,
-        kept={seed: read_frames(place / "samples") for seed, place in places.items()},
+        kept={seed: _frames(task, place / "samples") for seed, place in places.items()},
         logs={seed: read_log(place / "log.jsonl") for seed, place in places.items()},
         features={seed: read_features(place / "features") for seed, place in places.items()},
     )
@@ -49,10 +54,28 @@ def redraw(folder: Path) -> list[Path]:
     return draw(task, folder, seeds)
 
 
-def read_features(folder: Path) -> list[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
-    """(step, snapshot) of every .npz file, in order."""
-    snapshots = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            snapshots.append((int(path.stem), dict(arrays)))
-    return snapshots
+def _frames(task: Task, folder: Path) -> list[tuple[int, Array]]:
+    """(step, samples) of a folder's files, samples of the task each."""
+    frames = read_frames(folder)
+    for step, each in frames:
+        if each.dtype != np.float32 or not each.size or each.shape[1:] != task.shape:
+            raise InputError(
+                f"{folder}: those of step {step} are no samples of {task.name!r}: "
+                f"expected float32 of shape (n, {str(task.shape)[1:]}, got {each.dtype} of shape "
+                f"{each.shape}"
+            )
+    return frames
+
+
+def read_features(folder: Path) -> list[tuple[int, dict[str, Array]]]:
+    """(step, snapshot) of every .npz file, in order; InputError for what no run has written."""
+    return [(step_of(path), _snapshot(path)) for path in sorted(folder.glob("*.npz"))]
+
+
+def _snapshot(path: Path) -> dict[str, Array]:
+    found = read_arrays(path)
+    if len({each.shape[1:] for each in found.values()}) > 1 or not all(
+        each.ndim == 2 and each.size and each.dtype.kind == "f" for each in found.values()
+    ):
+        raise InputError(f"{path} holds no activations of a layer: (m, features) of floats")
+    return found

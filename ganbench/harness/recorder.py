@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ganbench.core import Recording
@@ -16,11 +17,23 @@ from ganbench.harness.log import Log, Window
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Progress, Report
 from ganbench.results.samples import write_arrays, write_npy
-from ganbench.results.schema import Point, Status, Timing, rounded
+from ganbench.results.schema import Number, Point, Rate, Seconds, Status, Timing, rounded
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 WAITING = "waiting"  # what the clock of a seed in a stack charges while others are at work
 PARTS = ("warmup", "building", "evaluation", "sampling", "data", "saving")
+
+
+class _Notes(BaseModel):
+    """What a checkpoint holds of the notes: a row's sums and counts, and the rest by its name."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+    curve: Annotated[list[Point], Field(min_length=1)]
+    row: tuple[dict[str, float], dict[str, Annotated[int, Field(ge=1)]]]
+    block_ms: list[Rate]
+    seconds: dict[str, Seconds]
+    metrics: dict[str, Number]
+    samples: Tensor | None
 
 
 class EndedError(Exception):
@@ -195,11 +208,16 @@ class Recorder:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state` returned."""
-        self.curve = [Point(**point) for point in state["curve"]]
-        self._row.sums, self._row.counts = state["row"]
-        self._block_ms, self.metrics = state["block_ms"], state["metrics"]
-        self.samples, self._earlier = state["samples"], state["seconds"]
+        """Put back what `state` returned; ValueError for what it cannot have."""
+        notes, task = _Notes.model_validate(state), self._job.task
+        sums, counts = notes.row
+        if sums.keys() != counts.keys():
+            raise ValueError("the notes do not fit together")
+        if notes.samples is not None and notes.samples.shape[1:] != task.shape:
+            raise ValueError(f"samples have shape {tuple(notes.samples.shape)}")
+        self.curve, self._row.sums, self._row.counts = notes.curve, sums, counts
+        self._block_ms, self.metrics = notes.block_ms, notes.metrics
+        self.samples, self._earlier = notes.samples, notes.seconds
         self._told = self.train_seconds
 
     @property

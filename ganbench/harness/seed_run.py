@@ -9,30 +9,27 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from ganbench.core import Recording
-from ganbench.diagnosis.evidence import of_result, of_run
-from ganbench.diagnosis.rules import diagnose
 from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import ContractError, InputError, ResumeError
 from ganbench.harness import checkpoint, machine
+from ganbench.harness.judge import JUDGED, Scorer
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Report, Stop, build
 from ganbench.randomness import own_randomness, random_state, restore_random, stream
-from ganbench.results.samples import read_frames, sha256_of
-from ganbench.results.schema import Engine, SeedResult, Status, Verdict
-from ganbench.scoring import score_of, views_of
+from ganbench.results.samples import sha256_of
+from ganbench.results.schema import Engine, SeedResult
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
-from ganbench.system.threads import one_thread
 
-RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
+ENGINES: TypeAdapter[Engine] = TypeAdapter(Engine)
 NOTE_LENGTH = 500  # characters of why a Game is not trained by the engine asked for
 CHECKPOINT = 3  # of the layout of a checkpoint
 TRACEBACK = "traceback.txt"  # in a seed's folder, of the error that ended it
@@ -53,18 +50,18 @@ class SeedRun:
 
     Made, it stands where its last checkpoint left it if the run is resumed, else at the start.
     Its clock runs only inside its methods and while it is trained; in between it waits.
-    `ended` says what has ended it early. Without `scored` its rounds are neither scored nor saved.
+    `ended` says what has ended it early. Without a `judge` its rounds are neither scored nor saved.
     """
 
     def __init__(
-        self, job: Job, seed: int, report: Report, stop: Stop, *, scored: bool = True
+        self, job: Job, seed: int, report: Report, stop: Stop, judge: Scorer | None = None
     ) -> None:
         self.job, self.seed, self.stop = job, seed, stop
         self.env = Env(job.task, budget=job.budget, device=job.spec.device, thorough=False)
         self.engine: Engine = "eager"
         self.engine_note: str | None = None
         self.ended: EndedError | None = None
-        self._scored, self._started, self._sampled = scored, False, False
+        self._judge, self._started, self._sampled = judge, False, False
         self.saves = True  # checkpoints
         self._real: Batches | None = None
         self._before = 0.0
@@ -148,8 +145,8 @@ class SeedRun:
                 if self.schedule.has_samples(block.last):
                     with self.env.clock.during("saving"):
                         self._keep_samples(block.last)
-                if block.ends_round and self._scored:
-                    self._end_round()
+                if block.ends_round and self._judge is not None:
+                    self._end_round(self._judge)
             except EndedError as ended:
                 self.ended = ended
                 if ended.__cause__ is not None:
@@ -170,24 +167,19 @@ class SeedRun:
         self.recorder.close()
 
     def result(self) -> SeedResult:
-        """What came of the run, which has ended; writes the samples of its last round."""
+        """What came of the run, which has ended, for the judge; writes its last round's samples."""
         status = self.ended.status if self.ended else "ok"
-        notes = self.recorder
-        task, known = self.job.task, notes.metrics if status in ("ok", "interrupted") else {}
-        positions = task.positions(notes.metrics) if status == "ok" else None
-        views = views_of(status, task.views, positions)
+        notes, views = self.recorder, self.job.task.views
+        known = notes.metrics if status in JUDGED else {}
         with self.at_work():
             notes.write_final_samples()
-            with self.env.clock.during("evaluation"):
-                verdict = None if status == "interrupted" else self._verdict(status, known, views)
         result = SeedResult(
             seed=self.seed,
             status=status,
             reason=self.ended.reason if self.ended else None,
-            metrics={name: known.get(name) for name in task.bounds},
-            views=views,
-            score=score_of(views),
-            verdict=verdict,
+            metrics={name: known.get(name) for name in self.job.task.bounds},
+            views=dict.fromkeys(views),
+            score=None,
             curve=notes.curve,
             timing=notes.timing(),
             machine=machine.describe(self.job.spec.device),
@@ -200,30 +192,13 @@ class SeedRun:
         result.at_once = self.ended is not None and self.ended.at_once
         return result
 
-    def _verdict(
-        self, status: Status, metrics: Mapping[str, float], views: Mapping[str, float | None]
-    ) -> Verdict:
-        """What became of the run, by its result and its samples, in words."""
-        task, notes = self.job.task, self.recorder
-        evidence = of_result(
-            metrics,
-            task.ordered_bounds,
-            notes.curve,
-            views=views,
-            status=status,
-            reason=self.ended.reason if self.ended else None,
-        )
-        frames = read_frames(notes.folder / "frames")
-        with one_thread():
-            return diagnose(
-                of_run(task, evidence, samples=notes.samples, frames=frames, training=self.env.pool)
-            )
-
-    def _end_round(self) -> None:
-        """Score the samples of a round, and save where the run stands."""
+    def _end_round(self, judge: Scorer) -> None:
+        """Have the samples of a round scored, and save where the run stands."""
         with self.env.clock.during("sampling"):
             samples = self._evaluated_samples()
-        *_, info = self.env.score_round(samples)
+        with self.env.clock.during("evaluation"):
+            metrics = judge.score(self.seed, self.env.round, samples)
+        *_, info = self.env.end_round(metrics)
         with self.env.clock.during("saving"):
             self.recorder.note_round(samples, info)
             self.recorder.flush()
@@ -231,14 +206,8 @@ class SeedRun:
 
     def _evaluated_samples(self) -> Tensor:
         """The samples of this round for the judge."""
-        n, round = self.job.budget.evaluation_size, self.env.round + 1
-        samples = self._sample(n, stream(self.seed, "evaluation", self.env.round))
-        if not bool(torch.isfinite(samples).all()):
-            raise EndedError("diverged", f"samples hold NaN or Inf after round {round}")
-        largest = float(self.job.task.reference.abs().max()) or 1.0  # there may be nothing but 0
-        if float(samples.abs().max()) > RUNAWAY * largest:
-            raise EndedError("diverged", f"samples run away to infinity after round {round}")
-        return samples
+        seed = stream(self.seed, "evaluation", self.env.round)
+        return self._sample(self.job.budget.evaluation_size, seed)
 
     def _keep_samples(self, step: int) -> None:
         """Have samples kept for the pictures of a step, with the features seen there."""
@@ -308,14 +277,20 @@ class SeedRun:
             checkpoint.restore_gan(self.gan, state["gan"])
             restore_random(state["random"])
             self.recorder.restore(state["notes"])
-            self.engine = state["engine"]
-            return int(state["round"])
+            self.engine = ENGINES.validate_python(state["engine"])
+            return self._round_of(state["round"])
         except InputError:
             raise
         except Exception as error:
             raise ResumeError(
                 f"{path} is damaged ({describe(error)}): run without --resume"
             ) from error
+
+    def _round_of(self, found: object) -> int:
+        """The round to go on with; ValueError for what is none."""
+        if not isinstance(found, int) or not 0 < found <= self.job.budget.rounds:
+            raise ValueError(f"it stands at round {found!r} of {self.job.budget.rounds}")
+        return found
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ganbench import registry
 from ganbench.core import GAN, Budget, Game, Task
 from ganbench.engine.contract import check_arguments
 from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError
+from ganbench.errors import ContractError, InputError
+from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
+from ganbench.system.limits import DAY
 from ganbench.system.modules import describe
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
@@ -50,6 +54,7 @@ class Spec:
     sample_every: int | None = None
     tuning_trials: int = 0
     protocol: str = ""
+    time_limit: float | None = DAY
     folder: Path = Path("runs")
 
 
@@ -75,23 +80,53 @@ class Job:
 
 def look_up(spec: Spec) -> Job:
     """The job that a spec stands for; InputError for whatever cannot be meant."""
-    task, baseline = registry.load_task(spec.task), registry.load_baseline(spec.baseline)
-    if spec.protocol:
-        task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
-    budget = task.budget.reduced(spec.budget)
-    if spec.steps is not None:
-        budget = budget.with_steps(spec.steps)
+    baseline = registry.load_baseline(spec.baseline)
+    task = task_of(spec, baseline)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
-    task = replace(task, budget=budget)  # which tells the baseline what it may spend
     return Job(
         spec=spec,
         task=task,
         baseline=baseline,
         hparams=baseline.resolve(task, spec.hparams),
-        budget=budget,
-        compiles=budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
+        budget=task.budget,
+        compiles=task.budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
     )
+
+
+def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
+    """The task of a spec, with the budget that it leaves; of a protocol, under its conditions.
+
+    Only for a protocol is the baseline's file executed, unless it is given.
+    """
+    task = registry.load_task(spec.task)
+    if spec.protocol:
+        baseline = baseline or registry.load_baseline(spec.baseline)
+        task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
+    return replace(task, budget=budget_of(spec, task))  # which tells the baseline what it may spend
+
+
+def budget_of(spec: Spec, task: Task) -> Budget:
+    """What a spec may spend on a task."""
+    budget = task.budget.reduced(spec.budget)
+    return budget if spec.steps is None else budget.with_steps(spec.steps)
+
+
+def check_room(job: Job, seeds: int) -> None:
+    """InputError if the real batches of a round, of so many seeds at once, are beyond the memory.
+
+    Of a pool only their places in it are kept, 8 bytes each.
+    """
+    budget, task = job.budget, job.task
+    drawn = task.pool is None and task.training_set is None
+    samples = budget.steps_per_round * budget.batch_size
+    wanted = seeds * samples * (4 * math.prod(task.shape) if drawn else 8)
+    if wanted > (there := memory_bytes()):
+        raise InputError(
+            f"the batches of a round of {budget.steps_per_round:,} steps, of {seeds:,} seeds, take "
+            f"{wanted / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f}: "
+            "ask for fewer steps, seeds or seconds"
+        )
 
 
 def resolve_device(device: str) -> str:
@@ -104,12 +139,30 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def without_answers(task: Task) -> Task:
+    """A task as a GAN is given it, which learns from real batches, and is judged elsewhere.
+
+    Its `sample` and `reference` raise ContractError; what is changed in its `bounds` is its own.
+    """
+    bounds = {name: replace(bound) for name, bound in task.bounds.items()}
+    return replace(task, sample=_withheld_sample, held_out=_withheld_reference, bounds=bounds)
+
+
+def _withheld_sample(n: int, rng: torch.Generator) -> Tensor:
+    raise ContractError("a GAN may not call task.sample: it learns from the batches it is dealt")
+
+
+def _withheld_reference() -> Tensor:
+    raise ContractError("a GAN may not look at task.reference, which it is judged against")
+
+
 def build(job: Job, seed: int) -> GAN:
     """Seed everything, call the baseline's `GAN`, and wrap a Game in its trainer."""
     file, precision, device = job.baseline.path.name, job.spec.precision, job.spec.device
     seed_global(stream(seed, "init"))
+    task = job.task if job.baseline.reference else without_answers(job.task)
     try:
-        made = job.baseline.make(job.task, device=device, **job.hparams)
+        made = job.baseline.make(task, device=device, **job.hparams)
     except InputError as error:
         raise UnsuitedError(f"{file}: {error}") from error
     except (Exception, SystemExit) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -14,9 +13,10 @@ from ganbench import registry
 from ganbench.errors import InputError, did_you_mean, one_line
 from ganbench.harness.spec import Spec
 from ganbench.system import files
+from ganbench.system.limits import MOST_SEEDS, MOST_TRIALS
 
 Names = Annotated[list[str], Field(min_length=1)]
-Seeds = Annotated[int, Field(ge=1)]
+Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 BudgetName = Literal["full", "quick", "smoke"]
 
 
@@ -28,7 +28,7 @@ class Settings(_Strict):
     """Hyper-parameters of a baseline, and how many settings were tried to find them."""
 
     set: dict[str, Any] = {}
-    tuning_trials: Annotated[int, Field(ge=0)] = 0
+    tuning_trials: Annotated[int, Field(ge=0, le=MOST_TRIALS)] = 0
 
 
 class Part(_Strict):
@@ -67,10 +67,7 @@ class Sweep(_Strict):
 
 def load(path: Path) -> Sweep:
     """Read a sweep's file; InputError, with a line for each mistake, for what cannot be meant."""
-    try:
-        given = tomllib.loads(files.read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no TOML: {error}") from error
+    given = files.read_toml(path)
     try:
         sweep = Sweep.model_validate(given)
     except ValidationError as error:
@@ -176,4 +173,4 @@ def _beside(path: Path, name: str) -> str:
     """A bundled baseline's name as it is, else the path of a file beside the sweep's."""
     if name in registry.names("baselines"):
         return name
-    return str((path.parent / name).resolve())
+    return str(files.resolved(path.parent / name))

@@ -18,6 +18,7 @@ from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, one_line
 from ganbench.harness.checkpoint import AGAIN
+from ganbench.harness.judge import Judge, Scorer
 from ganbench.harness.learners import Eager, Learner, Stacked
 from ganbench.harness.recorder import WAITING
 from ganbench.harness.seed_run import NOTE_LENGTH, SeedRun
@@ -30,23 +31,38 @@ MakeRun = Callable[[int], SeedRun]
 
 
 def train_seeds(
-    job: Job, seeds: Sequence[int], *, report: Report = lambda _: None, stop: Stop | None = None
+    job: Job,
+    seeds: Sequence[int],
+    *,
+    report: Report = lambda _: None,
+    stop: Stop | None = None,
+    judge: Scorer | None = None,
 ) -> Iterator[SeedResult]:
     """Train these seeds to the end of their budget, or of its resumed rest, and score them.
 
     Seeds of a Game are trained at once where these can be stacked, else one after the other.
     Diverging, failing and being stopped end a run at the round where they happen; what was done
-    until then is in its result. A seed that a stop finds not begun has none. Raises InputError
-    for what breaks the GAN's contract.
+    until then is in its result. A seed that a stop finds not begun has none. They are scored here,
+    unless a `judge` elsewhere does so. Raises InputError for what breaks the GAN's contract.
     """
     stop = stop or threading.Event()
+    judge = judge or judge_of(job)
 
     def make(seed: int) -> SeedRun:
-        return SeedRun(job, seed, report, stop)
+        return SeedRun(job, seed, report, stop, judge)
 
     with one_thread(), products(job.spec.precision), naming(job):
         for runs, learner in _groups(make, seeds, stop):
-            yield from (run.result() for run in _train(runs, learner))
+            for run in runs:
+                judge.begin(run.seed)
+            for run in _train(runs, learner):
+                yield judge.complete(run.result(), run.recorder.samples)
+
+
+def judge_of(job: Job) -> Judge:
+    """What scores the seeds of a job."""
+    spec = job.spec
+    return Judge(job.task, device=spec.device, folder=spec.folder)
 
 
 @contextmanager
@@ -147,7 +163,7 @@ def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
 def _rehearsal(job: Job, steps: int) -> MakeRun:
     """Makes the runs of a job that is one round of so many steps, unscored."""
     short = replace(job, budget=replace(job.budget, steps=steps, evaluations=1))
-    return lambda seed: SeedRun(short, seed, lambda _: None, threading.Event(), scored=False)
+    return lambda seed: SeedRun(short, seed, lambda _: None, threading.Event())
 
 
 def _rehearse(runs: Sequence[SeedRun], learner: Learner) -> list[dict[str, float]]:

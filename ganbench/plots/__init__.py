@@ -12,7 +12,7 @@ from ganbench.core import Task
 from ganbench.plots import feature_view, points, training, walls
 from ganbench.plots.paper import Array, Frames, Log, Snapshots, gif, png
 from ganbench.results.schema import SeedResult
-from ganbench.system.files import write_atomically
+from ganbench.system.files import write, write_atomically
 
 __all__ = ["save_pictures"]
 
@@ -89,7 +89,6 @@ def _write_steps(folder: Path, stills: Iterable[tuple[int, Array]]) -> list[Path
     for path in folder.glob("step-*.png"):
         path.unlink()
     for step, still in stills:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Not atomic, for there may be hundreds: fsync would take longer than the drawing.
-        (folder / f"step-{step:09d}.png").write_bytes(png(still, level=1))
+        # Not atomic, for there may be hundreds.
+        write(folder / f"step-{step:09d}.png", png(still, level=1))
     return [folder] if any(folder.glob("step-*.png")) else []

@@ -137,15 +137,15 @@ class Scene:
 
     def lay_out(self, samples: Array, far: float) -> tuple[Array, Array, float]:
         """Coordinates of points, or of lines with NaN between them, and the share off the axes."""
-        flat = np.asarray(samples, dtype=float).reshape(len(samples), -1)
+        with np.errstate(invalid="ignore", over="ignore"):  # of NaN and Inf, which are not drawn
+            flat = np.asarray(samples, dtype=float).reshape(len(samples), -1)
+            flat = flat if self.axes is None else flat @ self.axes
         if self.grid is not None:
             flat = flat[:SHOWN_CURVES]
             # One line for all curves: a NaN lifts the pen between two of them.
             x = np.tile(np.append(self.grid, np.nan), len(flat))
             y = np.pad(flat, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
             return self._clip(x, y, np.isfinite(x), far)
-        if self.axes is not None:
-            flat = flat @ self.axes
         if flat.shape[1] == 1:
             x, y = np.sort(flat[:, 0]), np.linspace(0, 1, len(flat))
         else:

@@ -116,6 +116,7 @@ class Training:
                 baseline=self.file,
                 hparams=row.hparams,
                 protocol=row.name,
+                time_limit=None,
                 **asked.how,
             )
             jobs[row.name] = trials.prepare(spec, row.name, out, notes)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ganbench.errors import InputError
 from ganbench.harness import bench, checkpoint, entries
 from ganbench.harness.spec import MANY_STEPS, Job, Spec, look_up
 from ganbench.harness.workers import train_all
 from ganbench.reproduce.protocol import Asked
+from ganbench.results.samples import read_arrays
 from ganbench.results.schema import SeedResult, dumps, mean_speed
 from ganbench.system import processes
 from ganbench.system.files import write_atomically
@@ -50,8 +49,7 @@ class Trials:
         path = self.folder / f"seed-{seed.seed}" / "samples.npz"
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["samples"]
+        return read_arrays(path).get("samples")
 
     def notes(self) -> list[str]:
         """What became of runs that have not come to their end."""

@@ -11,9 +11,11 @@ import lzma
 import math
 import os
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
@@ -45,20 +47,25 @@ def read(path: Path) -> Tensor:
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a .npy, .npz or .safetensors file")
-    try:
-        with files.opened(path, most=MOST) as file:
-            array = readers[path.suffix](path, file)
-    except InputError:
-        raise
-    except DAMAGED as error:
-        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    with _whole(path) as file:
+        array = _numbers(path, readers[path.suffix](path, file))
     import torch
 
     kind = np.int64 if np.can_cast(array.dtype, np.int64) else np.float32
     with np.errstate(over="ignore"):  # Inf, which whoever takes samples refuses
         return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file of arrays to be read; InputError for whatever its reader finds damaged."""
+    try:
+        with files.opened(path, most=MOST) as file:
+            yield file
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def read_seeds(path: Path) -> dict[int, Tensor]:
@@ -79,18 +86,14 @@ def _seeds(path: Path) -> Iterator[tuple[int, Array]]:
 
 
 def read_first_seed(path: Path) -> tuple[int, Tensor]:
-    """The lowest seed of such a file, and its samples; the others are not read."""
+    """The lowest seed of such a file, and its samples."""
     import torch
-    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            seed, name = min((_seed(path, name), name) for name in file.keys())  # noqa: SIM118
-            return seed, torch.from_numpy(_finite(path, name, file.get_tensor(name)))
-    except InputError:
-        raise
-    except (SafetensorError, ValueError) as error:  # or a file without any
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    found = _tensors(path)
+    if not found:
+        raise InputError(f"{path} holds no samples")
+    seed, name = min((_seed(path, name), name) for name in found)
+    return seed, torch.from_numpy(_finite(path, name, found[name]))
 
 
 def _seed(path: Path, name: str) -> int:
@@ -127,10 +130,40 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Every array of an .npz file by its name; InputError as by `read`."""
+    with _whole(path) as file, zipfile.ZipFile(file) as archive:
+        known = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if (size := sum(info.file_size for info in known.values())) > MOST:
+            raise ValueError(f"it says that it has {size:,} bytes, more than {MOST:,}")
+        found = {}
+        for name, info in known.items():
+            with archive.open(info) as inside:
+                found[name] = _numbers(path, _array(inside, info.file_size))
+        return found
+
+
 def read_frames(folder: Path) -> list[tuple[int, Array]]:
-    """(step, samples) of every .npy file, in order."""
-    paths = sorted(folder.glob("*.npy"))
-    return [(int(path.stem), np.load(path, allow_pickle=False)) for path in paths]
+    """(step, samples) of every .npy file, in order; InputError for what no run has written."""
+    return [(step_of(path), _frame(path)) for path in sorted(folder.glob("*.npy"))]
+
+
+def _frame(path: Path) -> Array:
+    with _whole(path) as file:
+        return _numbers(path, _npy(path, file))
+
+
+def step_of(path: Path) -> int:
+    """The step that a file of a run is called after; InputError if it is called otherwise."""
+    if not re.fullmatch(r"[0-9]{1,18}", path.stem):
+        raise InputError(f"{path} must be called after its step, as 000000100{path.suffix}")
+    return int(path.stem)
+
+
+def _numbers(path: Path, array: Array) -> Array:
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path} holds {array.dtype}, expected numbers")
+    return array
 
 
 def sha256_of(samples: Tensor) -> str:
@@ -154,10 +187,7 @@ def _array(file: IO[bytes], size: int) -> Array:
     """An array as numpy writes it, in a file of that size: its header is believed no further."""
     if size > MOST:
         raise ValueError(f"it says that it has {size:,} bytes, more than {MOST:,}")
-    version = np.lib.format.read_magic(file)
-    known = {(1, 0): np.lib.format.read_array_header_1_0}
-    header = known.get(version, np.lib.format.read_array_header_2_0)
-    shape, fortran, dtype = header(file)
+    shape, fortran, dtype = _header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     wanted = math.prod(shape) * dtype.itemsize
@@ -169,24 +199,32 @@ def _array(file: IO[bytes], size: int) -> Array:
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and kind of an array; ValueError for whatever numpy raises at a header."""
+    try:
+        version = np.lib.format.read_magic(file)
+        known = {(1, 0): np.lib.format.read_array_header_1_0}
+        with warnings.catch_warnings(action="ignore"):  # of Python's parser, and of old headers
+            return known.get(version, np.lib.format.read_array_header_2_0)(file)
+    except Exception as error:  # its parser is Python's own, with all the errors of that
+        raise ValueError(f"its header cannot be read: {first_line(error)}") from error
+
+
 def _safetensors(path: Path, file: BinaryIO) -> Array:
     """By torch, which knows more kinds of numbers than numpy."""
-    from safetensors import safe_open
+    from safetensors.torch import load
 
-    with safe_open(path, framework="pt") as tensors:
-        found = tensors.get_tensor(_pick(path, list(tensors.keys())))
+    tensors = load(file.read())  # not mapped: who cuts a mapped file short ends this process
+    found = tensors[_pick(path, list(tensors))]
     made: Array = (found.float() if found.is_floating_point() else found).numpy()
     return made
 
 
 def _tensors(path: Path) -> dict[str, Array]:
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
-    try:
-        with files.opened(path, most=MOST):
-            return load_file(path)
-    except (SafetensorError, TypeError, AttributeError) as error:  # kinds that numpy has not
-        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
+    with _whole(path) as file:
+        return load(file.read())
 
 
 def _pick(path: Path, names: list[str]) -> str:

@@ -191,6 +191,16 @@ class Timing(Strict):
     other_seconds: Number
     wall_seconds: Seconds
 
+    @classmethod
+    def of_which_nothing_is_known(cls, seconds: float) -> Timing:
+        """Of a run that took so many seconds and has left no word of them."""
+        parts = dict.fromkeys(("steps_per_second", "step_ms_median", "step_ms_p95"))
+        known = ("train", "warmup", "evaluation", "sampling", "data", "saving")
+        seen = {f"{name}_seconds": 0.0 for name in known}
+        return cls.model_validate(
+            parts | seen | {"other_seconds": seconds, "wall_seconds": seconds}
+        )
+
 
 class Machine(Strict):
     """What a seed ran on: no host name, no user name, no path."""
@@ -226,6 +236,7 @@ class SeedResult(Strict):
 
     `score` is the mean of the positions in `views`. `engine_note` says why a Game was not trained
     by the engine asked for, `labels` whether its losses were told the classes of real samples.
+    It was `judged_apart` if a process that never ran the GAN's code has scored it and timed it.
     """
 
     seed: Whole
@@ -243,6 +254,7 @@ class SeedResult(Strict):
     machine: Machine
     peak_memory_bytes: Count
     samples_sha256: Digest | None
+    judged_apart: bool = False
     _at_once: bool = PrivateAttr(default=False)
 
     @property

@@ -8,15 +8,17 @@ aside, with all that came with it, in `leaderboard/<task>/old/`, which the board
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganbench.errors import InputError
+from ganbench.errors import InputError, one_line
 from ganbench.registry import MAIN
 from ganbench.results import schema, stats
 from ganbench.results.schema import LOCAL, Result, SeedResult
 from ganbench.system import files
 
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=+,-]{0,199}")  # of a folder or a file of the board
 SOURCE, SAMPLES = MAIN, "samples.safetensors"  # that come with a published result
 
 
@@ -108,8 +110,14 @@ def unused(path: Path) -> Path:
 
 
 def path_of(root: Path, task: str, entry: str) -> Path:
-    """The file of an entry's result on a task."""
-    return root / task / f"{entry}.json"
+    """The file of an entry's result on a task; InputError for names that lead elsewhere."""
+    return root / _named("a task", task) / f"{_named('an entry', entry)}.json"
+
+
+def _named(what: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise InputError(f"{one_line(name)!r} is no name of {what}")
+    return name
 
 
 def place(root: Path, task: str, entry: str) -> Path:
@@ -149,7 +157,7 @@ def attached(path: Path) -> Path:
 
 
 def result_files(root: Path, task: str | None = None) -> list[Path]:
-    """Every result file of the board, or of one task, sorted."""
+    """Every result file of the board, or of one task, sorted; InputError if that is no name."""
     if not root.is_dir():
         raise InputError(f"no leaderboard folder {str(root)!r}: give one with --leaderboard")
-    return sorted(root.glob(f"{task or '*'}/*.json"))
+    return sorted(root.glob("*/*.json" if task is None else f"{_named('a task', task)}/*.json"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from ganbench.site import entry_page, pages
 from ganbench.site.content import Facts, Line, content
 from ganbench.site.render import Renderer
 from ganbench.system import processes
+from ganbench.system.files import resolved, write
+from ganbench.system.leftovers import held_folder
 
 __all__ = ["Built", "build"]
 
@@ -47,7 +48,7 @@ def build(
     A former site there is replaced. `workers` are processes, None for one a core. Raises InputError
     if the folder holds anything else, OSError if it cannot be written.
     """
-    out = out.resolve()
+    out = resolved(out)
     _check_replaceable(out)
     entries, problems = index.entries(root, watch=watch)
     tasks = overall.declared(root)
@@ -58,11 +59,8 @@ def build(
         for name, line in own.items()
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        (made / MARKER).write_text(
-            "`ganbench leaderboard site` wrote this folder and replaces it.\n"
-        )
+    with held_folder(out.parent, f".{out.name}-") as made:
+        write(made / MARKER, b"`ganbench leaderboard site` wrote this folder and replaces it.\n")
         pages.assets(made / "assets")
         problems += _write_entries(made, found.facts, work, workers, watch)
         renderer = Renderer(made, found.facts)
@@ -73,9 +71,6 @@ def build(
         pages.board(renderer, found, root, problems)
         made.chmod(0o755)
         _replace(out, made)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
     return Built(pages=len(work) + len(found.lines) + 3, problems=problems)
 
 

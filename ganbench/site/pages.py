@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from ganbench.results import store
 from ganbench.site import charts, entry_page, thumbnails
 from ganbench.site.content import Content, Line
 from ganbench.site.render import Renderer
+from ganbench.system.files import write
 
 MOST_ROWS = 100  # of a task and a track, on the page of all results
 MOST_TRIED = 5  # entries whose samples are looked for
@@ -28,9 +28,10 @@ def assets(folder: Path) -> None:
     from plotly.offline import get_plotlyjs
 
     with resources.as_file(resources.files("ganbench.site") / "static") as static:
-        shutil.copytree(static, folder, ignore=shutil.ignore_patterns("vendor"))
-        shutil.copytree(static / "vendor", folder, dirs_exist_ok=True)
-    (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+        for file in (path for path in static.rglob("*") if path.is_file()):
+            name = file.relative_to(static).as_posix().removeprefix("vendor/")
+            write(folder / name, file.read_bytes())
+    write(folder / "plotly.min.js", get_plotlyjs().encode())
 
 
 def board(renderer: Renderer, content: Content, root: Path, problems: Sequence[str]) -> None:

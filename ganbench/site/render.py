@@ -14,6 +14,7 @@ import ganbench
 from ganbench import registry
 from ganbench.board import text
 from ganbench.site.content import Facts
+from ganbench.system.files import write
 
 REPOSITORY = "https://github.com/ganbench/ganbench"
 
@@ -27,11 +28,9 @@ class Renderer:
 
     def page(self, template: str, path: str, **content: Any) -> None:
         """Render a template into a file of the folder."""
-        target = self.folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         up = "../" * path.count("/")
         text = self._environment.get_template(template).render(up=up, **content)
-        target.write_text(text, encoding="utf-8")
+        write(self.folder / path, text.encode())
 
 
 def _environment(facts: Facts) -> jinja2.Environment:

@@ -7,29 +7,58 @@ import json
 import os
 import stat
 import tempfile
+import tomllib
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ganbench.errors import InputError
+from ganbench.errors import InputError, one_line
+from ganbench.system import leftovers
 
 MOST_TEXT = 2**26  # bytes of a file that is read as a whole
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary neighbour, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole or not at all: a temporary neighbour, fsync, rename.
+
+    An OSError names the file. A neighbour of a killed process is what `leftovers` clears.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with naming(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                leftovers.hold(file.fileno())
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):  # of a folder that cannot be written, where there is none
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write one of many files, of which a folder is made that is whole or not at all.
+
+    Not atomically: fsync would take longer than all else. An OSError names the file.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have an OSError name this file where it names none, as of a full disk, or its temporary."""
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename = str(path)
         raise
 
 
@@ -69,6 +98,11 @@ def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
         raise InputError(f"{path} is no text: {error}") from error
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links; of links that lead in a circle, one of them."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError there
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an empty one where there is none that can be read."""
     try:
@@ -84,19 +118,39 @@ def locked(path: Path) -> Iterator[None]:
     import filelock  # with asyncio, for which few commands need wait
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
-        yield
+    lock = path.with_name(f".{path.name}.lock")
+    with filelock.FileLock(lock):
+        try:
+            yield
+        finally:
+            if os.name != "nt":  # where none can be removed that is open
+                lock.unlink(missing_ok=True)  # while held: who waits sees so, and makes another
 
 
-def check_writable(folder: Path) -> None:
-    """InputError, before any work is done, if nothing can be written into a folder."""
+def check_writable(folder: Path, *, deep: bool = False) -> None:
+    """InputError, before any work is done, if nothing can be written into a folder.
+
+    What a killed process has left there is cleared; with `deep` in the folders inside too.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        leftovers.clear_in(folder, deep=deep)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write to folder {str(folder)!r}: {reason}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; InputError as by `opened`, and if it is none."""
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{path} is no TOML: it is nested too deeply") from error
+    except ValueError as error:  # of too many digits too
+        raise InputError(f"{path} is no TOML: {one_line(str(error), 200)}") from error
 
 
 def file_sha256(path: Path) -> str:

@@ -1,16 +1,19 @@
 """Worker processes that start at once: a server that has imported torch forks them.
 
-On Linux; elsewhere each imports it for itself.
+On Linux; elsewhere, and where a confined process may have no sockets, each imports it for itself.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,9 +24,10 @@ PRELOADED = [
     "scipy.stats",
     "ot.lp",
 ]
-FORKED = sys.platform == "linux"
+CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
+FORKED = sys.platform == "linux" and CONFINED not in os.environ
 
-CONTEXT = multiprocessing.get_context("forkserver" if FORKED else "spawn")
+CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKED else "spawn")
 
 
 def cores() -> int:
@@ -33,10 +37,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def workers(asked: int | None, most: int) -> int:
-    """As many as are asked for, or one a core, but at most `most`; the server gets ready."""
+def workers(asked: int | None, most: int, *, forked: bool = True) -> int:
+    """As many as are asked for, or one a core, but at most `most`.
+
+    The server gets ready, unless they will not be `forked` by it.
+    """
     count = min(most, asked or cores())
-    if count > 1:
+    if count > 1 and forked:
         prepare()
     return count
 
@@ -66,17 +73,77 @@ def pool(workers: int, start: Callable[..., None] | None = None, *args: Any) -> 
     )
 
 
-def _begin(environment: Mapping[str, str], start: Callable[..., None] | None, args: Any) -> None:
+def start(target: Callable[..., None], *args: Any) -> BaseProcess:
+    """Start a process that calls `target(*args)`, which has to call `end_with_parent`."""
+    prepare()
+    process: BaseProcess = CONTEXT.Process(target=_call, args=(dict(os.environ), target, args))
+    process.start()
+    return process
+
+
+def fork(target: Callable[..., None], *args: Any) -> BaseProcess:
+    """Start a process that calls `target(*args)`: a copy of this one, where the system can.
+
+    It leads a group of its own, so that what it starts can be ended with it.
+    """
+    here = sys.platform == "linux"
+    context: Any = multiprocessing.get_context("fork" if here else "spawn")
+    process: BaseProcess = context.Process(target=_lead, args=(target, args))
+    process.start()
+    return process
+
+
+def death(process: BaseProcess) -> int:
+    """What `multiprocessing.connection.wait` finds ready when a process has ended.
+
+    Its own sentinel is not before all that it has started have ended too.
+    """
+    assert process.pid is not None
+    return os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else process.sentinel
+
+
+def end(process: BaseProcess, *, grace: float) -> None:
+    """End a process that was forked, after so many seconds, and all that it has left running."""
+    process.join(grace)
+    if hasattr(os, "killpg"):
+        assert process.pid is not None
+        with suppress(ProcessLookupError):  # it is gone, and nothing is left
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
+def end_with_parent() -> None:
+    """Have this process end as soon as the one that it works for has ended, however that was."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.stdout = sys.stderr  # what a GAN prints must not come between a command's own lines
-    os.environ.clear()  # the server's own are from when it started
-    os.environ.update(environment)
+
+
+def _call(environment: Mapping[str, str], target: Callable[..., None], args: Any) -> None:
+    _prepare_here(environment)
+    target(*args)
+
+
+def _lead(target: Callable[..., None], args: Any) -> None:
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+    end_with_parent()
+    target(*args)
+
+
+def _begin(environment: Mapping[str, str], start: Callable[..., None] | None, args: Any) -> None:
+    end_with_parent()
+    _prepare_here(environment)
     if start:
         start(*args)
 
 
+def _prepare_here(environment: Mapping[str, str]) -> None:
+    sys.stdout = sys.stderr  # what a GAN prints must not come between a command's own lines
+    os.environ.clear()  # the server's own are from when it started
+    os.environ.update(environment)
+
+
 def _end_with_parent() -> None:
-    """End this process as soon as the one that it works for has ended, however that was."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

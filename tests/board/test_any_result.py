@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -335,7 +336,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
                 if draw(st.integers(0, 4)) == 0:
                     del holder[key]
                 else:
-                    holder[key] = draw(SCALARS)
+                    holder[key] = copy.deepcopy(draw(SCALARS))  # which may be changed in turn
                 break
             holder = holder[key]
     return document

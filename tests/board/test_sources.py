@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganbench import registry
-from ganbench.board import attachments, checking, submission
+from ganbench.board import attachments, checking, power, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import schema, store
@@ -90,9 +90,12 @@ def test_every_file_is_shipped_and_is_a_part_of_the_result(given: Path):
 
 
 @pytest.mark.slow
-def test_new_seeds_are_trained_from_all_of_them_and_nothing_is_left_beside(given: Path):
+def test_new_seeds_are_trained_from_all_of_them_and_nothing_is_left_beside(
+    given: Path, monkeypatch
+):
+    monkeypatch.setattr(power, "ALPHA", 0.1)  # at which four seeds are enough for two
     before = set(given.parents[1].rglob("*"))
-    assert submission.rerun(given, 4) > submission.ALPHA
+    assert submission.rerun(given, 4).verdict == "consistent"
     assert set(given.parents[1].rglob("*")) == before
 
 

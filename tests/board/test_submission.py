@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from ganbench import registry
-from ganbench.board import attachments, checking, submission
+from ganbench.board import attachments, checking, claim, power, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import samples, schema, store
@@ -56,12 +56,78 @@ def test_what_was_submitted_is_verified(given: Path):
     assert checking.check(given.parents[1]) == (1, [])
     assert list(submission.verify(given)) == []
     done = CliRunner().invoke(main, ["verify", str(given)])
-    assert (done.exit_code, done.stdout) == (0, f"{given}: verified\n")
+    said = f"{given}: nothing wrong with its files; --rerun tests the scores\n"
+    assert (done.exit_code, done.stdout) == (0, said)
 
 
 @pytest.mark.slow
-def test_new_seeds_are_compared_with_the_claimed(given: Path):
-    assert submission.rerun(given, 4) > submission.ALPHA
+def test_new_seeds_are_compared_with_the_claimed(given: Path, monkeypatch):
+    """Then the scores of all seeds are raised alike, which only new seeds can tell."""
+    monkeypatch.setattr(power, "ALPHA", 0.1)  # at which four seeds are enough for two
+    outcome = submission.rerun(given, 4)
+    assert outcome.verdict == "consistent", outcome.line
+    assert "would have been found (9 times in 10); 4 new seeds score" in outcome.line
+    result = schema.load_result(given)
+    for seed in result.seeds:
+        seed.score = (seed.score or 0) + 0.3
+    given.write_text(schema.dumps(result))
+    outcome = submission.rerun(given, 4)
+    assert outcome.verdict == "exaggerated", outcome.line
+    assert outcome.p_value == pytest.approx(1 / 15)
+
+
+def no_training(*_: object, **__: object) -> claim.Outcome:
+    raise AssertionError("seeds were trained")
+
+
+def test_too_few_new_seeds_are_refused_before_any_training(given: Path, monkeypatch):
+    monkeypatch.setattr(submission.entries, "run", no_training)
+    words = "12 new seeds cannot tell 2 claimed seeds from exaggerated ones"
+    with pytest.raises(InputError, match=words):
+        submission.rerun(given, 12)
+    done = CliRunner().invoke(main, ["verify", str(given), "--rerun", "12"])
+    line = f"Error: {words}, whatever they score: it takes --rerun 13 or more\n"
+    assert (done.exit_code, done.output) == (2, line)
+
+
+@pytest.mark.parametrize("value", ["0", "2.5", "all", ""])
+def test_other_than_a_number_of_seeds_is_refused(given: Path, value: str):
+    done = CliRunner().invoke(main, ["verify", str(given), f"--rerun={value}"])
+    assert done.exit_code == 2
+    assert f"expected a number of seeds from 1 on, or auto, got {value!r}" in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [("consistent", 0), ("exaggerated", 1), ("another", 1), ("inconclusive", 3)],
+)
+def test_each_verdict_has_its_exit_code(given: Path, verdict: str, code: int, monkeypatch):
+    asked = []
+
+    def trained(path: Path, seeds: int, **_: object) -> claim.Outcome:
+        asked.append(seeds)
+        return claim.Outcome(verdict=verdict, line=f"{verdict}: so")
+
+    monkeypatch.setattr(submission, "rerun", trained)
+    for how in (["--rerun"], ["--rerun", "40"])[: 2 if code == 0 else 1]:
+        done = CliRunner().invoke(main, ["verify", str(given), *how])
+        assert (done.exit_code, done.stdout) == (code, f"{given}: {verdict}: so\n")
+        assert f"{asked[-1]} new seeds: an exaggeration of" in done.stderr
+    assert asked == [13, 40][: len(asked)]
+
+
+@pytest.mark.slow
+def test_copies_of_the_reference_are_found(given: Path):
+    """As a submission whose hashes and metrics are those of the copies."""
+    task = registry.load_task("ring8")
+    noise = torch.randn(4096, 2, generator=torch.Generator().manual_seed(0))
+    made = task.reference + 1e-4 * noise
+    samples.write_seeds(given.with_suffix("") / "samples.safetensors", {0: made})
+    hashed = samples.sha256_of(made)
+    edited(given, lambda d: d["seeds"][0].update(samples_sha256=hashed))
+    lines = list(submission.verify(given))
+    assert any(line.startswith("seed 0: samples are copies of the reference") for line in lines)
 
 
 @pytest.mark.slow

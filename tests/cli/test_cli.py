@@ -16,7 +16,6 @@ from click.testing import CliRunner, Result
 from ganbench.cli import main
 from ganbench.cli.options import parse_settings
 from ganbench.cli.progress import BEFORE_STEPS, DRAWING, IMPORTING, SCORING
-from ganbench.harness import entries
 from ganbench.results import schema
 
 ROOT = Path(__file__).parents[2]
@@ -102,16 +101,7 @@ def assert_usage_error(result: Result, *words: str) -> None:
 
 
 @pytest.mark.slow
-def test_run_writes_result_pictures_and_table(monkeypatch):
-    passed = []
-
-    def timed(*arguments, **how):
-        start = time.perf_counter()
-        yield from train_all(*arguments, **how)
-        passed.append(time.perf_counter() - start)
-
-    train_all = entries.train_all
-    monkeypatch.setattr(entries, "train_all", timed)
+def test_run_writes_result_pictures_and_table():
     result = invoke("run", "mlp_gan", "--task", "gaussian", "--budget", "smoke")
     assert result.exit_code == 0, result.output
     assert "distribution │" in result.stdout and "wasserstein ↓" in result.stdout
@@ -125,9 +115,6 @@ def test_run_writes_result_pictures_and_table(monkeypatch):
         "training.png",
         "samples.gif",
     }
-    timing = document["seeds"][0]["timing"]
-    parts = [value for name, value in timing.items() if name.endswith("_seconds")]
-    assert sum(parts) - timing["wall_seconds"] == pytest.approx(passed[0], rel=0.05, abs=0.05)
 
 
 @pytest.mark.slow

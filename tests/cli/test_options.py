@@ -27,6 +27,7 @@ GIVEN = {
     "tuning-trials": 3,
     "log-every": 5,
     "sample-every": 6,
+    "time-limit": 60.0,
 }
 SPEC = Spec(
     baseline="mlp_gan",
@@ -40,6 +41,7 @@ SPEC = Spec(
     tuning_trials=3,
     log_every=5,
     sample_every=6,
+    time_limit=60.0,
     resume=True,
 )
 

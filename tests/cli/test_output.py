@@ -28,13 +28,13 @@ print("while importing")
 class GAN:
     def __init__(self, task, *, device="cpu", width=None):
         print("while building")
-        self.task = task
+        self.shape = task.shape
     def train_step(self, real):
         print("while training")
         return {}
     def sample(self, n):
         print("while sampling")
-        return self.task.sample(n, __import__("torch").Generator())
+        return __import__("torch").zeros(n, *self.shape)
 def resolve(task, **hparams):
     print("while resolving")
     return {"width": hparams["width"] or 3}

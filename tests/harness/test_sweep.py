@@ -300,7 +300,8 @@ def test_what_kills_its_process_and_what_is_no_python_stop_nothing(path: Path) -
     found = command(path)
     assert found.exit_code == 1
     assert "torn on gaussian: torn.py cannot be imported: SyntaxError" in found.stderr
-    assert "own-size=2.0-smoke on gaussian: a worker died" in found.stderr
+    ended = "own.py cannot be trained: its process has ended (exit code 3)"
+    assert f"own-size=2.0-smoke on gaussian: {ended}" in found.stderr
     assert [file.stem for file in (path.parent / "lb").glob("*/*.json")] == ["oracle-smoke"]
 
 

@@ -111,9 +111,9 @@ def test_evaluation_leaves_every_stream_where_training_left_it() -> None:
 
 
 def test_a_gan_that_cannot_be_stored_trains_on_and_is_told_once(tmp_path: Path) -> None:
-    source = (registry.folder("baselines") / "oracle.py").read_text()
+    source = (registry.folder("baselines") / "replay.py").read_text()
     path = tmp_path / "odd.py"
-    path.write_text(source.replace("self.task, ", "self.odd = object()\n        self.task, "))
+    path.write_text(source.replace("self.most = ", "self.odd = object()\n        self.most = "))
     notes: list[Progress] = []
     spec = Spec(task="gaussian", baseline=str(path), steps=20, folder=tmp_path / "run")
     (result,) = train_seeds(look_up(spec), [0], report=notes.append)

@@ -221,8 +221,8 @@ def test_a_neighbour_may_not_take_the_name_beside_a_result(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_run_hashes_the_neighbours(tmp_path: Path) -> None:
     """The command sees the same as the registry, whatever its process has imported before."""
-    oracle = registry.find("baselines", "oracle").read_text()
-    path = write(tmp_path, my_gan="from nets_of_mine import GAN", nets_of_mine=oracle)
+    replay = registry.find("baselines", "replay").read_text()
+    path = write(tmp_path, my_gan="from nets_of_mine import GAN", nets_of_mine=replay)
     arguments = ["run", path.name, "--task", "gaussian", "--steps", "2", "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "ganbench", *arguments],

@@ -1,0 +1,86 @@
+"""Temporaries that are held while they are in use, so that a killed process's are told and cleared.
+
+Whoever makes one holds its lock (`flock`), which the system lets go of when the process ends,
+however that is. What nobody holds any more, and nobody has touched for a minute, is a leftover.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FRESH = 60.0  # seconds in which a temporary may have been made, and not be held yet
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")  # as `files.write_atomically` calls them
+LOCK = re.compile(r"\..+\.lock")  # as `files.locked` calls them
+
+
+def hold(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed; False if somebody has, or it cannot be."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks, on which nothing is taken for left
+        return False
+    return True
+
+
+@contextmanager
+def held_folder(parent: Path | None = None, prefix: str = "ganbench-") -> Iterator[Path]:
+    """A new folder in `parent`, or where temporaries lie; held inside, removed if still there.
+
+    The leftovers of those that were made so before are cleared.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    clear(parent.glob(f"{prefix}{'?' * 8}"))
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    descriptor = os.open(made, os.O_RDONLY)
+    try:
+        hold(descriptor)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(descriptor)
+
+
+def clear_in(folder: Path, *, deep: bool = False) -> None:
+    """Remove the leftovers of `files.write_atomically` and `files.locked` in a folder.
+
+    With `deep` in the folders inside too.
+    """
+    found = folder.rglob(".*") if deep else folder.glob(".*")
+    clear(p for p in found if TEMPORARY.fullmatch(p.name) or LOCK.fullmatch(p.name))
+
+
+def clear(paths: Iterable[Path]) -> None:
+    """Remove of these files and folders what nobody holds; what is in use or another's stays."""
+    for path in paths:
+        with suppress(OSError):  # gone by now, or not ours to open or to remove
+            _clear(path)
+
+
+def _clear(path: Path) -> None:
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags)
+    try:
+        found = os.fstat(descriptor)
+        is_folder = stat.S_ISDIR(found.st_mode)
+        # A lock may be fresh: who waits for one that is removed sees so, and makes another.
+        fresh = time.time() - found.st_mtime < FRESH and not LOCK.fullmatch(path.name)
+        if fresh or not (is_folder or stat.S_ISREG(found.st_mode)) or not hold(descriptor):
+            return
+        if is_folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,51 @@
+"""The marker `faults`, how much is tried, and a count of that in the last lines."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from . import scale
+
+HERE = Path(__file__).parent
+TRIED = "inputs tried"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "faults":
+        os.environ.setdefault(scale.VARIABLE, str(scale.LONG))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+
+
+@pytest.fixture
+def tried(
+    request: pytest.FixtureRequest, record_property: Callable[..., None]
+) -> Iterator[Counter]:
+    """Counts what a test has tried, by kind; at least one of each is asserted."""
+    count: Counter[str] = Counter()
+    yield count
+    assert count, "nothing was tried"
+    for kind, number in count.items():
+        record_property(f"{TRIED}: {kind}", number)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") != "teardown":  # when they are whole
+                continue
+            for name, number in getattr(report, "user_properties", ()):
+                if name.startswith(TRIED):
+                    counts[name.removeprefix(f"{TRIED}: ")] += number
+    for kind, number in sorted(counts.items()):
+        terminalreporter.write_line(f"{TRIED}: {number:,} {kind}")
