@@ -28,7 +28,6 @@ from ganbench.harness.recorder import EndedError
 from ganbench.harness.spec import Progress, Spec, look_up, resolve_device, task_of
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult, Timing
-from ganbench.scoring import WORST
 from ganbench.system import processes
 from ganbench.system.threads import one_thread
 from ganbench.system.words import duration
@@ -221,8 +220,8 @@ class Overseen:
             status="failed",
             reason=reason,
             metrics=dict.fromkeys(self._task.bounds),
-            views=dict.fromkeys(self._task.views, WORST),
-            score=WORST,
+            views=dict.fromkeys(self._task.views),
+            score=None,
             curve=[],
             timing=Timing.of_which_nothing_is_known(seconds),
             machine=machine.describe(self._device),

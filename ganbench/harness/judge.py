@@ -79,7 +79,7 @@ class Judge:
         return metrics
 
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
-        """A result with metrics, views, score and verdict by what this judge has seen itself.
+        """A result with metrics, views, score, hash and verdict by what this judge has seen itself.
 
         Rounds of a run before it was resumed were seen by another; the last is scored again. A seed
         whose samples are copies of the reference has failed.
@@ -104,7 +104,13 @@ class Judge:
             point.model_copy(update={"metrics": seen.get(point.step, point.metrics)})
             for point in result.curve
         ]
-        changed = {"metrics": metrics, "views": views, "score": score_of(views), "curve": curve}
+        changed = {
+            "metrics": metrics,
+            "views": views,
+            "score": score_of(views),
+            "curve": curve,
+            "samples_sha256": None if samples is None else sha256_of(samples),
+        }
         completed = result.model_copy(update=changed)
         if result.status != "interrupted":
             completed.verdict = self._verdict(completed, samples)

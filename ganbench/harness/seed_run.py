@@ -23,7 +23,6 @@ from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Report, Stop, build
 from ganbench.randomness import own_randomness, random_state, restore_random, stream
-from ganbench.results.samples import sha256_of
 from ganbench.results.schema import Engine, SeedResult
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
@@ -187,7 +186,7 @@ class SeedRun:
             engine=self.engine,
             engine_note=self.engine_note,
             labels=isinstance(self.gan, Trainer) and self.gan.game.labels is not None,
-            samples_sha256=None if notes.samples is None else sha256_of(notes.samples),
+            samples_sha256=None,
         )
         result.at_once = self.ended is not None and self.ended.at_once
         return result

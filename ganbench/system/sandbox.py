@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganbench.system import kernel, landlock, seccomp
+from ganbench.system.limits import DAY
 from ganbench.system.processes import CONFINED
 
 NEW_USER = 0x10000000
@@ -53,7 +54,7 @@ class Limits:
     `ganbench.system.cell`) counts memory, processes, seconds and bytes on the disk of all.
     """
 
-    seconds: float = 24 * 3600.0
+    seconds: float = DAY
     memory_bytes: int = field(default_factory=_half_of_memory)
     disk_bytes: int = 2**34
     file_bytes: int = 2**32
