@@ -12,6 +12,7 @@ The names for `stream(seed, name, index)`; `seed` is the run's, unless another i
 - "epoch": the order of the pool, of a task that shuffles; index: epoch
 - "evaluation": samples to be scored; index: round
 - "picture": samples for pictures; index: step
+- "sample": samples that somebody asks for, real ones or a trained generator's; seed: theirs
 - "floor-real", "floor-fake", "uniform", "gaussian", "own": draws for floors and ceilings; seed:
   pair
 - "audit-...": samples spoilt on purpose, by `ganbench audit`; seed: pair

@@ -14,7 +14,7 @@ PACKAGE = Path(ganbench.__file__).parent
 ROOT = Path(__file__).parents[1]
 # From the top to the bottom: a room imports from those to its right, and from itself.
 FLOORS = (
-    *("cli", "site", "board", "check", "reproduce", "harness"),
+    *("api", "cli", "site", "board", "check", "reproduce", "harness"),
     *("dirac", "engine", "diagnosis", "results", "system"),
 )
 FILES = sorted(

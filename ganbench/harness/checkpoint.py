@@ -20,11 +20,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
+from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, ResumeError, one_line
 from ganbench.randomness import attributes
 from ganbench.system.files import read_bytes, write_atomically
 from ganbench.system.modules import describe
 
+FILE, GENERATOR = "checkpoint.safetensors", "generator.safetensors"  # in a seed's folder
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
@@ -92,6 +94,25 @@ def _state_of(gan: object) -> Any:
                 f"{type(gan).__name__}; define state_dict and load_state_dict"
             )
     return state
+
+
+def generator_of(gan: object) -> nn.Module | None:
+    """The network that a GAN's samples come from; None if that cannot be told.
+
+    Of a Game it is the generator or its average, else an `nn.Module` called `generator`.
+    """
+    if isinstance(gan, Trainer):
+        return gan.generator if gan.averaged is None else gan.averaged
+    found = getattr(gan, "generator", None)
+    return found if isinstance(found, nn.Module) else None
+
+
+def save_generator(path: Path, gan: object) -> None:
+    """Write the weights of a GAN's generator, by the names that it has for them, if it has one."""
+    if (network := generator_of(gan)) is not None:
+        state = network.state_dict().items()
+        weights = {k: v.contiguous().clone() for k, v in state if isinstance(v, Tensor)}
+        write_atomically(path, save(weights))
 
 
 def restore_gan(gan: object, state: Any) -> None:

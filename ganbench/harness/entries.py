@@ -274,7 +274,9 @@ def protocol_of(spec: Spec, budget: Budget) -> Protocol:
 def _entry_info(job: Job, name: str) -> EntryInfo:
     """What ran, without a path of anybody's machine."""
     baseline = job.baseline
-    source, commit, dirty = machine.repository_path(baseline.path)
+    source, commit, dirty = baseline.name, None, None
+    if baseline.sources:
+        source, commit, dirty = machine.repository_path(baseline.path)
     return EntryInfo(
         name=name,
         source=f"baselines/{baseline.path.name}" if baseline.bundled else source,

@@ -252,7 +252,9 @@ class SeedRun:
                 "random": random_state(),
                 "notes": self.recorder.state(),
             }
-            checkpoint.save_state(self.recorder.folder / "checkpoint.safetensors", state)
+            checkpoint.save_state(self.recorder.folder / checkpoint.FILE, state)
+            if self.env.round == self.job.budget.rounds:
+                checkpoint.save_generator(self.recorder.folder / checkpoint.GENERATOR, self.gan)
         except checkpoint.UnsaveableError as error:
             self.saves = False
             self.recorder.tell(self.recorder.curve[-1].step, {}, note=str(error))
@@ -264,7 +266,7 @@ class SeedRun:
 
     def _restore(self) -> int:
         """Put the last checkpoint back; returns the round to go on with, 0 without one."""
-        path = self.recorder.folder / "checkpoint.safetensors"
+        path = self.recorder.folder / checkpoint.FILE
         if not path.is_file():
             return 0
         state = checkpoint.load_state(path)

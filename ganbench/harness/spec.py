@@ -17,6 +17,8 @@ from ganbench.engine.contract import check_arguments
 from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError
+from ganbench.harness import in_memory
+from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
@@ -34,6 +36,7 @@ class UnsuitedError(InputError):
 class Spec:
     """One entry's run in plain words, so that another process can take it over.
 
+    With a `function`, which `baseline` then is the mere name of, it stays in this process.
     `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
     `tuning_trials` are the settings that were tried to find these. A `protocol` is a row
     of the `PROTOCOL` that the baseline's file defines: the task is then as its
@@ -55,6 +58,7 @@ class Spec:
     tuning_trials: int = 0
     protocol: str = ""
     time_limit: float | None = DAY
+    function: MakeGAN | None = None
     folder: Path = Path("runs")
 
 
@@ -80,7 +84,7 @@ class Job:
 
 def look_up(spec: Spec) -> Job:
     """The job that a spec stands for; InputError for whatever cannot be meant."""
-    baseline = registry.load_baseline(spec.baseline)
+    baseline = baseline_of(spec)
     task = task_of(spec, baseline)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
@@ -94,6 +98,13 @@ def look_up(spec: Spec) -> Job:
     )
 
 
+def baseline_of(spec: Spec) -> registry.Baseline:
+    """The baseline of a spec, executed if it is a file."""
+    if spec.function is not None:
+        return in_memory.baseline_of(spec.function)
+    return registry.load_baseline(spec.baseline)
+
+
 def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
     """The task of a spec, with the budget that it leaves; of a protocol, under its conditions.
 
@@ -101,7 +112,7 @@ def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
     """
     task = registry.load_task(spec.task)
     if spec.protocol:
-        baseline = baseline or registry.load_baseline(spec.baseline)
+        baseline = baseline or baseline_of(spec)
         task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
     return replace(task, budget=budget_of(spec, task))  # which tells the baseline what it may spend
 

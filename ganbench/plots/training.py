@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from ganbench.core import Bound, Task
 from ganbench.plots.paper import (
@@ -34,6 +35,16 @@ Columns = dict[str, tuple[Array, Array]]
 
 
 def picture(task: Task, seeds: Sequence[SeedResult], logs: Mapping[int, Log]) -> Array | None:
+    """The pixels of `figure`; None if there is none."""
+    found = figure(task, seeds, logs)
+    if found is None:
+        return None
+    canvas = FigureCanvasAgg(found)
+    canvas.draw()
+    return pixels(canvas)
+
+
+def figure(task: Task, seeds: Sequence[SeedResult], logs: Mapping[int, Log]) -> Figure | None:
     """The panels that have something to show, under one another; None if there are none."""
     own = [_columns(seed, logs.get(seed.seed, {})) for seed in seeds]
     names = dict.fromkeys(name for columns in own for name in columns)
@@ -45,15 +56,14 @@ def picture(task: Task, seeds: Sequence[SeedResult], logs: Mapping[int, Log]) ->
         return None
     long = any(len(x) > LONG for columns in own for x, _ in columns.values())
     how = " (running means and ranges)" if long else ""
-    panels, canvas = _rows(count, f"{task.name}: training, {_counted(seeds)}{how}")
+    panels, found = _rows(count, f"{task.name}: training, {_counted(seeds)}{how}")
     if losses:
         _loss_panel(next(panels), losses)
     if accuracies:
         _accuracy_panel(next(panels), accuracies)
     if metric:
         _metric_panel(next(panels), task, metric)
-    canvas.draw()
-    return pixels(canvas)
+    return found
 
 
 def _counted(seeds: Sequence[SeedResult]) -> str:
@@ -62,10 +72,10 @@ def _counted(seeds: Sequence[SeedResult]) -> str:
     return f"{one} ({bad} diverged or failed)" if bad else one
 
 
-def _rows(count: int, title: str) -> tuple[Iterator[Axes], FigureCanvasAgg]:
+def _rows(count: int, title: str) -> tuple[Iterator[Axes], Figure]:
     """Panels under one another that share the axis of training steps."""
     height = 2.2 * count + 1.2
-    figure, canvas = blank_figure(8, height)
+    figure, _ = blank_figure(8, height)
     column = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     figure.suptitle(title, fontsize=12)
     figure.subplots_adjust(
@@ -76,7 +86,7 @@ def _rows(count: int, title: str) -> tuple[Iterator[Axes], FigureCanvasAgg]:
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=8)
     column[-1].set_xlabel("training step")
-    return iter(column), canvas
+    return iter(column), figure
 
 
 def _columns(seed: SeedResult, log: Log) -> Columns:

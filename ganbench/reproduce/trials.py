@@ -136,7 +136,7 @@ def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked:
 
 def _left(job: Job, seed: int) -> int:
     """The steps that a seed has still to take; InputError for a checkpoint that is damaged."""
-    path = job.spec.folder / f"seed-{seed}" / "checkpoint.safetensors"
+    path = job.spec.folder / f"seed-{seed}" / checkpoint.FILE
     if not path.is_file():
         return job.budget.steps
     try:

@@ -5,6 +5,7 @@ On Linux; elsewhere, and where a confined process may have no sockets, each impo
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +29,27 @@ PRELOADED = [
 CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
 FORKED = sys.platform == "linux" and CONFINED not in os.environ
 
-CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKED else "spawn")
+CONTEXT: Any = copy.copy(multiprocessing.get_context("forkserver" if FORKED else "spawn"))
+
+
+class Process(CONTEXT.Process):  # type: ignore[misc]
+    """A process that does not execute this program's main file once more.
+
+    Nothing of it is called there, and a script without `if __name__ == "__main__"`, or a notebook,
+    would begin again in each of them.
+    """
+
+    def start(self) -> None:
+        """Start it."""
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
+
+
+CONTEXT.Process = Process
 
 
 def cores() -> int:

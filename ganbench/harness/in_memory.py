@@ -1,0 +1,77 @@
+"""A GAN that is no file: a function or a class, of a notebook's cell for example."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganbench import hparams
+from ganbench.core import Task
+from ganbench.errors import InputError
+from ganbench.registry import Baseline
+
+MakeGAN = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemory(Baseline):
+    """`function` itself is called for each seed; the globals that it sees are not made anew."""
+
+    function: MakeGAN
+
+    def make(self, task: Task, **hparams: Any) -> Any:
+        """What the function returns."""
+        return self.function(task, **hparams)
+
+    @property
+    def bundled(self) -> bool:
+        """It ships with nothing."""
+        return False
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the function's own text, which is not all that it depends on."""
+        return hashlib.sha256("\n".join(_texts(self.function)).encode()).hexdigest()
+
+
+def baseline_of(function: MakeGAN) -> InMemory:
+    """A function or class as a baseline: `function(task, *, device, **hparams)`."""
+    if not callable(function):
+        kind = type(function).__name__
+        raise InputError(f"a GAN is a name, a path, a function or a class, got {kind}")
+    try:
+        parameters, accepts_any = hparams.of(function)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name_of(function)} shows no arguments: {error}") from error
+    return InMemory(
+        name=name_of(function),
+        path=Path(name_of(function)),
+        module=inspect.getmodule(function) or inspect,
+        parameters=parameters,
+        accepts_any=accepts_any,
+        sources={},
+        function=function,
+    )
+
+
+def name_of(function: MakeGAN) -> str:
+    """The name of a function or class, also of one behind `functools.partial`."""
+    found = getattr(function, "func", function)
+    return str(getattr(found, "__name__", type(found).__name__))
+
+
+def _texts(function: MakeGAN) -> Iterator[str]:
+    """The text of a function; of a class that of its methods, which notebooks know too."""
+    yield name_of(function)
+    found = getattr(function, "func", function)
+    own = vars(found).values() if inspect.isclass(found) else [found]
+    for each in own:
+        if inspect.isroutine(each):
+            try:
+                yield inspect.getsource(each)
+            except (OSError, TypeError):  # of what was typed, or is written in C
+                yield repr(getattr(getattr(each, "__code__", None), "co_code", None))

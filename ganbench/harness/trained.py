@@ -1,0 +1,92 @@
+"""A trained GAN in hand again: built anew from what its run has left, to make samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ganbench import registry
+from ganbench.core import GAN, Task
+from ganbench.errors import InputError
+from ganbench.harness import checkpoint, in_memory
+from ganbench.harness.entries import MARKER
+from ganbench.harness.in_memory import MakeGAN
+from ganbench.harness.spec import Spec, build, look_up
+from ganbench.randomness import own_randomness, stream
+from ganbench.system import files
+from ganbench.system.threads import one_thread
+
+
+class TrainedGenerator:
+    """A GAN as a run has left it.
+
+    `task` is what it was trained on, `gan` the whole of it, and `module` its generator in
+    inference mode: an `nn.Module`, of a Game the one that its samples come from; None if a GAN of
+    another kind has none by the name `generator`. `rounds` are those that it has trained.
+    """
+
+    def __init__(self, task: Task, gan: GAN, rounds: int) -> None:
+        self.task, self.gan, self.rounds = task, gan, rounds
+        self.module = checkpoint.generator_of(gan)
+        if self.module is not None:
+            self.module.eval()
+
+    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+        """n samples, float32 of shape (n, *task.shape): the same for the same seed.
+
+        Raises InputError if the GAN makes something else, or n is less than 1.
+        """
+        if n < 1:
+            raise InputError(f"n must be at least 1, got {n}")
+        with one_thread(), own_randomness(self.gan, stream(seed, "sample")):
+            return self.task.check(self.gan.sample(n), n, f"sample({n})")
+
+    def __repr__(self) -> str:
+        rounds = f"{self.rounds} round" + "s" * (self.rounds != 1)
+        return f"TrainedGenerator({self.task.name}, {rounds}, {type(self.gan).__name__})"
+
+
+def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> TrainedGenerator:
+    """The GAN of a seed of the run in a folder (runs/TASK/ENTRY), from its checkpoint.
+
+    Its source is executed. A GAN that was no file, but a `function` or class, has to be given
+    again. Raises InputError for a folder without a checkpoint of that seed, and if the source is
+    not what was trained any more.
+    """
+    path = folder / f"seed-{seed}" / checkpoint.FILE
+    marker = files.read_object(folder / MARKER)
+    if not marker:
+        raise InputError(f"{str(folder)!r} is no folder of a run: see runs/")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: seed {seed} has no checkpoint")
+    state = checkpoint.load_state(path)
+    try:
+        spec = _spec(marker, state["run"], function)
+        rounds, source = int(state["round"]), marker["source"]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{path} is no checkpoint of a run: {error!r:.100}") from error
+    job = look_up(spec)
+    if job.baseline.sha256 != source:
+        raise InputError(f"{job.baseline.path} has changed since {folder} was trained of it")
+    with one_thread():
+        gan = build(job, seed)
+        checkpoint.restore_gan(gan, state["gan"])
+    return TrainedGenerator(registry.load_task(spec.task), gan, rounds)
+
+
+def _spec(marker: dict[str, Any], identity: dict[str, Any], function: MakeGAN | None) -> Spec:
+    """What was asked of the run that has left a marker and a checkpoint of this identity."""
+    spec = Spec(
+        task=str(marker["task"]),
+        baseline=str(marker["baseline"]),
+        hparams=dict(identity["hparams"]),
+        steps=int(identity["budget"][0]),
+    )
+    if marker["sources"]:
+        return replace(spec, baseline=str(next(iter(marker["sources"].values()))))
+    if function is None:
+        raise InputError(f"{spec.baseline} was no file but a function or class: give it as gan=")
+    return replace(spec, baseline=in_memory.name_of(function), function=function)
