@@ -16,7 +16,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
-from ganbench.randomness import generator
+from ganbench.randomness import generator, stream
 from ganbench.system.threads import one_thread
 
 SLACK = 1e-3  # by which rounding may take the values of images beyond 1
@@ -118,15 +118,18 @@ class Env:
         self.threshold = threshold
         self.clock = Clock(torch.cuda.synchronize if self.device.type == "cuda" else lambda: None)
         self.round = self.budget.rounds
-        self._seed = 0
+        self._seed, self._next_seed = 0, 0
         self._value = 0.0
         self._pool: Tensor | None = None
 
-    def reset(self, *, seed: int = 0, round: int = 0) -> tuple[Tensor, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, round: int = 0) -> tuple[Tensor, dict[str, Any]]:
         """Start the episode of `seed`; a resumed run starts at a later `round`.
 
+        Without a seed it is the one that follows from the last, or 0 at first.
         Every round's data come from a stream of their own, so they do not depend on the start.
         """
+        seed = self._next_seed if seed is None else seed
+        self._next_seed = stream(seed, "episode")
         info = self.start(seed, round=round)
         with self.clock.during("data"):
             real = self.deal()

@@ -7,6 +7,7 @@ The names for `stream(seed, name, index)`; `seed` is the run's, unless another i
 - "latents" (STACKED_LATENT): latents of a seed trained in a stack; index: block of steps
 - "random-K": the K-th random tensor of a stacked step, as of dropout; index: block of steps
 - "examples": real samples on which an engine is tried; seed: 0
+- "episode": the seed of an environment's next episode, where none is given
 - "pool": the training samples, of a task with a pool
 - "data": a round's batches, or their places in the pool; index: round
 - "epoch": the order of the pool, of a task that shuffles; index: epoch

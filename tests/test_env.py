@@ -202,6 +202,14 @@ def test_samples_of_other_kinds_are_taken() -> None:
     assert math.isfinite(info["score"])
 
 
+def test_episodes_follow_from_one_another() -> None:
+    env = Env(toy(pool=None))
+    first, second = env.reset()[0], env.reset()[0]
+    assert torch.equal(env.reset(seed=0)[0], first)
+    assert torch.equal(env.reset()[0], second)
+    assert not torch.equal(first, second)
+
+
 def test_step_before_reset() -> None:
     with pytest.raises(InputError, match="call reset"):
         Env(toy()).step(at(0.1))

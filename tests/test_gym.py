@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from gymnasium.utils.env_checker import check_env
 import ganbench.gym  # registers
 from ganbench import registry
 from ganbench.core import Task
-from ganbench.env import Env
+from ganbench.env import Env, make
 from ganbench.errors import InputError
 
 
@@ -164,3 +165,55 @@ def test_make_vec() -> None:
     assert truncated.tolist() == [False, False]
     assert info["metrics"]["mmd"].shape == (2,)
     envs.close()
+
+
+def test_both_interfaces_deal_the_same_data() -> None:
+    env, own = made("ganbench/Moons-v0"), make("moons", budget="smoke")
+    assert np.array_equal(env.reset(seed=7)[0], own.reset(seed=7)[0].numpy())
+
+
+def test_options_are_refused() -> None:
+    env = made("ganbench/Moons-v0")
+    assert env.reset(seed=0, options={})
+    with pytest.raises(InputError, match=r"^reset takes no options, got 'round'$"):
+        env.reset(seed=0, options={"round": 3})
+
+
+def test_arguments_of_its_own() -> None:
+    env = gymnasium.make("ganbench/Moons-v0", budget="smoke", threshold=0.5, device="cpu").unwrapped
+    assert env.env.threshold == 0.5
+    assert (
+        made("ganbench/Moons-v0").unwrapped.env.threshold == registry.load_task("moons").threshold
+    )
+    with pytest.raises(InputError, match="render_mode must be 'rgb_array' or None, got 'human'"):
+        ganbench.gym.GanEnv("moons", render_mode="human")
+
+
+def test_a_pickled_environment_is_made_anew() -> None:
+    env = made("ganbench/Moons-v0").unwrapped
+    again = pickle.loads(pickle.dumps(env))
+    assert again.observation_space == env.observation_space
+    assert np.array_equal(again.reset(seed=2)[0], env.reset(seed=2)[0])
+
+
+def test_bounds_of_big_boxes_take_no_memory() -> None:
+    space = gymnasium.make("ganbench/Sine-v0").unwrapped.observation_space
+    assert space.shape == (1024, 128, 64)
+    assert {space.low.strides, space.high.strides} == {(0, 0, 0)}
+    assert space.sample().shape == space.shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Gaussian", "Sine", "Mixture16", "Polygons"])
+def test_pictures(name: str) -> None:
+    env = gymnasium.make(f"ganbench/{name}-v0", budget="smoke", render_mode="rgb_array")
+    env.reset(seed=0)
+    before = env.render()
+    env.step(env.unwrapped.env.task.reference.numpy())
+    after = env.render()
+    assert before.dtype == after.dtype == np.uint8
+    assert before.shape == after.shape == (*before.shape[:2], 3)
+    assert not np.array_equal(before, after)
+    env.reset(seed=0)
+    assert np.array_equal(env.render(), before)
+    assert made(f"ganbench/{name}-v0").unwrapped.render() is None

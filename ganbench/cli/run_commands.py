@@ -189,6 +189,46 @@ def plot(folder: Path) -> None:
         click.echo(picture)
 
 
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("-n", "count", default=10_000, show_default=True, type=click.IntRange(1, 10**9))
+@click.option("--seed", default=0, show_default=True, help="Which of the run's seeds.")
+@click.option(
+    "--draw", default=0, show_default=True, type=click.IntRange(0), help="Another draw of samples."
+)
+@click.option(
+    "--out",
+    "target",
+    default=Path("samples.npz"),
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A .npz or .npy file, which must not exist.",
+)
+def sample(folder: Path, count: int, seed: int, draw: int, target: Path) -> None:
+    """Make samples with the trained GAN of a run's folder (runs/TASK/ENTRY).
+
+    This executes the source that the run was of.
+    """
+    if target.suffix not in (".npz", ".npy"):
+        raise InputError(f"{target} must end in .npz or .npy")
+    if target.exists():
+        raise InputError(f"{target} exists: choose another name, or remove it")
+    with working(IMPORTING) as tell:
+        from ganbench.harness import trained
+        from ganbench.results import samples
+
+        tell(f"making {count:,} samples")
+        gan = trained.load(folder, seed)
+        if (size := 4 * count * gan.task.width) > samples.MOST:
+            raise InputError(f"{count:,} samples take {size:,} bytes, and {samples.MOST:,} at most")
+        made = gan.sample(count, seed=draw).cpu().numpy()
+        if target.suffix == ".npz":
+            samples.write_arrays(target, {"samples": made})
+        else:
+            samples.write_npy(target, made)
+    click.echo(f"{target}: float32 of shape {made.shape}")
+
+
 class stopping:  # noqa: N801 - used as a context manager
     """Ctrl-C or SIGTERM ask the run to stop and write what was done; a second ends it at once."""
 
@@ -209,4 +249,4 @@ class stopping:  # noqa: N801 - used as a context manager
             signal.signal(each, handler)
 
 
-COMMANDS = (run, bench, plot)
+COMMANDS = (run, bench, plot, sample)

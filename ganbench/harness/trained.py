@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.core import GAN, Task
 from ganbench.errors import InputError
-from ganbench.harness import checkpoint, in_memory
+from ganbench.harness import checkpoint
 from ganbench.harness.entries import MARKER
 from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.spec import Spec, build, look_up
@@ -62,11 +61,13 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
         raise InputError(f"{str(folder)!r} is no folder of a run: see runs/")
     if not path.is_file():
         raise InputError(f"{path} does not exist: seed {seed} has no checkpoint")
+    if not marker.get("sources") and function is None:
+        raise InputError(f"{folder} is of a function or class, not of a file: give it as gan=")
     state = checkpoint.load_state(path)
     try:
         spec = _spec(marker, state["run"], function)
         rounds, source = int(state["round"]), marker["source"]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no checkpoint of a run: {error!r:.100}") from error
     job = look_up(spec)
     if job.baseline.sha256 != source:
@@ -79,14 +80,11 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
 
 def _spec(marker: dict[str, Any], identity: dict[str, Any], function: MakeGAN | None) -> Spec:
     """What was asked of the run that has left a marker and a checkpoint of this identity."""
-    spec = Spec(
+    file = next(iter(marker["sources"].values()), "")
+    return Spec(
         task=str(marker["task"]),
-        baseline=str(marker["baseline"]),
+        baseline=str(file) or str(marker["baseline"]),
         hparams=dict(identity["hparams"]),
         steps=int(identity["budget"][0]),
+        function=None if file else function,
     )
-    if marker["sources"]:
-        return replace(spec, baseline=str(next(iter(marker["sources"].values()))))
-    if function is None:
-        raise InputError(f"{spec.baseline} was no file but a function or class: give it as gan=")
-    return replace(spec, baseline=in_memory.name_of(function), function=function)

@@ -14,7 +14,7 @@ from ganbench.plots.paper import Array, Frames, Log, Snapshots, gif, png
 from ganbench.results.schema import SeedResult
 from ganbench.system.files import write, write_atomically
 
-__all__ = ["save_pictures"]
+__all__ = ["frame", "save_pictures"]
 
 GIF_FRAMES = 100
 
@@ -63,6 +63,17 @@ def save_pictures(
     return [folder / name for name in pictures] + folders
 
 
+def frame(task: Task, step: int, samples: Array | None) -> Array:
+    """Real samples and those of one step, uint8 (height, width, 3), of one size for a task.
+
+    Without any `samples`, (m, *task.shape), there are only real ones.
+    """
+    look: _Look = walls if task.is_images else points
+    made = np.full((1, *task.shape), np.nan, np.float32) if samples is None else samples
+    image = look.beside_real(task, f"{task.name}, step {step:,}", made)
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
 class _Look(Protocol):
     """How samples of one kind are drawn: `points` or `walls`."""
 
@@ -76,6 +87,9 @@ class _Look(Protocol):
 
     def pages(self, task: Task, seed: int, frames: Frames) -> Iterator[Array]:
         """The pages under a title, all of one size."""
+
+    def beside_real(self, task: Task, title: str, samples: Array) -> Array:
+        """Real samples and these under a title."""
 
 
 def _evenly(frames: Frames) -> Frames:

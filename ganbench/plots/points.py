@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,18 @@ def pages(task: Task, seed: int, frames: Frames) -> Iterator[Array]:
 
 
 def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]:
-    """Step and picture of each frame.
+    """Step and picture of each frame."""
+    titled = ((step_title(task, seed, step), samples) for step, samples in frames)
+    return zip((step for step, _ in frames), _film(task, titled), strict=True)
+
+
+def beside_real(task: Task, title: str, samples: Array) -> Array:
+    """Real samples and these under a title."""
+    return next(_film(task, [(title, samples)]))
+
+
+def _film(task: Task, frames: Iterable[tuple[str, Array]]) -> Iterator[Array]:
+    """A picture of real samples and others for each title and samples.
 
     Only the moving parts are drawn again: a whole figure takes ten times as long.
     """
@@ -76,13 +87,13 @@ def stills(task: Task, seed: int, frames: Frames) -> Iterator[tuple[int, Array]]
         artist.set_animated(True)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
-    for step, samples in frames:
+    for text, samples in frames:
         scene.show(made, samples)
-        title.set_text(step_title(task, seed, step))
+        title.set_text(text)
         canvas.restore_region(background)
         axes.draw_artist(made)
         figure.draw_artist(title)
-        yield step, pixels(canvas)
+        yield pixels(canvas)
 
 
 class Scene:

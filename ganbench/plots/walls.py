@@ -61,6 +61,16 @@ def pages(task: Task, seed: int, frames: Frames) -> Iterator[Array]:
         yield _captioned(image, step_title(task, seed, step), TEXT, size)
 
 
+def beside_real(task: Task, title: str, samples: Array) -> Array:
+    """Walls of real samples and of these under a title."""
+    real = task.reference[: SIDE**2].numpy()
+    made = samples[: SIDE**2]
+    blank = np.full((len(real) - len(made), *task.shape), np.nan, np.float32)
+    walls = [("real data", wall(real)), ("generated", wall(np.concatenate([made, blank])))]
+    panels = [_captioned(image, name, TEXT) for name, image in walls]
+    return _captioned(_tiled(panels, GAP), title, LARGE_TEXT)
+
+
 def _trouble(samples: Array | None) -> str:
     """In words, what cannot be drawn."""
     if samples is None:
