@@ -52,7 +52,7 @@ class GanEnv(gymnasium.Env[Float32Array, Float32Array], EzPickle):
             device=device,
             render_mode=render_mode,
         )
-        if render_mode not in (None, *self.metadata["render_modes"]):  # type: ignore[misc]
+        if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         self.render_mode = render_mode
         self.env = make(task, budget=budget, device=device)
@@ -63,8 +63,8 @@ class GanEnv(gymnasium.Env[Float32Array, Float32Array], EzPickle):
         # no real draw comes near them: 20 deviations.
         reach = float((self.env.task.center.abs() + 20 * self.env.task.scale).max())
         reach = 1.0 if self.env.task.is_images else reach
-        self.observation_space = _box(reach, (spec.steps_per_round, spec.batch_size, *shape))
-        self.action_space = _box(reach, (spec.evaluation_size, *shape))
+        self.observation_space: Any = _box(reach, (spec.steps_per_round, spec.batch_size, *shape))
+        self.action_space: Any = _box(reach, (spec.evaluation_size, *shape))
         self._shown: Float32Array | None = None
 
     def reset(

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from ganbench import hparams
@@ -34,7 +35,7 @@ class InMemory(Baseline):
 
     @property
     def sha256(self) -> str:
-        """Hash of the function's own text, which is not all that it depends on."""
+        """Hash of the function's own code, which is not all that it depends on."""
         return hashlib.sha256("\n".join(_texts(self.function)).encode()).hexdigest()
 
 
@@ -65,13 +66,19 @@ def name_of(function: MakeGAN) -> str:
 
 
 def _texts(function: MakeGAN) -> Iterator[str]:
-    """The text of a function; of a class that of its methods, which notebooks know too."""
-    yield name_of(function)
+    """What a function, or the methods of a class, do: their code, whatever file it is from."""
     found = getattr(function, "func", function)
-    own = vars(found).values() if inspect.isclass(found) else [found]
-    for each in own:
-        if inspect.isroutine(each):
-            try:
-                yield inspect.getsource(each)
-            except (OSError, TypeError):  # of what was typed, or is written in C
-                yield repr(getattr(getattr(each, "__code__", None), "co_code", None))
+    yield name_of(function)
+    for each in vars(found).values() if inspect.isclass(found) else [found]:
+        code = getattr(inspect.unwrap(each) if callable(each) else each, "__code__", None)
+        if isinstance(code, CodeType):
+            yield from _of_code(code)
+
+
+def _of_code(code: CodeType) -> Iterator[str]:
+    yield f"{code.co_code!r} {code.co_names}"
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _of_code(each)
+        else:  # sets have another order in each process
+            yield repr(sorted(map(repr, each)) if isinstance(each, frozenset) else each)
