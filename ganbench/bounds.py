@@ -156,7 +156,7 @@ def freeze(name: str) -> Path:
     target = path.with_suffix(".json")
     if target.is_file():
         _keep_frozen(document, target)
-    target.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    target.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return target
 
 
@@ -168,7 +168,10 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
     version, _, metrics = read_frozen(target)
     if version != document["version"]:
         return
-    first, measured = json.loads(target.read_text())["first_pair"], document["first_pair"]
+    first, measured = (
+        json.loads(target.read_text(encoding="utf-8"))["first_pair"],
+        document["first_pair"],
+    )
     if first.keys() != measured.keys():
         raise InputError(
             f"naive samplers are {_listed(measured)}, and were {_listed(first)} when version "

@@ -84,7 +84,7 @@ def load(name: str, device: str = "cpu") -> nn.Sequential:
     remedy = f"reinstall ganbench, or train it with `python -m ganbench.classifier {name}`"
     try:
         content = path.read_bytes()
-        expected = json.loads(path.with_suffix(".json").read_text())["sha256"]
+        expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         raise InputError(f"the classifier {name} cannot be read ({kind}): {remedy}") from error
@@ -225,7 +225,7 @@ def write(layers: nn.Sequential, name: str, test_accuracy: float) -> Path:
     WEIGHTS.mkdir(exist_ok=True)
     path = WEIGHTS / f"{name}.safetensors"
     path.write_bytes(content)
-    path.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return path
 
 

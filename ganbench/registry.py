@@ -285,7 +285,7 @@ def is_unchanged(name: str) -> bool:
     path = find("tasks", name)
     if not is_bundled("tasks", path):
         return False
-    frozen = json.loads(path.with_suffix(".json").read_text())
+    frozen = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return bool(frozen["source_sha256"] == file_sha256(path))
 
 

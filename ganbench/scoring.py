@@ -40,7 +40,7 @@ class Bounds(TypedDict):
 def read_frozen(path: Path) -> tuple[int, dict[str, str], dict[str, Bounds]]:
     """A task's version, views and bounds, as `python -m ganbench.bounds` wrote them."""
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         metrics = {name: only_bounds(each) for name, each in document["metrics"].items()}
         return document["version"], document.get("views", {}), metrics
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -142,4 +142,4 @@ def made_plain(folder: Path) -> None:
         Path(each.path).chmod(0o755 if each.is_dir() else 0o644)
     for text in folder.glob(f"seed-*/{TRACEBACK}"):
         lines = files.read_text(text).splitlines()
-        text.write_text("".join(f"{one_line(line, 1_000)}\n" for line in lines))
+        text.write_text("".join(f"{one_line(line, 1_000)}\n" for line in lines), encoding="utf-8")

@@ -14,7 +14,7 @@ from ganbench.engine.trainer import Trainer
 
 LONG = 0.3  # seconds that a measurement takes at least
 FEW, MANY = 8, 1024  # steps of a measurement, compiled as many as a stack takes at once
-UNITS = ((1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"))
+UNITS = ((1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"))  # noqa: RUF001 - a micro sign
 
 
 def stacks(subject: Subject) -> Iterator[Said]:

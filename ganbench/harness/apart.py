@@ -36,7 +36,10 @@ PROGRESS = TypeAdapter(Progress)
 GRACE = 5.0  # seconds that a process has to end by itself
 SLACK, SHARE = 3.0, 0.2  # seconds, and a share, by which two honest clocks may differ
 DIED = "a worker died, perhaps for want of memory: go on with --workers 1 (and `run` with --resume)"
-ENDED_BY = (signal.SIGKILL, signal.SIGTERM)  # from outside, or for want of memory
+ENDED_BY = (
+    getattr(signal, "SIGKILL", signal.SIGTERM),
+    signal.SIGTERM,
+)  # from outside, or for want of memory
 
 ERROR = ("type", "text", "traceback")  # what is said of one
 

@@ -146,7 +146,7 @@ def _forget_empty(planned: Sequence[Planned]) -> None:
 def traceback_of(folder: Path, seed: SeedResult) -> str:
     """The traceback of the error that ended a seed of the run in a folder; "" if none did."""
     path = folder / f"seed-{seed.seed}" / TRACEBACK
-    return path.read_text() if path.is_file() else ""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Finished:

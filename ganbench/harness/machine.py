@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import platform
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ganbench.results.schema import Machine
+from ganbench.system.processes import cores
 
 
 @functools.cache
@@ -21,7 +24,7 @@ def describe(device: str) -> Machine:
     cuda = device.startswith("cuda")
     return Machine(
         cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _count(),
+        cores=cores(),
         memory_bytes=memory_bytes(),
         accelerator=torch.cuda.get_device_name() if cuda else None,
         driver=_cuda_driver() if cuda else None,
@@ -36,6 +39,8 @@ def peak_memory_bytes(device: str) -> int:
     """The most memory held so far: of the device, or of this process."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated())
+    if platform.system() == "Windows":
+        return int(_psutil().Process().memory_info().peak_wset)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -59,7 +64,11 @@ def repository_path(path: Path) -> tuple[str, str | None, bool | None]:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
         )
     except FileNotFoundError:
         return None
@@ -69,19 +78,24 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+        found = re.search(
+            r"^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE
+        )
         if found:
             return found.group(1).strip()
     return platform.processor() or platform.machine()
 
 
-def _count() -> int:
-    return os.cpu_count() or 1
-
-
 def memory_bytes() -> int:
     """The memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(_psutil().virtual_memory().total)
+
+
+def _psutil() -> Any:
+    """What knows of memory on Windows, where alone it is installed with ganbench."""
+    return importlib.import_module("psutil")
 
 
 def _cuda_driver() -> str | None:
@@ -90,6 +104,7 @@ def _cuda_driver() -> str | None:
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
     except FileNotFoundError:

@@ -232,7 +232,7 @@ def _check_tree(pid: int, limits: Limits) -> None:
 def _memory(pid: int) -> int:
     """Bytes that a process holds, but for files; 0 of one that is gone."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return 0
     return 1024 * sum(map(int, re.findall(r"^Rss(?:Anon|Shmem):\s*(\d+) kB", text, re.MULTILINE)))

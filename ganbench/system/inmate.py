@@ -83,7 +83,7 @@ def _call(open_: list[str], channel: int) -> int:
 def _stop() -> threading.Event:
     """An event that is set as soon as nobody holds the other end of standard input any more."""
     event, wish = threading.Event(), os.dup(0)
-    with Path(os.devnull).open() as nothing:
+    with Path(os.devnull).open(encoding="utf-8") as nothing:
         os.dup2(nothing.fileno(), 0)
 
     def wait() -> None:
@@ -135,7 +135,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            found += map(int, task.read_text().split())
+            found += map(int, task.read_text(encoding="utf-8").split())
         except OSError:  # gone meanwhile
             continue
     return found

@@ -86,9 +86,9 @@ def separate() -> dict[str, str]:
     except OSError:
         try:
             kernel.call("unshare", ctypes.c_int(NEW_USER))
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-            Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+            Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+            Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="utf-8")
+            Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="utf-8")
         except OSError as error:
             failed["user"] = str(error)
     for name, flag in SPACES.items():
@@ -175,7 +175,7 @@ def _mount(kind: str, place: Path, options: str = "") -> None:
 
 def _in_own_user_space() -> bool:
     """Whether the kernel counts tasks for what is confined alone, not for all of a user."""
-    held = Path("/proc/self/uid_map").read_text().split()
+    held = Path("/proc/self/uid_map").read_text(encoding="utf-8").split()
     return held[2:] == ["1"] and os.getuid() != 0  # for root it never counts them
 
 
