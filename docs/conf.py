@@ -22,13 +22,18 @@ import ganbench  # noqa: E402
 
 project, author = "ganbench", "the ganbench authors"
 release = ganbench.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
+    "docs/tutorials/*.md",
     "docs/generated/**",
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
 ]
+nb_execution_mode = "force"  # tutorials are what they do today
+nb_execution_raise_on_error = nb_execution_in_temp = True
+nb_execution_timeout = 600  # seconds a cell
+nb_execution_show_tb = True
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 html_theme, html_title = "furo", "ganbench"

@@ -111,11 +111,10 @@ class Result(schema.Result):
         from ganbench import registry
         from ganbench.plots import training
 
-        if "IPython" in sys.modules:
-            importlib.import_module("matplotlib.pyplot")  # has a notebook show figures
         figure = training.figure(registry.load_task(self.task.name), self.seeds, {})
         if figure is None:
             raise InputError(f"{self.entry.name} on {self.task.name} has no curve to draw")
+        _show_in_notebooks(type(figure))
         return figure
 
     def __repr__(self) -> str:
@@ -158,6 +157,16 @@ def load_result(path: str | Path) -> Result:
     """
     path = Path(path)
     return Result.of(schema.load_result(path), path=path)
+
+
+def _show_in_notebooks(kind: type[Figure]) -> None:
+    """Have a notebook show figures, if nothing has told it how yet."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        try:
+            shell.display_formatter.formatters["image/png"].lookup_by_type(kind)
+        except KeyError:
+            importlib.import_module("IPython.core.pylabtools").select_figure_formats(shell, {"png"})
 
 
 class Table(list[dict[str, Any]]):

@@ -30,6 +30,7 @@ def run(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     compile: Literal["auto", "on", "off"] = "auto",
     precision: Precision = "float32",
+    tuning_trials: int = 0,
     workers: int = 1,
     leaderboard: str | Path = "leaderboard",
     out: str | Path = "runs",
@@ -48,6 +49,7 @@ def run(
         device: "auto" takes a GPU if there is one.
         compile: the steps of a Game; "auto" does for 10,000 of them or more.
         precision: of products while training.
+        tuning_trials: how many settings were tried to find these.
         workers: processes that train. What is no file is trained in this process alone.
         leaderboard: folder that the result file is added to, merged with seeds that lie there. A
             function's result is not, since its file would not say what it depends on.
@@ -80,6 +82,7 @@ def run(
         device=device,
         compiled=COMPILE[compile],
         precision=precision,
+        tuning_trials=tuning_trials,
         function=function,
     )
     place = TemporaryDirectory() if function is not None else nullcontext(str(leaderboard))
