@@ -19,7 +19,7 @@ from ganbench.board.checking import inconsistencies
 from ganbench.core import Task
 from ganbench.errors import InputError, one_line
 from ganbench.harness import entries
-from ganbench.harness.spec import Progress, Report, Spec, Stop, bare_task_of, budget_of
+from ganbench.harness.spec import Progress, Report, Spec, Stop, budget_of, plain_task_of
 from ganbench.results import schema
 from ganbench.results.schema import Result, SeedResult
 from ganbench.system import cell, files
@@ -120,7 +120,7 @@ def run(
     """
     if any(spec.device == "cuda" for spec in specs):
         raise InputError("a source of others is trained on the CPU: use --device cpu")
-    task = bare_task_of(specs[0])
+    task = plain_task_of(specs[0])
     inside = _task_inside(specs[0].task, folder)
     specs = [replace(spec, device="cpu", task=inside) for spec in specs]
     with one_thread():

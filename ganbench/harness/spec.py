@@ -101,14 +101,14 @@ def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
 
     Only for a protocol is the baseline's file executed, unless it is given.
     """
-    task = bare_task_of(spec)
+    task = plain_task_of(spec)
     if spec.protocol:
         baseline = baseline or registry.load_baseline(spec.baseline)
         task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
     return replace(task, budget=budget_of(spec, task))  # which tells the baseline what it may spend
 
 
-def bare_task_of(spec: Spec) -> Task:
+def plain_task_of(spec: Spec) -> Task:
     """The task of a spec, or the variant that is asked for, with its own budget."""
     task = registry.load_task(spec.task)
     return task if spec.hidden is None else variant(task, spec.hidden)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from ganbench.board import checking, claim, gap, power, submission
+from ganbench import site
+from ganbench.board import checking, claim, gap, index, power, submission
 from ganbench.board.entry import board_entry
 from ganbench.board.standard import standard_of, why_apart
 from ganbench.cli import main
@@ -122,6 +123,17 @@ def test_a_refuted_entry_is_shown_and_not_ranked(kept: Path):
     result = schema.load_result(kept).model_copy(update={"hidden": None})
     kept.write_text(schema.dumps(result))
     assert "hidden" not in show(kept)
+
+
+def test_the_page_of_an_entry_has_the_gap(kept: Path, tmp_path: Path):
+    result = schema.load_result(kept)
+    with index.opened() as known:
+        site.build(kept.parents[1], tmp_path / "site", known, quality=0.5)
+    (page,) = (tmp_path / "site").rglob("my_gan*.html")
+    text = page.read_text()
+    assert "<dt>gap to hidden parameters</dt>" in text
+    assert f"{result.hidden.gap:.3f}" in text
+    assert "Not ranked: refuted on hidden parameters" in text
 
 
 def show(path: Path, form: str = "--markdown") -> str:
