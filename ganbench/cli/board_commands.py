@@ -135,9 +135,9 @@ def _rerun_hidden(
         hidden, known = submission.hidden_parameters(result, seed)
     if not quiet:
         line = (
-            f"hidden parameters {hidden.seed}: --hidden {hidden.seed} draws them again; a gap of "
+            f"hidden parameters, which --hidden {hidden.seed} draws again: scores may be lower by "
         )
-        click.echo(f"{line}{gap.ALLOWED:g} is allowed, beyond that the same is found", err=True)
+        click.echo(f"{line}{gap.ALLOWED:g}, and what exceeds that is found so", err=True)
     with confined(result), show_progress(named=False, lines=False, quiet=quiet) as report:
         outcome, run = submission.rerun_hidden(
             result, seeds, hidden, known, workers=workers, report=report

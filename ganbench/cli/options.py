@@ -77,8 +77,8 @@ def seed_or_fresh(
     """A seed, 0 or more, "fresh" or nothing; anything else ends with a line."""
     if value is None or value == "fresh":
         return None if value is None else "fresh"
-    if not (value.isascii() and value.isdecimal() and int(value) < 2**63):
-        raise click.BadParameter(f"expected a seed from 0 on, or fresh, got {value!r}")
+    if not value.isdecimal() or len(value) > 19 or int(value) >= 2**63:
+        raise click.BadParameter(f"expected a seed from 0 on, or fresh, got {value!r:.50}")
     return int(value)
 
 

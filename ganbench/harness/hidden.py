@@ -83,8 +83,8 @@ class Isometry:
 def variant(task: Task, hidden: Hidden) -> Task:
     """The variant of a task, under the task's own name: all facts of it are the variant's."""
     rng = generator(hidden.seed, "hidden")
-    moved_task = other_sines(task, rng) if SINES in task.metrics else moved(task, motion(task, rng))
-    return replace(moved_task, bounds=task.bounds if hidden.bounds is None else hidden.bounds)
+    changed = other_sines(task, rng) if SINES in task.metrics else moved(task, motion(task, rng))
+    return changed if hidden.bounds is None else replace(changed, bounds=hidden.bounds)
 
 
 def drawn(task: Task, seed: int | None = None) -> tuple[Hidden, float]:
@@ -222,8 +222,8 @@ def other_sines(task: Task, rng: torch.Generator) -> Task:
     def sample(n: int, rng: torch.Generator) -> Tensor:
         ranges = torch.tensor([b, c], device=rng.device)[:, :, None, None]
         low, high = ranges[:, 0], ranges[:, 1]
-        drawn = low + (high - low) * torch.rand(2, n, 1, generator=rng, device=rng.device)
-        return torch.sin(drawn[0] * x.to(rng.device) + drawn[1])
+        of_b, of_c = low + (high - low) * torch.rand(2, n, 1, generator=rng, device=rng.device)
+        return torch.sin(of_b * x.to(rng.device) + of_c)
 
     mean, covariance = sine_moments(x.double(), b, c)
     return replace(

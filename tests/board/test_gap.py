@@ -149,6 +149,7 @@ def show(path: Path, form: str = "--markdown") -> str:
         (["--hidden"], "--hidden is of new seeds: give --rerun too"),
         (["--rerun", "--attach"], "--attach keeps the gap to hidden scores: give --hidden too"),
         (["--rerun", "--hidden", "x"], "expected a seed from 0 on, or fresh, got 'x'"),
+        (["--rerun", f"--hidden={'9' * 5000}"], "expected a seed from 0 on, or fresh, got '99999"),
         (["--rerun", f"--hidden={2**63}"], f"expected a seed from 0 on, or fresh, got '{2**63}'"),
     ],
 )
