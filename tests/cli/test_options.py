@@ -76,8 +76,9 @@ def as_options(given: dict[str, Any]) -> list[str]:
 def test_options_are_fields_of_a_spec() -> None:
     known = {each.name for each in fields(Spec)}
     assert SPEC_OPTIONS.keys() <= known
-    # All but where a run leaves its files, which follows from the entry's name, whether it is under a
-    # published protocol, which is a command of its own, and hidden parameters, which verify draws.
+    # All but where a run leaves its files, which follows from the entry's name, whether it is
+    # under a published protocol, which is a command of its own, and hidden parameters, which are
+    # drawn by verify.
     assert known - SPEC_OPTIONS.keys() == {"folder", "protocol", "hidden"}
 
 
