@@ -128,6 +128,17 @@ def summarise(
     return table
 
 
+def measured(task: Task) -> tuple[dict[str, Values], dict[str, dict[str, float | str]]]:
+    """Every metric of the first pair, and the bounds that follow from all pairs."""
+    pairs = [measure_pair(task, 0)]
+    directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs
+    check_finite(task, pairs[0])
+    for index in range(1, PAIRS):
+        pairs.append(measure_pair(task, index))
+        check_finite(task, pairs[-1])
+    return pairs[0], summarise(pairs, directions)
+
+
 def freeze(name: str) -> Path:
     """Compute the bounds of a task and write them; return the file's path."""
     from ganbench.system.threads import one_thread
@@ -135,21 +146,16 @@ def freeze(name: str) -> Path:
     path = registry.find("tasks", name)
     task = registry.load_bare_task(name)
     with one_thread():
-        pairs = [measure_pair(task, 0)]
-        directions = directions_of(task, pairs[0]["real"])  # asked before the other pairs
-        check_finite(task, pairs[0])
-        for index in range(1, PAIRS):
-            pairs.append(measure_pair(task, index))
-            check_finite(task, pairs[-1])
+        first_pair, bounds = measured(task)
     document: dict[str, Any] = {
         "version": task.version,
         "source_sha256": files.file_sha256(path),
         "views": dict(task.views),
         "pairs": PAIRS,
         "first_pair": {
-            who: {k: _rounded(v) for k, v in of.items()} for who, of in pairs[0].items()
+            who: {k: _rounded(v) for k, v in of.items()} for who, of in first_pair.items()
         },
-        "metrics": summarise(pairs, directions),
+        "metrics": bounds,
     }
     if reason := why_no_views(task.views, document["metrics"]):
         raise InputError(f"task {task.name!r}: {reason}")

@@ -16,6 +16,8 @@ The names for `stream(seed, name, index)`; `seed` is the run's, unless another i
 - "sample": samples that somebody asks for, real ones or a trained generator's; seed: theirs
 - "floor-real", "floor-fake", "uniform", "gaussian", "own": draws for floors and ceilings; seed:
   pair
+- "hidden": the hidden parameters of a task; "hidden-known": its own real samples, to be judged on
+  these; seed: that of the hidden parameters
 - "audit-...": samples spoilt on purpose, by `ganbench audit`; seed: pair
 
 A name is part of the bits that follow from it: renaming a stream changes results. A task's

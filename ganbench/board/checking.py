@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganbench import registry
-from ganbench.board import attachments
+from ganbench.board import attachments, gap
 from ganbench.board.conduct import misconduct
 from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
@@ -104,6 +104,7 @@ def inconsistencies(result: Result, path: Path) -> list[str]:
         for name, summary in expected.items():
             if not _alike(claimed.get(name), summary):
                 lines.append(f"summary of {name} does not follow from the seeds")
+    lines += [line] if (line := gap.wrong(result)) else []
     if result.official:
         lines += _not_official(result)
     return lines

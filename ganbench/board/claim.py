@@ -15,7 +15,7 @@ from ganbench.scoring import WORST
 
 TIMES = f"{10 * power.CHANCE:.0f} times in 10"
 MOST_ASKED = 1_000  # new seeds
-Verdict = Literal["exaggerated", "another", "consistent", "inconclusive"]
+Verdict = Literal["exaggerated", "another", "refuted", "consistent", "inconclusive"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class Outcome:
     """What new seeds say of a claim, also as a line.
 
     "exaggerated" if they score lower than chance lets them, "another" if they score so much higher
-    that they are of another source, "inconclusive" if scores are missing, or if no exaggeration
+    that they are of another source, "refuted" if they score lower on hidden parameters (see
+    `ganbench.board.gap`), "inconclusive" if scores are missing, or if no exaggeration
     would have been found. `p_value` is that of an exaggeration, `smallest` the smallest one that
     would have been found with the chance `power.CHANCE`; None where there is none.
     """
@@ -54,7 +55,7 @@ def check(claim: Result, seeds: int) -> list[float]:
     needed = power.fewest(len(claimed))
     if seeds < needed:
         raise InputError(
-            f"{_many(seeds, 'new seed')} cannot tell {_many(len(claimed), 'claimed seed')} from "
+            f"{many(seeds, 'new seed')} cannot tell {many(len(claimed), 'claimed seed')} from "
             f"exaggerated ones, whatever they score: it takes --rerun {needed} or more"
         )
     return claimed
@@ -70,7 +71,7 @@ def planned(claim: Result, asked: int | None) -> Plan:
     seeds = power.MOST if needed is None else needed
     claimed = check(claim, seeds)
     found = power.smallest([claimed], seeds, claimed=len(claimed))
-    words = _many(seeds, "new seed")
+    words = many(seeds, "new seed")
     if asked is None and seeds == power.MOST:
         words += ", the most without a number"
     return Plan(seeds=seeds, line=f"{words}: {_findable(found)}, going by the claimed seeds")
@@ -81,16 +82,11 @@ def judged(claim: Sequence[SeedResult], new: Sequence[SeedResult], asked: int) -
 
     Seeds that failed or diverged have the worst score on both sides.
     """
-    x, y = _scores(claim), _scores(new)
-    missing = [len(claim) - len(x), asked - len(y)]
-    if any(missing):
-        line = (
-            f"inconclusive: {missing[0]} of {_many(len(claim), 'claimed seed')} and {missing[1]} "
-            f"of {_many(asked, 'new seed')} have no score"
-        )
-        return Outcome(verdict="inconclusive", line=line)
+    if (without := missing(claim, new, asked)) is not None:
+        return without
+    x, y = scores_of(claim), scores_of(new)
     above, below = power.p_values(x, y)
-    sides = f"{_many(len(y), 'new seed')} score {iqm(y):.3g}{_failed(new)}, claimed is {iqm(x):.3g}"
+    sides = f"{many(len(y), 'new seed')} score {iqm(y):.3g}{failed(new)}, claimed is {iqm(x):.3g}"
     if above <= power.ALPHA:
         line = f"exaggerated: {sides} (p = {above:.2g})"
         return Outcome(verdict="exaggerated", line=line, p_value=above)
@@ -102,15 +98,27 @@ def judged(claim: Sequence[SeedResult], new: Sequence[SeedResult], asked: int) -
         line = f"inconclusive: {sides} (p = {above:.2g}); no exaggeration of that would have been "
         line += f"found ({TIMES})"
         return Outcome(verdict="inconclusive", line=line, p_value=above)
-    line = f"consistent: p = {above:.2g}; an exaggeration of {_upwards(found)} or more would have "
+    line = f"consistent: p = {above:.2g}; an exaggeration of {upwards(found)} or more would have "
     line += f"been found ({TIMES}); {sides}"
     return Outcome(verdict="consistent", line=line, p_value=above, smallest=found)
+
+
+def missing(claim: Sequence[SeedResult], new: Sequence[SeedResult], asked: int) -> Outcome | None:
+    """That nothing can be said, if there is a seed without a score; else None."""
+    lacking = [len(claim) - len(scores_of(claim)), asked - len(scores_of(new))]
+    if not any(lacking):
+        return None
+    line = (
+        f"inconclusive: {lacking[0]} of {many(len(claim), 'claimed seed')} and {lacking[1]} "
+        f"of {many(asked, 'new seed')} have no score"
+    )
+    return Outcome(verdict="inconclusive", line=line)
 
 
 def _claimed(claim: Result) -> list[float]:
     if lacking := [seed.seed for seed in claim.seeds if _score(seed) is None]:
         raise InputError(f"seeds {_listed(lacking)} of the result have no score to be held against")
-    return _scores(claim.seeds)
+    return scores_of(claim.seeds)
 
 
 def _score(seed: SeedResult) -> float | None:
@@ -120,11 +128,13 @@ def _score(seed: SeedResult) -> float | None:
     return seed.score if seed.score is not None and math.isfinite(seed.score) else None
 
 
-def _scores(seeds: Sequence[SeedResult]) -> list[float]:
+def scores_of(seeds: Sequence[SeedResult]) -> list[float]:
+    """The scores of seeds that have one, the worst of those that failed or diverged."""
     return [score for seed in seeds if (score := _score(seed)) is not None]
 
 
-def _failed(seeds: Sequence[SeedResult]) -> str:
+def failed(seeds: Sequence[SeedResult]) -> str:
+    """How many seeds failed or diverged, in brackets; "" if none did."""
     count = sum(seed.status in ("failed", "diverged") for seed in seeds)
     return f" ({count} failed or diverged, which counts as {WORST:g})" if count else ""
 
@@ -132,16 +142,17 @@ def _failed(seeds: Sequence[SeedResult]) -> str:
 def _findable(found: float | None) -> str:
     if found is None:
         return f"no exaggeration is found {TIMES}"
-    return f"an exaggeration of {_upwards(found)} or more is found {TIMES}"
+    return f"an exaggeration of {upwards(found)} or more is found {TIMES}"
 
 
-def _upwards(value: float) -> str:
+def upwards(value: float) -> str:
     """Two digits, rounded up; the third decimal is as far as it is known."""
     digits = 2 if value >= 0.1 else 3
     return f"{math.ceil(value * 10**digits - 1e-9) / 10**digits:g}"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """So many of something, in words."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 

@@ -19,7 +19,7 @@ from ganbench.board.checking import inconsistencies
 from ganbench.core import Task
 from ganbench.errors import InputError, one_line
 from ganbench.harness import entries
-from ganbench.harness.spec import Progress, Report, Spec, Stop, budget_of
+from ganbench.harness.spec import Progress, Report, Spec, Stop, budget_of, plain_task_of
 from ganbench.results import schema
 from ganbench.results.schema import Result, SeedResult
 from ganbench.system import cell, files
@@ -120,7 +120,7 @@ def run(
     """
     if any(spec.device == "cuda" for spec in specs):
         raise InputError("a source of others is trained on the CPU: use --device cpu")
-    task = registry.load_task(specs[0].task)
+    task = plain_task_of(specs[0])
     inside = _task_inside(specs[0].task, folder)
     specs = [replace(spec, device="cpu", task=inside) for spec in specs]
     with one_thread():
@@ -227,6 +227,8 @@ class _Expected:
         stem = Path(spec.baseline).stem
         if entry.name != name or not (f"{name}-").startswith(f"{stem}-"):
             yield "is of another entry"
+        if result.hidden is not None:
+            yield "says what it scores on hidden parameters"
         if entry.reference:
             yield "says of itself that it is a reference"
         if result.task != entries.task_info(self.task):
@@ -237,7 +239,9 @@ class _Expected:
         if not numbers <= set(self.seeds) or (self.whole and numbers != set(self.seeds)):
             yield "is of other seeds"
         if result.official and not (
-            result.protocol.budget == "full" and registry.is_unchanged(spec.task)
+            result.protocol.budget == "full"
+            and spec.hidden is None
+            and registry.is_unchanged(spec.task)
         ):
             yield "says that it is official"
         place = Path(self.task.name) / f"{name}.json"

@@ -26,9 +26,10 @@ class BoardEntry:
 
     `seconds` are those of training, `speeds` the steps per second. `bests` are the evaluations at
     which the first of the metrics had a better position than at all before them, as [seconds,
-    position]. `hardware` is what times compare on. `labels` says whether its losses were told
-    classes. A `reference` takes no rank. `local` is one that lies beside a published entry, and
-    `unpaired` says what lies beside this one and is not its own.
+    position]. `hidden_gap` is how much lower it scores on hidden parameters and the interval of
+    that, `refuted` whether it is too much. `hardware` is what times compare on. `labels` says
+    whether its losses were told classes. A `reference` takes no rank. `local` is one that lies
+    beside a published entry, and `unpaired` says what lies beside this one and is not its own.
     """
 
     name: str
@@ -53,6 +54,8 @@ class BoardEntry:
     device: str
     tuning_trials: int
     verdicts: list[str | None]
+    hidden_gap: list[float] | None
+    refuted: bool
     labels: bool
     reference: bool
     local: bool
@@ -137,7 +140,7 @@ def judged_by(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> Judged
 def board_entry(result: Result, *, local: bool = False, unpaired: str | None = None) -> BoardEntry:
     """What the board needs of a result; a local one is named as its file is."""
     summary, protocol, info = result.summary, result.protocol, result.task.metrics
-    seeds = result.seeds
+    seeds, hidden = result.seeds, result.hidden
     return BoardEntry(
         name=result.entry.name + (LOCAL if local else ""),
         task=result.task.name,
@@ -168,6 +171,8 @@ def board_entry(result: Result, *, local: bool = False, unpaired: str | None = N
         device=protocol.device,
         tuning_trials=result.entry.tuning_trials,
         verdicts=[None if s.verdict is None else s.verdict.kind for s in seeds],
+        hidden_gap=None if hidden is None else [hidden.gap, *hidden.ci95],
+        refuted=hidden is not None and hidden.verdict == "refuted",
         labels=any(seed.labels for seed in seeds),
         reference=result.entry.reference,
         local=local,

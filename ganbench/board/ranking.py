@@ -65,6 +65,7 @@ class Row:
             "not_ok": entry.failed,
             "all_modes": entry.all_modes,
             "verdicts": entry.verdicts,
+            "hidden_gap": entry.hidden_gap,
             "metrics": {
                 name: {**each, **placed(each["value"], each)}
                 for name, each in entry.metrics.items()

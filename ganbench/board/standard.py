@@ -77,6 +77,7 @@ def why_apart(
     reasons = (
         (entry.local, "local"),
         (entry.unpaired is not None, entry.unpaired),
+        (entry.refuted, "refuted on hidden parameters"),
         (entry.labels, "told the labels"),
         (entry.version != standard.version, f"version {entry.version} of the task"),
         (entry.budget != "full", custom),

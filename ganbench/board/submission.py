@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import attachments, checking, claim, confined
+from ganbench.board import attachments, checking, claim, confined, gap
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
 from ganbench.board.confined import copied
@@ -22,9 +22,10 @@ from ganbench.check import check
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness import entries
+from ganbench.harness.hidden import Hidden, drawn
 from ganbench.harness.spec import Report, Spec
 from ganbench.results import leak, samples, schema, store
-from ganbench.results.schema import LOCAL, Result, SeedResult
+from ganbench.results.schema import LOCAL, HiddenRun, Result, SeedResult
 from ganbench.results.store import SAMPLES, SOURCE
 from ganbench.system import cell, files
 from ganbench.system.sandbox import Limits
@@ -263,6 +264,43 @@ def rerun(
     `plan` refuses; EndedError, of one line, where the source does not come to an end within the
     `limits`, or leaves no result that can be read.
     """
+    claimed, new = _trained(path, seeds, workers=workers, report=report, limits=limits)
+    return claim.judged(claimed.seeds, new.seeds, seeds)
+
+
+def hidden_parameters(path: Path, seed: int | None = None) -> tuple[Hidden, float]:
+    """Hidden parameters of a result's task, of a seed or fresh ones: see `harness.hidden.drawn`."""
+    return drawn(bundled_task(schema.load_result(path).task.name), seed)
+
+
+def rerun_hidden(
+    path: Path,
+    seeds: int,
+    hidden: Hidden,
+    known: float,
+    *,
+    workers: int = 1,
+    report: Report = lambda _: None,
+    limits: Limits | None = None,
+) -> tuple[claim.Outcome, HiddenRun | None]:
+    """As `rerun`, of seeds on hidden parameters: what they say, and what a result may keep of it.
+
+    `known` is what real samples of the task itself score on them.
+    """
+    claimed, new = _trained(path, seeds, hidden, workers=workers, report=report, limits=limits)
+    return gap.judged(claimed.seeds, new.seeds, seeds, seed=hidden.seed, known=known)
+
+
+def _trained(
+    path: Path,
+    seeds: int,
+    hidden: Hidden | None = None,
+    *,
+    workers: int,
+    report: Report,
+    limits: Limits | None,
+) -> tuple[Result, Result]:
+    """A claimed result, and that of so many new seeds of its source, trained confined."""
     result = schema.load_result(path)
     if lines := attachments.findings(result, path):
         raise InputError(f"{path}: {lines[0]}")
@@ -279,7 +317,7 @@ def rerun(
     with cell.scratch_folder() as folder:
         spec = _spec(result, copied(named, folder / "source")[0])
         results, refusal = confined.run(
-            [spec],
+            [replace(spec, hidden=hidden)],
             seeds=range(first, first + seeds),
             folder=folder,
             workers=workers,
@@ -289,4 +327,4 @@ def rerun(
     if refusal:
         raise refusal
     (finished,) = results
-    return claim.judged(result.seeds, finished.seeds, seeds)
+    return result, finished

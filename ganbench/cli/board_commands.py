@@ -16,6 +16,7 @@ from ganbench.cli.options import (
     leaderboard_option,
     out_option,
     quality_option,
+    seed_or_fresh,
     seeds_or_auto,
     track_option,
     tuning_option,
@@ -27,6 +28,7 @@ from ganbench.system import processes
 from ganbench.system.limits import MOST_SEEDS
 
 if TYPE_CHECKING:
+    from ganbench.board.claim import Outcome
     from ganbench.board.ranking import TrackName, Tuning
 
 
@@ -70,10 +72,24 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
     help="Train so many new seeds too, or as many as the claim needs. This runs the source that "
     "came with the result, confined.",
 )
+@click.option(
+    "--hidden",
+    callback=seed_or_fresh,
+    is_flag=False,
+    flag_value="fresh",
+    metavar="[SEED|fresh]",
+    help="Train them on hidden parameters of the task: of this seed, or drawn afresh.",
+)
+@click.option("--attach", is_flag=True, help="Keep the gap to the hidden scores in RESULT.")
 @workers_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def verify(
-    result: Path, rerun: int | Literal["auto"] | None, workers: int | None, quiet: bool
+    result: Path,
+    rerun: int | Literal["auto"] | None,
+    hidden: int | Literal["fresh"] | None,
+    attach: bool,
+    workers: int | None,
+    quiet: bool,
 ) -> None:
     """Check the files of a submitted RESULT (JSON) and compute the metrics of its samples anew.
 
@@ -82,6 +98,10 @@ def verify(
     from ganbench.board import submission
     from ganbench.board.watch import unwatched
 
+    if hidden is not None and rerun is None:
+        raise click.UsageError("--hidden is of new seeds: give --rerun too")
+    if attach and hidden is None:
+        raise click.UsageError("--attach keeps the gap to hidden scores: give --hidden too")
     plan = submission.plan(result, None if rerun == "auto" else rerun) if rerun else None
     findings = list(submission.verify(result, watch=unwatched if quiet else watch))
     for finding in findings:
@@ -94,11 +114,37 @@ def verify(
     if not quiet:
         click.echo(plan.line, err=True)
     count = processes.workers(workers, plan.seeds, forked=False)
-    with confined(result), show_progress(named=False, lines=False, quiet=quiet) as report:
-        outcome = submission.rerun(result, plan.seeds, workers=count, report=report)
+    if hidden is None:
+        with confined(result), show_progress(named=False, lines=False, quiet=quiet) as report:
+            outcome = submission.rerun(result, plan.seeds, workers=count, report=report)
+    else:
+        seed = None if hidden == "fresh" else hidden
+        outcome = _rerun_hidden(result, plan.seeds, seed, attach, count, quiet)
     click.echo(f"{result}: {outcome.line}")
     if outcome.verdict != "consistent":
         sys.exit(INCONCLUSIVE if outcome.verdict == "inconclusive" else 1)
+
+
+def _rerun_hidden(
+    result: Path, seeds: int, seed: int | None, attach: bool, workers: int, quiet: bool
+) -> Outcome:
+    """Train new seeds on hidden parameters, and keep the gap in the result if it is to be."""
+    from ganbench.board import gap, submission
+
+    with working("drawing hidden parameters, and what is needed to judge on them", quiet=quiet):
+        hidden, known = submission.hidden_parameters(result, seed)
+    if not quiet:
+        line = (
+            f"hidden parameters, which --hidden {hidden.seed} draws again: scores may be lower by "
+        )
+        click.echo(f"{line}{gap.ALLOWED:g}, and what exceeds that is found so", err=True)
+    with confined(result), show_progress(named=False, lines=False, quiet=quiet) as report:
+        outcome, run = submission.rerun_hidden(
+            result, seeds, hidden, known, workers=workers, report=report
+        )
+    if attach and run is not None:
+        gap.attach(result, run)
+    return outcome
 
 
 @click.group("leaderboard")

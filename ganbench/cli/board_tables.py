@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ganbench.board.ranking import Board, Row
     from ganbench.results.stats import Comparison
 
+GAP = "gap to hidden (95 %)"
+
 
 def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool) -> None:
     """Each task's first entries; those that are not ranked below, with the reason.
@@ -67,7 +69,7 @@ def _print_board(out: Console, board: Board, rows: Sequence[Row]) -> None:
     time = [] if board.track == "time" else [_time_head(board)]
     views = [] if board.by is None else list(board.standard.views)
     spare = ["group", "device", "steps/s", "trials", *views, *time, "verdict", "seeds"]
-    spare += list(board.standard.views)[::-1]
+    spare += [*list(board.standard.views)[::-1], GAP]
     hint = "; --csv prints them"
     print_table(out, ", ".join(title), styled, spare=spare, words=("entry",), hint=hint)
 
@@ -99,6 +101,7 @@ def row_cells(board: Board, row: Row) -> dict[str, str]:
     """What a table says of an entry, by the head of the column."""
     entry, speed = row.entry, row.entry.steps_per_second(row.hardware)
     modes = {} if board.all_modes is None else {"all modes": share(entry.all_modes)}
+    gap = {GAP: with_interval(*_gap(entry))} if any(r.entry.hidden_gap for r in board.rows) else {}
     return {
         "rank": rank_text(row),
         "group": "-" if row.group is None else f"{row.group}",
@@ -108,11 +111,17 @@ def row_cells(board: Board, row: Row) -> dict[str, str]:
         "score (IQM, 95 %)": with_interval(row.score, row.interval),
         **{view: score(entry.positions.get(view)) for view in board.standard.views},
         **modes,
+        **gap,
         "verdict": verdicts_text(entry.verdicts),
         _time_head(board): time_text(row.time),
         "steps/s": "-" if speed is None else f"{speed:,.0f}",
         "device": one_line(entry.device),
     }
+
+
+def _gap(entry: BoardEntry) -> tuple[float | None, list[float] | None]:
+    """How much lower it scores on hidden parameters, and the interval of that."""
+    return (None, None) if entry.hidden_gap is None else (entry.hidden_gap[0], entry.hidden_gap[1:])
 
 
 def _time_head(board: Board) -> str:
@@ -139,6 +148,8 @@ def _line(board: Board, row: Row, metrics: bool) -> dict[str, Any]:
     entry, (rank_low, rank_high) = row.entry, row.rank or (None, None)
     low, high = row.interval or (None, None)
     tracked = entry.metrics.get(board.standard.tracked)
+    gap, gap_interval = _gap(entry)
+    gap_low, gap_high = gap_interval or (None, None)
     line = {
         "task": board.task,
         "version": entry.version,
@@ -157,6 +168,9 @@ def _line(board: Board, row: Row, metrics: bool) -> dict[str, Any]:
         "score_high": high,
         **{view: entry.positions.get(view) for view in board.standard.views},
         "all_modes": entry.all_modes,
+        "hidden_gap": gap,
+        "hidden_gap_low": gap_low,
+        "hidden_gap_high": gap_high,
         "metric": one_line(board.standard.tracked),
         "value": tracked["value"] if tracked else None,
         "quality": board.quality,

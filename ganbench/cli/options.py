@@ -71,6 +71,17 @@ def seeds_or_auto(
     return int(value)
 
 
+def seed_or_fresh(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | Literal["fresh"] | None:
+    """A seed, 0 or more, "fresh" or nothing; anything else ends with a line."""
+    if value is None or value == "fresh":
+        return None if value is None else "fresh"
+    if not value.isdecimal() or len(value) > 19 or int(value) >= 2**63:
+        raise click.BadParameter(f"expected a seed from 0 on, or fresh, got {value!r:.50}")
+    return int(value)
+
+
 # Each is named as the field of `ganbench.harness.spec.Spec` that it sets.
 SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
     "baseline": click.argument("baseline"),

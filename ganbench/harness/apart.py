@@ -33,6 +33,7 @@ from ganbench.system.threads import one_thread
 from ganbench.system.words import duration
 
 PROGRESS = TypeAdapter(Progress)
+LONGEST_WAIT = 1e6  # seconds, of which the system takes some 2 million at once
 GRACE = 5.0  # seconds that a process has to end by itself
 SLACK, SHARE = 3.0, 0.2  # seconds, and a share, by which two honest clocks may differ
 DIED = "a worker died, perhaps for want of memory: go on with --workers 1 (and `run` with --resume)"
@@ -94,7 +95,11 @@ class Overseen:
         """
         death = processes.death(trainer)
         while True:
-            ready = wait([ends.source, death], timeout=self._seconds_left())
+            left = self._seconds_left()
+            at_most = None if left is None else min(left, LONGEST_WAIT)
+            ready = wait([ends.source, death], timeout=at_most)
+            if not ready and at_most != left:
+                continue
             if not ready:
                 assert self._spec.time_limit is not None
                 limit = duration(self._spec.time_limit)

@@ -184,6 +184,7 @@ def circumstances(job: Job) -> list[str]:
         parts.append(f"{budget.steps}steps")
     elif budget.name != "full":
         parts.append(budget.name)
+    parts += [f"hidden{spec.hidden.seed}"] if spec.hidden is not None else []
     parts += ["cuda"] if spec.device != "cpu" else []
     parts += [spec.precision] if spec.precision != "float32" else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
@@ -225,14 +226,14 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     seeds = [seed.model_copy(update={"curve": curves.thinned(seed.curve)}) for seed in seeds]
     empty = without_seeds(job, name)
     whole = all(seed.status != "interrupted" for seed in seeds)
-    unchanged = not spec.protocol and registry.is_unchanged(spec.task)
+    changed = spec.protocol or spec.hidden or not registry.is_unchanged(spec.task)
     return Result(
         ganbench_version=ganbench.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         task=empty.task,
         entry=empty.entry,
         protocol=empty.protocol,
-        official=whole and budget.name == "full" and unchanged,
+        official=whole and budget.name == "full" and not changed,
         seeds=seeds,
         summary=stats.summarise(seeds, list(empty.task.metrics)),
         views=stats.summarise_views(seeds, job.task.views),

@@ -296,11 +296,12 @@ class SeedRun:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""
         job = self.job
+        variant = [] if job.spec.hidden is None else [job.spec.hidden.seed]
         return {
             "checkpoint": CHECKPOINT,
             "source": job.baseline.sha256,
             "hparams": job.baseline.stored(job.hparams),
-            "task": [job.task.name, job.task.version],
+            "task": [job.task.name, job.task.version, *variant],
             "metrics": {name: bound.version for name, bound in job.task.ordered_bounds.items()},
             "budget": [job.budget.steps, job.budget.evaluations],
             "seed": self.seed,

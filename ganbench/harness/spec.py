@@ -18,6 +18,7 @@ from ganbench.engine.precision import check_precision
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError
 from ganbench.harness import in_memory
+from ganbench.harness.hidden import Hidden, variant
 from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
@@ -40,8 +41,8 @@ class Spec:
     `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
     `tuning_trials` are the settings that were tried to find these. A `protocol` is a row
     of the `PROTOCOL` that the baseline's file defines: the task is then as its
-    `conditions(task, row)` change it, with the data, batches and steps of what was published. Such
-    a result is never official.
+    `conditions(task, row)` change it, with the data, batches and steps of what was published. Of
+    `hidden` parameters the task is a variant. Neither such result is ever official.
     """
 
     task: str
@@ -57,6 +58,7 @@ class Spec:
     sample_every: int | None = None
     tuning_trials: int = 0
     protocol: str = ""
+    hidden: Hidden | None = None
     time_limit: float | None = DAY
     function: MakeGAN | None = None
     folder: Path = Path("runs")
@@ -110,11 +112,17 @@ def task_of(spec: Spec, baseline: registry.Baseline | None = None) -> Task:
 
     Only for a protocol is the baseline's file executed, unless it is given.
     """
-    task = registry.load_task(spec.task)
+    task = plain_task_of(spec)
     if spec.protocol:
         baseline = baseline or baseline_of(spec)
         task = baseline.module.PROTOCOL.conditions(task, spec.protocol)
     return replace(task, budget=budget_of(spec, task))  # which tells the baseline what it may spend
+
+
+def plain_task_of(spec: Spec) -> Task:
+    """The task of a spec, or the variant that is asked for, with its own budget."""
+    task = registry.load_task(spec.task)
+    return task if spec.hidden is None else variant(task, spec.hidden)
 
 
 def budget_of(spec: Spec, task: Task) -> Budget:
@@ -153,10 +161,16 @@ def resolve_device(device: str) -> str:
 def without_answers(task: Task) -> Task:
     """A task as a GAN is given it, which learns from real batches, and is judged elsewhere.
 
-    Its `sample` and `reference` raise ContractError; what is changed in its `bounds` is its own.
+    Its `sample`, `reference` and metrics raise ContractError; what is changed in its `bounds` is
+    its own.
     """
-    bounds = {name: replace(bound) for name, bound in task.bounds.items()}
-    return replace(task, sample=_withheld_sample, held_out=_withheld_reference, bounds=bounds)
+    return replace(
+        task,
+        sample=_withheld_sample,
+        held_out=_withheld_reference,
+        metrics=dict.fromkeys(task.metrics, _withheld_metric),
+        bounds={name: replace(bound) for name, bound in task.bounds.items()},
+    )
 
 
 def _withheld_sample(n: int, rng: torch.Generator) -> Tensor:
@@ -165,6 +179,10 @@ def _withheld_sample(n: int, rng: torch.Generator) -> Tensor:
 
 def _withheld_reference() -> Tensor:
     raise ContractError("a GAN may not look at task.reference, which it is judged against")
+
+
+def _withheld_metric(real: Tensor, fake: Tensor) -> float:
+    raise ContractError("a GAN may not call the metrics of its task, which it is judged by")
 
 
 def build(job: Job, seed: int) -> GAN:

@@ -276,6 +276,23 @@ class Summary(Strict):
     ci95: tuple[Number, Number] | None
 
 
+class HiddenRun(Strict):
+    """What new seeds of an entry scored on hidden parameters: a variant of its task, from `seed`.
+
+    `known` is what real samples of the task itself score there, `gap` how much higher the
+    interquartile mean of the entry's own seeds is, with its interval, `verdict` what follows.
+    """
+
+    seed: Count
+    known: Position
+    scores: list[Position] = Field(min_length=1, max_length=1000)
+    gap: Number
+    ci95: tuple[Number, Number]
+    verdict: Literal["consistent", "refuted", "inconclusive"]
+    ganbench_version: str
+    created_at: str
+
+
 class Result(Strict):
     """Everything about one entry on one task; `summary` and `views` are over its seeds."""
 
@@ -289,6 +306,7 @@ class Result(Strict):
     seeds: list[SeedResult] = Field(min_length=1)
     summary: dict[str, Summary]
     views: dict[str, Summary]
+    hidden: HiddenRun | None = None
 
     @model_validator(mode="after")
     def _summarised(self) -> Result:
@@ -332,7 +350,8 @@ def mean_speed(seeds: Sequence[SeedResult]) -> float | None:
 
 def dumps(result: Result) -> str:
     """The result as strict JSON, in a line: a board holds many."""
-    document = result.model_dump(mode="json")
+    unsaid = {"hidden"} if result.hidden is None else None
+    document = result.model_dump(mode="json", exclude=unsaid)
     return json.dumps(document, allow_nan=False) + "\n"
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ganbench.errors import one_line
-from ganbench.system import sandbox
+from ganbench.system import leftovers, sandbox
 from ganbench.system.inmate import children
 from ganbench.system.sandbox import Limits, Rules
 from ganbench.system.words import duration
@@ -267,12 +267,15 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
     """A folder for a confined process, in `beside` or the system's; gone afterwards, however deep.
 
-    EndedError if it cannot be removed.
+    It is held, or another process would take it for a leftover. EndedError if it cannot be removed.
     """
     folder = Path(tempfile.mkdtemp(prefix=".confined-" if beside else "ganbench-", dir=beside))
+    descriptor = os.open(folder, os.O_RDONLY)
+    leftovers.hold(descriptor)
     try:
         yield folder.resolve()
     finally:
+        os.close(descriptor)
         # Python's own rmtree recurses, and does not pass folders that were shut.
         for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
             subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL, check=False)

@@ -14,6 +14,7 @@ from ganbench.harness.spec import Spec, look_up, task_of
 from ganbench.harness.train import train_seeds
 from ganbench.harness.workers import train_all
 from ganbench.results.schema import SeedResult
+from ganbench.system.limits import LONGEST
 
 from ..made import a_seed
 
@@ -71,6 +72,11 @@ def test_judged_apart_as_in_one_process(tmp_path: Path, baseline: str) -> None:
     assert [figures(seed) for seed in one] == [figures(seed) for seed in other]
     assert not any(seed.judged_apart for seed in one)
     assert all(seed.judged_apart for seed in other)
+
+
+def test_a_limit_may_be_longer_than_the_system_can_wait(tmp_path: Path) -> None:
+    (seed,) = trained(spec_of(tmp_path, time_limit=LONGEST))
+    assert seed.status == "ok", seed.reason
 
 
 CHANGES = {
