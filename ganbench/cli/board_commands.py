@@ -223,6 +223,20 @@ def leaderboard_migrate(root: Path) -> None:
     report_problems(problems)
 
 
+@leaderboard_group.command("merge")
+@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
+@leaderboard_option
+def leaderboard_merge(others: Sequence[Path], root: Path) -> None:
+    """Add the results of OTHERS, leaderboards of further machines: seeds of an entry are merged."""
+    from ganbench.results import schema, store
+
+    found = [path for other in others for path in store.result_files(other)]
+    for result in [schema.load_result(path) for path in found]:
+        added = store.add(result, root)
+        aside = f", the former in {added.set_aside}" if added.set_aside else ""
+        click.echo(f"{added.path}: {len(added.result.seeds)} seeds{aside}")
+
+
 @leaderboard_group.command("check")
 @leaderboard_option
 @json_option

@@ -172,7 +172,7 @@ class Nodes:
             sent.lost = InputError(f"a node failed: {type(error.cause).__name__}: {error.cause}")
             return
         except ray.exceptions.RayError as error:
-            sent.lost = InputError(f"a worker or its node was lost: {first_line(error)}")
+            sent.lost = InputError(f"a worker or its node was lost ({type(error).__name__})")
             return
         if isinstance(said, DiedError):
             sent.lost = said
@@ -255,7 +255,8 @@ def _task_files(path: Path) -> dict[str, Path]:
 def train(task: Task) -> Iterator[tuple[Said, Files]]:
     """Train seeds on this node: what their worker says, with a result what the seed left."""
     if task.code != code_sha256():
-        raise OtherCodeError(f"ganbench in {Path(ganbench.__file__).parent} is not the one here")
+        place = Path(ganbench.__file__).parent
+        raise OtherCodeError(f"{place} is not the ganbench that asks: install the same there")
     # Else the worker's processes would execute the script that Ray started this one by.
     vars(sys.modules["__main__"]).pop("__file__", None)
     with leftovers.held_folder() as scratch:
