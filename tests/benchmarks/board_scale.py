@@ -3,8 +3,9 @@
     python tests/benchmarks/board_scale.py RESULT.json [--entries 100 1000 10000]
 
 Copies of a real result with scores of their own, spread over `--tasks` tasks. `ganbench
-leaderboard show` and `site` run in processes of their own; `first` is without an index of the
-files, `again` with it. Prints the seconds.
+leaderboard show`, `check` and `site` run in processes of their own; `first` is without an index of
+the files, `again` with it. Prints the seconds, the most memory of a process that a command started
+first (MB), and the size of the files, of their index and of the site (MB).
 """
 
 from __future__ import annotations
@@ -40,17 +41,23 @@ def fill(folder: Path, real: schema.Result, entries: int, tasks: int) -> None:
         path.write_text(schema.dumps(result))
 
 
-def seconds_of(*arguments: str, cache: Path) -> float:
-    """Of a `ganbench leaderboard` command."""
+def cost_of(*arguments: str, cache: Path) -> tuple[float, float]:
+    """Seconds and MB of memory of a `ganbench leaderboard` command, which may find something."""
     command = [sys.executable, "-m", "ganbench", "leaderboard", *arguments]
+    environment = {**os.environ, "GANBENCH_CACHE": str(cache)}
     start = time.perf_counter()
-    subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        env={**os.environ, "GANBENCH_CACHE": str(cache)},
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    return time.perf_counter() - start
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode in (0, 1), process.returncode
+    return time.perf_counter() - start, used.ru_maxrss / 1000
+
+
+def megabytes(folder: Path) -> float:
+    """Size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def main() -> None:
@@ -63,21 +70,27 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1)
     options = parser.parse_args()
     real = schema.load_result(options.result)
-    print("entries  show first  again  site first  again")
+    print(
+        "entries  show first   MB  again  check first   MB  again  site first   MB  again", end=""
+    )
+    print("  files MB  index MB  site MB")
     for entries in options.entries:
         with tempfile.TemporaryDirectory() as scratch:
             root, out, caches = (Path(scratch) / name for name in ("board", "site", "caches"))
             fill(root, real, entries, options.tasks)
             board = ["--leaderboard", str(root)]
             show = ["show", *board]
+            check = ["check", *board]
             site = ["site", *board, "--out", str(out), "--quiet"]
-            seconds = [
-                seconds_of(*command, cache=caches / name)
-                for name, command in (("a", show), ("a", show), ("b", site), ("b", site))
-            ]
+            row = f"{entries:7}"
+            for name, command in (("a", show), ("b", check), ("c", site)):
+                first, memory = cost_of(*command, cache=caches / name)
+                again, _ = cost_of(*command, cache=caches / name)
+                row += f"{first:12.2f}{memory:5.0f}{again:7.2f}"
             pages = sum(1 for _ in out.rglob("*.html"))
             assert pages == entries + options.tasks + 3, pages
-            print("{:7}{:12.2f}{:7.2f}{:12.2f}{:7.2f}".format(entries, *seconds), flush=True)
+            sizes = (megabytes(root), megabytes(caches / "a"), megabytes(out))
+            print(row + "{:10.1f}{:10.1f}{:9.1f}".format(*sizes), flush=True)
 
 
 if __name__ == "__main__":
