@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ class Crew:
         out: Path,
         stop: Stop,
         quiet: bool,
-    ) -> Iterator[Ended]:
+    ) -> Generator[Ended, None, None]:
         """What becomes of each entry: here one after the other, on nodes as they end."""
         from ganbench.harness import sweep as sweeps
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,20 +77,25 @@ def sweep(
         if not only_plan:
             with stopping() as stop:
                 train = partial(crew.train, leaderboard=root, out=out, stop=stop, quiet=quiet)
-                became = train(left, seconds, nodes)
-                for one in _said(became, left, seconds, say):
-                    ended.append(_published(one, root, out) if publish else one)
+                with closing(train(left, seconds, nodes)) as became:
+                    for one in _said(became, left, seconds, say):
+                        ended.append(_published(one, root, out) if publish else one)
                 if stop.is_set():
                     say("stopped; the same command goes on")
             if publish:
                 ended += _published_before(items, root, out)
     if as_json:
         click.echo(json.dumps(_document(items, ended), allow_nan=False))
+    sys.exit(_report_failures(ended))
+
+
+def _report_failures(ended: Sequence[Ended]) -> int:
+    """A line for each entry that did not end well; the exit code, 1 if there is one."""
     failed = [each for each in ended if each.error or _bad_seeds(each)]
     for each in failed:
         reason = each.error or "; ".join(_bad_seeds(each))
         click.echo(f"{each.item.name} on {each.item.task}: {reason}", err=True)
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
 def _said(
