@@ -4,8 +4,8 @@
 
 Copies of a real result with scores of their own, spread over `--tasks` tasks. `ganbench
 leaderboard show`, `check` and `site` run in processes of their own; `first` is without an index of
-the files, `again` with it. Prints the seconds, the most memory of a process that a command started
-first (MB), and the size of the files, of their index and of the site (MB).
+the files, `again` with it. Prints seconds on the clock, on cores (CPU), the most memory of the
+process (MB), and the size of the files, of their index and of the site (MB).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def fill(folder: Path, real: schema.Result, entries: int, tasks: int) -> None:
         path.write_text(schema.dumps(result))
 
 
-def cost_of(*arguments: str, cache: Path) -> tuple[float, float]:
-    """Seconds and MB of memory of a `ganbench leaderboard` command, which may find something."""
+def cost_of(*arguments: str, cache: Path) -> str:
+    """What a `ganbench leaderboard` command takes, which may find something: seconds, CPU, MB."""
     command = [sys.executable, "-m", "ganbench", "leaderboard", *arguments]
     environment = {**os.environ, "GANBENCH_CACHE": str(cache)}
     start = time.perf_counter()
@@ -52,7 +52,8 @@ def cost_of(*arguments: str, cache: Path) -> tuple[float, float]:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode in (0, 1), process.returncode
-    return time.perf_counter() - start, used.ru_maxrss / 1000
+    seconds, cores = time.perf_counter() - start, used.ru_utime + used.ru_stime
+    return f"{seconds:8.1f}{cores:8.1f}{used.ru_maxrss / 1000:6.0f}"
 
 
 def megabytes(folder: Path) -> float:
@@ -70,10 +71,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1)
     options = parser.parse_args()
     real = schema.load_result(options.result)
-    print(
-        "entries  show first   MB  again  check first   MB  again  site first   MB  again", end=""
-    )
-    print("  files MB  index MB  site MB")
+    print("entries command     first: s, CPU s, MB     again: s, CPU s, MB")
     for entries in options.entries:
         with tempfile.TemporaryDirectory() as scratch:
             root, out, caches = (Path(scratch) / name for name in ("board", "site", "caches"))
@@ -82,15 +80,13 @@ def main() -> None:
             show = ["show", *board]
             check = ["check", *board]
             site = ["site", *board, "--out", str(out), "--quiet"]
-            row = f"{entries:7}"
-            for name, command in (("a", show), ("b", check), ("c", site)):
-                first, memory = cost_of(*command, cache=caches / name)
-                again, _ = cost_of(*command, cache=caches / name)
-                row += f"{first:12.2f}{memory:5.0f}{again:7.2f}"
+            for name, command in (("show", show), ("check", check), ("site", site)):
+                first, again = (cost_of(*command, cache=caches / name) for _ in range(2))
+                print(f"{entries:7} {name:8}{first}  {again}", flush=True)
             pages = sum(1 for _ in out.rglob("*.html"))
             assert pages == entries + options.tasks + 3, pages
-            sizes = (megabytes(root), megabytes(caches / "a"), megabytes(out))
-            print(row + "{:10.1f}{:10.1f}{:9.1f}".format(*sizes), flush=True)
+            sizes = (megabytes(root), megabytes(caches / "show"), megabytes(out))
+            print("{:7} files {:.1f} MB, index {:.1f} MB, site {:.1f} MB".format(entries, *sizes))
 
 
 if __name__ == "__main__":
