@@ -70,6 +70,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else others of this machine come first
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("TMPDIR", folder)
         patch.setenv("GANBENCH_TEST_PIDS", str(Path(folder, "pids")))
