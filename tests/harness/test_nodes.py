@@ -187,10 +187,12 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def left(folder: Path) -> dict[str, bytes | None]:
-    """The files of the folder of runs; of samples the content too."""
+    """The files of the runs that have a result; of samples the content too."""
+    runs = folder / "runs" / "gaussian"
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.suffix == ".npz" else None
-        for path in sorted((folder / "runs" / "gaussian").rglob("*"))
+        path.relative_to(runs).as_posix(): path.read_bytes() if path.suffix == ".npz" else None
+        for name in results(folder)
+        for path in sorted((runs / name).rglob("*"))
         if path.is_file()
     }
 
