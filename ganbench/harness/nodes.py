@@ -133,7 +133,7 @@ class Nodes:
         `work` are places, jobs and seeds that are to be trained together, taken as cores get free.
         Seeds whose worker or node is lost are tried again, `TRIES` times in all; then there is an
         error. What a seed left is in the job's folder before its result is said. A stop gives up
-        what is being trained. Raises OtherCodeError.
+        what is being trained. InputError where a node has another ganbench, or none.
         """
         import ray
 
@@ -169,7 +169,8 @@ class Nodes:
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, OtherCodeError | ImportError):
                 raise InputError(f"a node of the cluster: {first_line(error.cause)}") from error
-            sent.lost = InputError(f"a node failed: {type(error.cause).__name__}: {error.cause}")
+            what = f"{type(error.cause).__name__}: {first_line(error.cause)}"
+            sent.lost = InputError(f"a node failed: {what}")
             return
         except ray.exceptions.RayError as error:
             sent.lost = InputError(f"a worker or its node was lost ({type(error).__name__})")
