@@ -23,7 +23,7 @@ from ganbench.cli.options import (
     workers_option,
 )
 from ganbench.cli.progress import confined, show_progress, watch, working
-from ganbench.errors import one_line
+from ganbench.errors import InputError, one_line
 from ganbench.system import processes
 from ganbench.system.limits import MOST_SEEDS
 
@@ -266,6 +266,25 @@ def leaderboard_migrate(root: Path) -> None:
     for path in done:
         click.echo(path)
     click.echo(f"{len(done)} files renewed", err=True)
+    report_problems(problems)
+
+
+@leaderboard_group.command("merge")
+@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
+@leaderboard_option
+def leaderboard_merge(others: Sequence[Path], root: Path) -> None:
+    """Add the results of OTHERS, leaderboards of further machines: seeds of an entry are merged."""
+    from ganbench.results import schema, store
+
+    problems: list[str] = []
+    for path in [path for other in others for path in store.result_files(other)]:
+        try:
+            added = store.add(schema.load_result(path), root)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        aside = f", the former is in {added.set_aside}" if added.set_aside else ""
+        click.echo(f"{added.path}: {len(added.result.seeds)} seeds{aside}")
     report_problems(problems)
 
 

@@ -106,14 +106,15 @@ def watch(what: str, things: Sequence[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def show_progress(*, named: bool, lines: bool, quiet: bool) -> Iterator[Report]:
+def show_progress(*, named: bool, lines: bool, quiet: bool, bars: bool = True) -> Iterator[Report]:
     """A function that reports progress on standard error, in the way that fits.
 
     `named`: several entries run at once, so each line says which it is of. `lines`: print them
-    above the bar too. Otherwise as `working`, until the first step has been reported.
+    above the bar too. Without `bars` there are lines on a terminal too, as for very many seeds.
+    Otherwise as `working`, until the first step has been reported.
     """
     console = Console(stderr=True, highlight=False)
-    if not quiet and console.is_terminal:
+    if bars and not quiet and console.is_terminal:
         with redirect_stdout(sys.stderr), _bar(console, named, lines) as report:
             yield report
         return

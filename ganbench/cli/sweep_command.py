@@ -6,26 +6,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganbench.board.text import with_interval
 from ganbench.board.watch import unwatched
-from ganbench.cli.options import (
-    json_option,
-    leaderboard_option,
-    out_option,
-    quiet_option,
-    workers_option,
-)
-from ganbench.cli.progress import IMPORTING, show_progress, watch, working
+from ganbench.cli.crew import Crew, asked, crew_options
+from ganbench.cli.options import json_option, leaderboard_option, out_option, quiet_option
+from ganbench.cli.progress import IMPORTING, watch, working
 from ganbench.cli.run_commands import stopping
 from ganbench.errors import InputError
-from ganbench.system import processes
 from ganbench.system.words import duration
 
 if TYPE_CHECKING:
@@ -40,7 +35,7 @@ BAD = ("failed", "diverged", "interrupted")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--plan", "only_plan", is_flag=True, help="Say what is to be done, and do nothing.")
 @click.option("--publish", is_flag=True, help="Put source and samples beside each whole result.")
-@workers_option
+@crew_options
 @leaderboard_option
 @out_option
 @json_option
@@ -49,7 +44,7 @@ def sweep(
     file: Path,
     only_plan: bool,
     publish: bool,
-    workers: int | None,
+    crew: Crew,
     root: Path,
     out: Path,
     as_json: bool,
@@ -59,82 +54,73 @@ def sweep(
 
     Goes on from where it was stopped. The board of the repository is leaderboard/board.toml.
     """
-    quiet, count = quiet or as_json, processes.workers(workers, sys.maxsize)
+    quiet = quiet or as_json
+    crew.prepare()
     with working(IMPORTING, quiet=quiet):
         from ganbench.harness import sweep as sweeps
         from ganbench.harness import sweep_file
 
         wanted = sweep_file.wanted(file)
     look = unwatched if quiet else watch
-    items = [
-        sweeps.plan(spec, range(seeds), root)
-        for spec, seeds in look("looking for what is done", wanted)
-    ]
-    speeds = sweeps.Speeds(out, root)
-    left = [item for item in items if not item.done]
-    seconds = [
-        speeds.seconds_left(item, count) for item in look("trying how fast they train", left)
-    ]
-    say: Say = (lambda line: None) if as_json else click.echo
-    _say_plan(items, seconds, say)
+    say: Say = (lambda line: None) if as_json else partial(click.echo, file=sys.stdout)
     ended: list[Ended] = []
-    if not only_plan:
-        with stopping() as stop:
-            for one in _run(
-                left, seconds, say, stop, workers=count, root=root, out=out, quiet=quiet
-            ):
-                ended.append(_published(one, root, out) if publish else one)
-        if publish:
-            ended += _published_before(items, root, out)
+    with crew.hired() as nodes:
+        items = [
+            sweeps.plan(spec, range(seeds), root)
+            for spec, seeds in look("looking for what is done", wanted)
+        ]
+        left, speeds = [item for item in items if not item.done], sweeps.Speeds(out, root)
+        seconds = [
+            crew.seconds(item, speeds, nodes) for item in look("trying how fast they train", left)
+        ]
+        _say_plan(items, seconds, say)
+        if not only_plan:
+            with stopping() as stop:
+                train = partial(crew.train, leaderboard=root, out=out, stop=stop, quiet=quiet)
+                with closing(train(left, seconds, nodes)) as became:
+                    for one in _said(became, left, seconds, say):
+                        ended.append(_published(one, root, out) if publish else one)
+                if stop.is_set():
+                    say("stopped; the same command goes on")
+            if publish:
+                ended += _published_before(items, root, out)
     if as_json:
         click.echo(json.dumps(_document(items, ended), allow_nan=False))
+    sys.exit(_report_failures(ended))
+
+
+def _report_failures(ended: Sequence[Ended]) -> int:
+    """A line for each entry that did not end well; the exit code, 1 if there is one."""
     failed = [each for each in ended if each.error or _bad_seeds(each)]
     for each in failed:
         reason = each.error or "; ".join(_bad_seeds(each))
         click.echo(f"{each.item.name} on {each.item.task}: {reason}", err=True)
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
-def _run(
-    left: Sequence[Item],
-    seconds: Sequence[float | None],
-    say: Say,
-    stop: Event,
-    *,
-    workers: int,
-    root: Path,
-    out: Path,
-    quiet: bool,
+def _said(
+    became: Iterator[Ended], left: Sequence[Item], seconds: Sequence[float | None], say: Say
 ) -> Iterator[Ended]:
-    """What becomes of each, with a line of it and how long the rest takes."""
-    from ganbench.harness import sweep as sweeps
-
-    watched = _TimeLeft(seconds)
-    for place, item in enumerate(left):
-        head = f"[{place + 1}/{len(left)}]"
-        if not quiet:
-            click.echo(f"{head} {item.task} {item.name}: {_asked(item, seconds[place])}", err=True)
-        with show_progress(named=True, lines=False, quiet=quiet) as report:
-            one = sweeps.run(
-                item, workers=workers, leaderboard=root, out=out, report=report, stop=stop
-            )
-        say(f"{head:9} {_line(one)}{watched.after(place)}")
+    """What became of each, with a line of it and how long the rest takes."""
+    watched, places = _TimeLeft(seconds), {id(item): place for place, item in enumerate(left)}
+    for number, one in enumerate(became, 1):
+        head = f"[{number}/{len(left)}]"
+        say(f"{head:9} {_line(one)}{watched.after(places[id(one.item)])}")
         yield one
-        if stop.is_set():
-            say("stopped; the same command goes on")
-            return
 
 
 class _TimeLeft:
     """How long the rest takes, by how the time of what is done compares with its estimate."""
 
     def __init__(self, seconds: Sequence[float | None]) -> None:
-        self._seconds = [each or 0.0 for each in seconds]
-        self._begun = time.monotonic()
+        self._left = [each or 0.0 for each in seconds]
+        self._total, self._begun = sum(self._left), time.monotonic()
 
     def after(self, place: int) -> str:
-        """`; left: 12 min` after what is at a place; "" where nothing is left."""
-        thought, rest = sum(self._seconds[: place + 1]), sum(self._seconds[place + 1 :])
+        """`; left: 12 min` once what is at a place is done too; "" where nothing is left."""
+        self._left[place] = 0.0
+        rest = sum(self._left)
+        thought = self._total - rest
         took = time.monotonic() - self._begun
         slower = (took + TRUSTED) / (thought + TRUSTED)
         return f"; left: {duration(rest * slower)}" if rest else ""
@@ -148,16 +134,10 @@ def _say_plan(items: Sequence[Item], seconds: Sequence[float | None], say: Say) 
     for item in unsuited:
         say(f"left out  {item.task:14} {item.unsuited}")
     for item, took in zip(left, seconds, strict=True):
-        say(f"to do     {item.task:14} {item.name:24} {_asked(item, took)}")
+        say(f"to do     {item.task:14} {item.name:24} {asked(item, took)}")
     total = sum(each or 0.0 for each in seconds)
     about = f", about {duration(total)}" if left else ""
     say(f"{done} done, {len(left)} to do{about}, {len(unsuited)} left out")
-
-
-def _asked(item: Item, took: float | None) -> str:
-    """`6 of 10 seeds, new: 4 min`."""
-    how_long = "cannot be tried" if took is None else duration(took)
-    return f"{len(item.missing)} of {len(item.seeds)} seeds, {item.why}: {how_long}"
 
 
 def _publish(item: Item, root: Path, out: Path) -> str | None:

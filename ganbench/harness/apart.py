@@ -48,6 +48,10 @@ Tell = Callable[[str, Any], None]  # "progress", "seed", "error" or "left", and 
 Stop = Any  # an event of processes.CONTEXT
 
 
+class DiedError(InputError):
+    """A worker's process was ended from outside, or for want of memory."""
+
+
 def train_apart(
     spec: Spec, seeds: Sequence[int], tell: Tell, inherited: Connection, stop: Stop
 ) -> None:
@@ -210,7 +214,7 @@ class Overseen:
         if code is None:
             self._fail("its process has fallen silent")
         elif -code in ENDED_BY:
-            self._give_up(InputError.__name__, DIED, "")
+            self._give_up(DiedError.__name__, DIED, "")
         else:
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
             self._fail(f"its process has ended ({how})")

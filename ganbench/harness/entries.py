@@ -75,35 +75,101 @@ def run(
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
-    planned = [prepare(spec, Path(out), board_folder, len(seeds)) for spec in specs]
-    names = [each.name for each in planned]
+    begun = [
+        Entry(prepare(spec, Path(out), board_folder, len(seeds)), board_folder) for spec in specs
+    ]
+    names = [each.name for each in begun]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
     collected: dict[int, list[SeedResult]] = {}
-    added: dict[int, tuple[board.Added, list[SeedResult]]] = {}
-    refused: list[InputError] = []
-
-    def add(index: int) -> None:
-        done = sorted(collected.pop(index), key=lambda seed: seed.seed)
-        if all(seed.at_once for seed in done):
-            refused.append(_refusal(planned[index], done[0], named=len(specs) > 1))
-            return
-        added[index] = (_add(planned[index], done, board_folder), done)
-
-    jobs = [each.job for each in planned]
+    jobs = [each.job for each in begun]
     try:
         for index, seed in train_all(jobs, seeds, workers, report, stop, apart=apart):
             collected.setdefault(index, []).append(seed)
             if len(collected[index]) == len(seeds):
-                add(index)
+                begun[index].add(collected.pop(index))
     finally:
         for index in list(collected):  # stopped early: what is done is kept
-            add(index)
-        _forget_empty(planned)
-    finished = [_finish(planned[index], *added[index]) for index in sorted(added)]
+            begun[index].add(collected.pop(index))
+        for each in begun:
+            each.forget_empty()
+    finished = [each.finish() for each in begun if each.added]
+    refused = [each.refusal(named=len(specs) > 1) for each in begun if each.refused]
     if finished and not refused:
         return finished
     raise refused[0] if refused else InputError("stopped before anything was done")
+
+
+class Entry:
+    """An entry in training: puts what comes of its seeds on the board, and draws the pictures.
+
+    `added` is what the board made of them; None before there is any. `refused` are seeds that have
+    ended `at_once`: without any other they are no result.
+    """
+
+    def __init__(self, planned: Planned, leaderboard: Path) -> None:
+        self.job, self.name, self._notes = planned.job, planned.name, list(planned.notes)
+        self.folder, self._leaderboard = planned.job.spec.folder, leaderboard
+        self.added: board.Added | None = None
+        self.refused: list[SeedResult] = []
+        self._seeds: list[SeedResult] = []
+
+    def add(self, seeds: Sequence[SeedResult]) -> None:
+        """Put seeds that have ended on the board, and those that waited for another one."""
+        self.refused += seeds
+        if self.added is None and all(seed.at_once for seed in self.refused):
+            return
+        new = sorted(self.refused, key=_number)
+        self.refused = []
+        for seed in new:
+            write_seed(self.folder / f"seed-{seed.seed}", seed)
+        added = board.add(compose(self.job, self.name, new), self._leaderboard)
+        if added.set_aside:
+            self._notes.append(
+                f"the former {added.path.name} was of another run: kept in {added.set_aside}"
+            )
+        self.added, self._seeds = added, sorted([*self._seeds, *new], key=_number)
+
+    def refusal(self, *, named: bool) -> InputError:
+        """What is said of an entry whose seeds have all ended at once."""
+        seed = min(self.refused, key=_number)
+        file = self.job.baseline.path.name
+        of = f"{self.name}: " if named else ""
+        what = "scored" if seed.curve else "trained"
+        error = InputError(f"{of}{file} cannot be {what}: {seed.reason}")
+        if text := traceback_of(self.folder, seed):
+            error.add_note(text.rstrip())
+        return error
+
+    def forget_empty(self) -> None:
+        """A run that has left nothing to go on from is none that the next one must set aside."""
+        if not any(
+            [*self.folder.glob("seed-*/result.json"), *self.folder.glob("seed-*/checkpoint.*")]
+        ):
+            (self.folder / MARKER).unlink(missing_ok=True)
+
+    def finish(self, *, whole: bool = False) -> Finished:
+        """Draw the pictures of the seeds that were added, or of the whole folder; what is left."""
+        assert self.added is not None
+        if whole:
+            drawn = pictures.redraw(self.folder)
+        else:
+            drawn = pictures.draw(self.job.task, self.folder, self._seeds)
+        added, notes = self.added, list(self._notes)
+        if added.beside:
+            notes.append(f"{added.beside} is published and stays as it is: this is a local result")
+        return Finished(
+            folder=self.folder,
+            seeds=self._seeds,
+            result=added.result,
+            path=added.path,
+            pictures=drawn,
+            notes=notes,
+        )
+
+
+def _number(seed: SeedResult) -> int:
+    return seed.seed
 
 
 def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned:
@@ -119,51 +185,10 @@ def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned
     return Planned(job=job.in_folder(folder), name=name, notes=notes)
 
 
-def _add(planned: Planned, seeds: list[SeedResult], leaderboard: Path) -> board.Added:
-    for seed in seeds:
-        write_seed(planned.job.spec.folder / f"seed-{seed.seed}", seed)
-    return board.add(compose(planned.job, planned.name, seeds), leaderboard)
-
-
-def _refusal(planned: Planned, seed: SeedResult, *, named: bool) -> InputError:
-    """What is said of an entry whose seeds have all ended at once, of which this is one."""
-    file = planned.job.baseline.path.name
-    of = f"{planned.name}: " if named else ""
-    what = "scored" if seed.curve else "trained"
-    error = InputError(f"{of}{file} cannot be {what}: {seed.reason}")
-    if text := traceback_of(planned.job.spec.folder, seed):
-        error.add_note(text.rstrip())
-    return error
-
-
-def _forget_empty(planned: Sequence[Planned]) -> None:
-    """A run that has left nothing to go on from is none that the next one must set aside."""
-    for folder in (each.job.spec.folder for each in planned):
-        if not any([*folder.glob("seed-*/result.json"), *folder.glob("seed-*/checkpoint.*")]):
-            (folder / MARKER).unlink(missing_ok=True)
-
-
 def traceback_of(folder: Path, seed: SeedResult) -> str:
     """The traceback of the error that ended a seed of the run in a folder; "" if none did."""
     path = folder / f"seed-{seed.seed}" / TRACEBACK
     return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def _finish(planned: Planned, added: board.Added, seeds: list[SeedResult]) -> Finished:
-    notes = list(planned.notes)
-    if added.set_aside:
-        notes.append(f"the former {added.path.name} was of another run: kept in {added.set_aside}")
-    if added.beside:
-        notes.append(f"{added.beside} is published and stays as it is: this is a local result")
-    drawn = pictures.draw(planned.job.task, planned.job.spec.folder, seeds)
-    return Finished(
-        folder=planned.job.spec.folder,
-        seeds=seeds,
-        result=added.result,
-        path=added.path,
-        pictures=drawn,
-        notes=notes,
-    )
 
 
 def entry_name(job: Job) -> str:

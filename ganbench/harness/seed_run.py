@@ -166,11 +166,12 @@ class SeedRun:
         self.recorder.close()
 
     def result(self) -> SeedResult:
-        """What came of the run, which has ended, for the judge; writes its last round's samples."""
+        """What came of the run, which has ended, for the judge; all its files are written."""
         status = self.ended.status if self.ended else "ok"
         notes, views = self.recorder, self.job.task.views
         known = notes.metrics if status in JUDGED else {}
         with self.at_work():
+            notes.flush()
             notes.write_final_samples()
         result = SeedResult(
             seed=self.seed,

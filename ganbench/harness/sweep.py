@@ -6,8 +6,9 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,20 @@ from ganbench import registry
 from ganbench.errors import InputError, ResumeError
 from ganbench.harness import bench, entries, machine
 from ganbench.harness.entries import Finished
-from ganbench.harness.spec import Job, Report, Spec, Stop, UnsuitedError, build, look_up
+from ganbench.harness.nodes import Nodes, Over
+from ganbench.harness.spec import (
+    Job,
+    Progress,
+    Report,
+    Spec,
+    Stop,
+    UnsuitedError,
+    build,
+    look_up,
+)
+from ganbench.harness.workers import shared_out
 from ganbench.results import schema, store
-from ganbench.results.schema import Result
+from ganbench.results.schema import Result, SeedResult
 from ganbench.system import files, processes
 
 SPEEDS = "sweep_speeds.json"  # in the folder of runs: what has been measured
@@ -260,3 +272,85 @@ def run(
     except InputError as error:
         return Ended(item=item, error=str(error), seconds=time.monotonic() - begun)
     return Ended(item=item, finished=finished, seconds=time.monotonic() - begun)
+
+
+def run_together(
+    items: Sequence[Item],
+    nodes: Nodes,
+    *,
+    leaderboard: Path,
+    out: Path,
+    report: Report,
+    stop: Stop,
+) -> Iterator[Ended]:
+    """Train the missing seeds of all items on a cluster; what becomes of each, as it ends.
+
+    A seed is on the board as soon as it is done. Items are begun in their order, each cut into as
+    few shares as keep all cores busy, which are more where fewer items are left.
+    """
+    training = _Training(items, leaderboard, out)
+    with closing(nodes.spread(training.work(nodes), stop)) as sayings:
+        for place, said in sayings:
+            if isinstance(said, Progress):
+                report(said)
+            else:
+                training.take(place, said)
+            yield from training.ended()
+    yield from training.ended()
+
+
+class _Training:
+    """Items in training at once, each from its first share to its last."""
+
+    def __init__(self, items: Sequence[Item], leaderboard: Path, out: Path) -> None:
+        self._items, self._leaderboard, self._out = items, leaderboard, out
+        self._begun: dict[int, float] = {}
+        self._entries: dict[int, entries.Entry] = {}
+        self._shares: dict[int, int] = {}  # that are not over
+        self._errors: dict[int, str] = {}
+
+    def work(self, nodes: Nodes) -> Iterator[tuple[int, Job, list[int]]]:
+        """The shares of each item, which is prepared when its turn has come."""
+        for place, item in enumerate(self._items):
+            self._begun[place], self._shares[place] = time.monotonic(), 0
+            try:
+                if item.job is None:
+                    raise InputError(item.broken)
+                planned = entries.prepare(
+                    item.spec, self._out, self._leaderboard, len(item.missing)
+                )
+            except InputError as error:
+                self._errors[place] = str(error)
+                continue
+            self._entries[place] = entries.Entry(planned, self._leaderboard)
+            shares = shared_out(item.missing, len(self._items) - place, nodes.cores)
+            self._shares[place] = len(shares)
+            yield from ((place, planned.job, list(share)) for share in shares)
+
+    def take(self, place: int, said: SeedResult | Exception | Over) -> None:
+        """Take what is said of an item."""
+        if isinstance(said, SeedResult):
+            self._entries[place].add([said])
+        elif isinstance(said, InputError):
+            self._errors.setdefault(place, str(said))
+        elif isinstance(said, Exception):
+            raise said
+        else:
+            self._shares[place] -= 1
+
+    def ended(self) -> Iterator[Ended]:
+        """What became of the items whose shares are all over by now."""
+        for place in [place for place, shares in self._shares.items() if not shares]:
+            del self._shares[place]
+            yield self._became(place)
+
+    def _became(self, place: int) -> Ended:
+        seconds, error = time.monotonic() - self._begun[place], self._errors.get(place)
+        ended = partial(Ended, item=self._items[place], seconds=seconds)
+        if place not in self._entries:
+            return ended(error=error)
+        entry = self._entries.pop(place)
+        entry.forget_empty()
+        if error is None and entry.refused:
+            error = str(entry.refusal(named=False))
+        return ended(error=error) if error else ended(finished=entry.finish(whole=True))

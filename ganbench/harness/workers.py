@@ -8,20 +8,24 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ganbench.errors import InputError
-from ganbench.harness.apart import DIED, described, train_apart
-from ganbench.harness.spec import Job, Report, Spec, Stop
+from ganbench.harness.apart import DIED, DiedError, described, train_apart
+from ganbench.harness.spec import Job, Progress, Report, Spec, Stop
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult
 from ganbench.system import processes
 
 GRACE = 2.0  # seconds that a worker has to end when all is given up
+
+Share = tuple[int, Sequence[int]]  # the place of a job, and some of its seeds
+Said = Progress | SeedResult | Exception  # how far a seed is, what came of it, or an error
 
 
 def train_all(
@@ -41,22 +45,43 @@ def train_all(
     when all the others are done.
     """
     stop = stop or threading.Event()
-    work = list(_shared_out(len(jobs), seeds, workers))
-    if apart or min(workers, len(work)) > 1:
-        yield from _Workers(jobs, work, min(workers, len(work)), report, stop).train()
+    work = [
+        (place, share)
+        for place in range(len(jobs))
+        for share in shared_out(seeds, len(jobs), workers)
+    ]
+    if not apart and min(workers, len(work)) == 1:
+        for place, share in work:
+            for result in train_seeds(jobs[place], share, report=report, stop=stop):
+                yield place, result
         return
-    for place, share in work:
-        for result in train_seeds(jobs[place], share, report=report, stop=stop):
-            yield place, result
+    errors: list[Exception] = []
+    with closing(spread([job.spec for job in jobs], work, workers, stop)) as sayings:
+        for place, said in sayings:
+            if isinstance(said, SeedResult):
+                yield place, said
+            elif isinstance(said, Exception):
+                errors.append(said)
+            else:
+                report(said)
+    if errors:
+        raise errors[0]
 
 
-def _shared_out(
-    jobs: int, seeds: Sequence[int], workers: int
-) -> Iterator[tuple[int, Sequence[int]]]:
-    """(place of a job, some of its seeds): as few shares as keep all the workers busy."""
+def shared_out(seeds: Sequence[int], jobs: int, workers: int) -> list[Sequence[int]]:
+    """A job's seeds in as few shares as keep all the workers busy, if each of `jobs` is so cut."""
     shares = min(len(seeds), -(-workers // jobs))
-    for place in range(jobs):
-        yield from ((place, seeds[first::shares]) for first in range(shares))
+    return [seeds[first::shares] for first in range(shares)]
+
+
+def spread(
+    specs: Sequence[Spec], work: Sequence[Share], most: int, stop: Stop
+) -> Generator[tuple[int, Said], None, None]:
+    """(place in `specs`, what its worker says): of at most so many at a time, each two processes.
+
+    A stop ends those that train after their step, and begins no other; closing it ends all at once.
+    """
+    yield from _Workers(specs, work, most, stop).spread()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,23 +92,15 @@ class _Worker:
 
 
 class _Workers:
-    """So many workers at a time, each with some seeds of a job, until there are no more."""
+    """So many workers at a time, each with some seeds of a spec, until there are no more."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        work: Sequence[tuple[int, Sequence[int]]],
-        most: int,
-        report: Report,
-        stop: Stop,
-    ) -> None:
-        self._jobs, self._work, self._most = jobs, deque(work), most
-        self._report, self._stop, self._event = report, stop, processes.CONTEXT.Event()
+    def __init__(self, specs: Sequence[Spec], work: Sequence[Share], most: int, stop: Stop) -> None:
+        self._specs, self._work, self._most = specs, deque(work), most
+        self._stop, self._event = stop, processes.CONTEXT.Event()
         self._running: dict[Connection, _Worker] = {}
-        self._errors: list[Exception] = []
 
-    def train(self) -> Iterator[tuple[int, SeedResult]]:
-        """What `train_all` yields."""
+    def spread(self) -> Iterator[tuple[int, Said]]:
+        """What the function of that name yields."""
         try:
             while self._work or self._running:
                 self._start()
@@ -99,19 +116,16 @@ class _Workers:
                 worker.words.close()
                 worker.process.join(GRACE)
                 worker.process.kill()
-        if self._errors:
-            raise self._errors[0]
 
     def _start(self) -> None:
         while self._work and len(self._running) < self._most:
             place, seeds = self._work.popleft()
             words, theirs = processes.CONTEXT.Pipe(duplex=False)
-            spec = self._jobs[place].spec
-            process = processes.start(_work, spec, seeds, theirs, self._event)
+            process = processes.start(_work, self._specs[place], seeds, theirs, self._event)
             theirs.close()
             self._running[words] = _Worker(place=place, process=process, words=words)
 
-    def _hear(self, worker: _Worker) -> Iterator[tuple[int, SeedResult]]:
+    def _hear(self, worker: _Worker) -> Iterator[tuple[int, Said]]:
         """Take what a worker says, or that it has ended."""
         try:
             kind, said = worker.words.recv()
@@ -119,16 +133,14 @@ class _Workers:
             del self._running[worker.words]
             worker.process.join()
             if worker.process.exitcode != 0:
-                self._errors.append(InputError(DIED))
+                yield worker.place, DiedError(DIED)
             return
-        if kind == "progress":
-            self._report(said)
-        elif kind == "seed":
-            yield worker.place, said
-        elif kind == "left":
+        if kind == "left":
             self._work.appendleft((worker.place, said))
+        elif kind == "error":
+            yield worker.place, _error(*said)
         else:
-            self._errors.append(_error(*said))
+            yield worker.place, said
 
 
 def _error(kind: str, text: str, trace: str) -> Exception:

@@ -3,8 +3,9 @@
     python tests/benchmarks/board_scale.py RESULT.json [--entries 100 1000 10000]
 
 Copies of a real result with scores of their own, spread over `--tasks` tasks. `ganbench
-leaderboard show` and `site` run in processes of their own; `first` is without an index of the
-files, `again` with it. Prints the seconds.
+leaderboard show`, `check` and `site` run in processes of their own; `first` is without an index of
+the files, `again` with it. Prints seconds on the clock, on cores (CPU), the most memory of the
+process (MB), and the size of the files, of their index and of the site (MB).
 """
 
 from __future__ import annotations
@@ -40,17 +41,24 @@ def fill(folder: Path, real: schema.Result, entries: int, tasks: int) -> None:
         path.write_text(schema.dumps(result))
 
 
-def seconds_of(*arguments: str, cache: Path) -> float:
-    """Of a `ganbench leaderboard` command."""
+def cost_of(*arguments: str, cache: Path) -> str:
+    """What a `ganbench leaderboard` command takes, which may find something: seconds, CPU, MB."""
     command = [sys.executable, "-m", "ganbench", "leaderboard", *arguments]
+    environment = {**os.environ, "GANBENCH_CACHE": str(cache)}
     start = time.perf_counter()
-    subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        env={**os.environ, "GANBENCH_CACHE": str(cache)},
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    return time.perf_counter() - start
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode in (0, 1), process.returncode
+    seconds, cores = time.perf_counter() - start, used.ru_utime + used.ru_stime
+    return f"{seconds:8.1f}{cores:8.1f}{used.ru_maxrss / 1000:6.0f}"
+
+
+def megabytes(folder: Path) -> float:
+    """Size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def main() -> None:
@@ -63,21 +71,22 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1)
     options = parser.parse_args()
     real = schema.load_result(options.result)
-    print("entries  show first  again  site first  again")
+    print("entries command     first: s, CPU s, MB     again: s, CPU s, MB")
     for entries in options.entries:
         with tempfile.TemporaryDirectory() as scratch:
             root, out, caches = (Path(scratch) / name for name in ("board", "site", "caches"))
             fill(root, real, entries, options.tasks)
             board = ["--leaderboard", str(root)]
             show = ["show", *board]
+            check = ["check", *board]
             site = ["site", *board, "--out", str(out), "--quiet"]
-            seconds = [
-                seconds_of(*command, cache=caches / name)
-                for name, command in (("a", show), ("a", show), ("b", site), ("b", site))
-            ]
+            for name, command in (("show", show), ("check", check), ("site", site)):
+                first, again = (cost_of(*command, cache=caches / name) for _ in range(2))
+                print(f"{entries:7} {name:8}{first}  {again}", flush=True)
             pages = sum(1 for _ in out.rglob("*.html"))
             assert pages == entries + options.tasks + 3, pages
-            print("{:7}{:12.2f}{:7.2f}{:12.2f}{:7.2f}".format(entries, *seconds), flush=True)
+            sizes = (megabytes(root), megabytes(caches / "show"), megabytes(out))
+            print("{:7} files {:.1f} MB, index {:.1f} MB, site {:.1f} MB".format(entries, *sizes))
 
 
 if __name__ == "__main__":
