@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import socket
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -258,8 +257,6 @@ def train(task: Task) -> Iterator[tuple[Said, Files]]:
     if task.code != code_sha256():
         place = Path(ganbench.__file__).parent
         raise OtherCodeError(f"{place} is not the ganbench that asks: install the same there")
-    # Else the worker's processes would execute the script that Ray started this one by.
-    vars(sys.modules["__main__"]).pop("__file__", None)
     with leftovers.held_folder() as scratch:
         spec = _unpacked(task, scratch)
         work = spread([spec], [(0, task.seeds)], 1, threading.Event())
