@@ -261,17 +261,32 @@ class Task:
         return scoring.mean(self.positions(values).values())
 
     def check(self, samples: Tensor, n: int, source: str) -> Tensor:
-        """`samples` as float32, if they are n samples of this task; else InputError."""
+        """`samples` as plain float32, if they are n samples of this task; else InputError."""
         if not isinstance(samples, Tensor):
             kind = type(samples).__name__
             raise InputError(f"{source} must return a tensor on task {self.name!r}, got {kind}")
-        expected = (n, *self.shape)
-        if tuple(samples.shape) != expected:
-            raise InputError(
-                f"{source} must return shape {expected} on task {self.name!r}, "
-                f"got {tuple(samples.shape)}"
-            )
-        return samples.detach().float()
+        expected, on = (n, *self.shape), f"on task {self.name!r}"
+        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():  # type: ignore[no-untyped-call]
+            if kind := _unlike_numbers(samples):
+                raise InputError(f"{source} must return a dense tensor of numbers {on}, got {kind}")
+            plain = Tensor.as_subclass(samples, Tensor)
+            if tuple(plain.shape) != expected:
+                raise InputError(
+                    f"{source} must return shape {expected} {on}, got {tuple(plain.shape)}"
+                )
+            made = torch.empty(expected, dtype=torch.float32, device=plain.device)
+            return made.copy_(plain)
+
+
+def _unlike_numbers(samples: Tensor) -> str | None:
+    """What samples are whose values are no plain real numbers in memory; None of others."""
+    if samples.is_nested:
+        return "a nested one"
+    if samples.layout is not torch.strided:
+        return f"layout {samples.layout}"
+    if samples.is_meta or samples.is_complex() or samples.is_quantized:
+        return "one without data, on device meta" if samples.is_meta else f"{samples.dtype}"
+    return None
 
 
 @runtime_checkable

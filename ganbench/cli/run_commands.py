@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganbench.board.beside import result_beside
+from ganbench.results.beside import refuse_of_others, result_beside
 from ganbench.cli.options import (
     Asked,
     Finite,
@@ -154,6 +154,7 @@ def bench(
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
     asked.check(task=task, baseline=baseline)
+    refuse_of_others(baseline)
     workers = processes.workers(workers, seeds)
     with working(IMPORTING, quiet=quiet) as tell:
         from ganbench.cli import tables

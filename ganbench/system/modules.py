@@ -51,8 +51,10 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
             setattr(module, CODE, code)
             setattr(module, BESIDE, modules)
             exec(code, vars(module))
-        except (Exception, SystemExit) as error:
-            del sys.modules[name]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            sys.modules.pop(name, None)
             raise InputError(f"{path.name} cannot be imported: {describe(error)}") from error
     return module, _with_later_imports({path.name: path, **neighbours}, path.parent)
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from ganbench import registry
 from ganbench.board import confined, power, submission
 from ganbench.board import foreign as foreign_runs
-from ganbench.board.beside import result_beside
+from ganbench.results.beside import result_beside
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.harness import entries
@@ -385,6 +385,32 @@ def test_which_sources_came_with_a_result(place: str, found: bool, tmp_path: Pat
     beside = result_beside(str(file), tmp_path / "named")
     assert (beside is not None) == found
     assert result_beside("mlp_gan", tmp_path) is None
+
+
+SWEEP = 'baselines = ["leaderboard/ring8/theirs/source.py"]\ntasks = ["ring8"]\nseeds = 1\n'
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bench", "leaderboard/ring8/theirs/source.py"],
+        ["check", "leaderboard/ring8/theirs/source.py"],
+        ["sweep", "board.toml", "--plan"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_does_not_confine_refuses_a_source_of_others(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EXECUTED", str(tmp_path / "executed"))
+    foreign(tmp_path / "leaderboard", BOMB)
+    (tmp_path / "board.toml").write_text(f"{SWEEP}[settings.source]\nset = {{ width = 3 }}\n")
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2, done.output
+    assert "only `run` and `verify --rerun` confine such a source" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "executed").exists()
 
 
 def test_what_a_source_of_others_cannot_be_asked_for(tmp_path: Path):
