@@ -266,7 +266,7 @@ class Task:
             kind = type(samples).__name__
             raise InputError(f"{source} must return a tensor on task {self.name!r}, got {kind}")
         expected, on = (n, *self.shape), f"on task {self.name!r}"
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():  # type: ignore[no-untyped-call]
+        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
             if kind := _unlike_numbers(samples):
                 raise InputError(f"{source} must return a dense tensor of numbers {on}, got {kind}")
             plain = Tensor.as_subclass(samples, Tensor)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LINE = 1_000  # characters of a line, or bytes of one that is not yet read
+
 
 class InputError(ValueError):
     """Something a user gave is unusable; the message is one line that says what to do."""

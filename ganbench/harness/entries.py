@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +31,7 @@ from ganbench.results.schema import (
     TaskInfo,
 )
 from ganbench.system import files
-
-MARKER = "run.json"  # in a run's folder: of which source it is
+from ganbench.system.unchanged import unchanged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,8 @@ def run(
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
-    planned = [prepare(spec, Path(out), board_folder, len(seeds)) for spec in specs]
+    with unchanged() if apart else nullcontext():  # else this process is the one that trains
+        planned = [prepare(spec, Path(out), board_folder, len(seeds)) for spec in specs]
     names = [each.name for each in planned]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
@@ -140,7 +141,7 @@ def _forget_empty(planned: Sequence[Planned]) -> None:
     """A run that has left nothing to go on from is none that the next one must set aside."""
     for folder in (each.job.spec.folder for each in planned):
         if not any([*folder.glob("seed-*/result.json"), *folder.glob("seed-*/checkpoint.*")]):
-            (folder / MARKER).unlink(missing_ok=True)
+            (folder / registry.MARKER).unlink(missing_ok=True)
 
 
 def traceback_of(folder: Path, seed: SeedResult) -> str:
@@ -193,7 +194,7 @@ def circumstances(job: Job) -> list[str]:
 
 def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
     """The spec of a run that goes on from what lies in its folder, if that is its own."""
-    before = files.read_object(folder / MARKER)
+    before = files.read_object(folder / registry.MARKER)
     mine = {"source": job.baseline.sha256, "version": job.task.version}
     return replace(spec, resume=all(before.get(name) == mine[name] for name in mine))
 
@@ -209,7 +210,7 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
         "version": job.task.version,
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
-    marker, notes = folder / MARKER, []
+    marker, notes = folder / registry.MARKER, []
     source = files.read_object(marker).get("source")
     if marker.is_file() and not spec.resume and source != baseline.sha256:
         aside = board.unused(folder.with_name(f"{folder.name}.old"))

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import sysconfig
 import traceback
@@ -45,12 +46,15 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their own module up
+    process = os.getpid()
     with _neighbourhood(path.parent) as (neighbours, modules):
         try:
             code = spec.loader.get_code(name)  # type: ignore[attr-defined]
             setattr(module, CODE, code)
             setattr(module, BESIDE, modules)
             exec(code, vars(module))
+            if os.getpid() != process:
+                os._exit(0)  # a copy of this process, which the file has made
         except KeyboardInterrupt:
             raise
         except BaseException as error:
