@@ -15,6 +15,7 @@ from ganbench import scoring
 from ganbench.errors import InputError
 from ganbench.randomness import REFERENCE_SEED, generator
 from ganbench.scoring import Direction
+from ganbench.system.tensors import plain
 
 Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
 Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
@@ -262,31 +263,17 @@ class Task:
 
     def check(self, samples: Tensor, n: int, source: str) -> Tensor:
         """`samples` as plain float32, if they are n samples of this task; else InputError."""
-        if not isinstance(samples, Tensor):
-            kind = type(samples).__name__
-            raise InputError(f"{source} must return a tensor on task {self.name!r}, got {kind}")
         expected, on = (n, *self.shape), f"on task {self.name!r}"
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-            if kind := _unlike_numbers(samples):
-                raise InputError(f"{source} must return a dense tensor of numbers {on}, got {kind}")
-            plain = Tensor.as_subclass(samples, Tensor)
-            if tuple(plain.shape) != expected:
-                raise InputError(
-                    f"{source} must return shape {expected} {on}, got {tuple(plain.shape)}"
-                )
-            made = torch.empty(expected, dtype=torch.float32, device=plain.device)
-            return made.copy_(plain)
-
-
-def _unlike_numbers(samples: Tensor) -> str | None:
-    """What samples are whose values are no plain real numbers in memory; None of others."""
-    if samples.is_nested:
-        return "a nested one"
-    if samples.layout is not torch.strided:
-        return f"layout {samples.layout}"
-    if samples.is_meta or samples.is_complex() or samples.is_quantized:
-        return "one without data, on device meta" if samples.is_meta else f"{samples.dtype}"
-    return None
+        if not isinstance(samples, Tensor):
+            raise InputError(f"{source} must return a tensor {on}, got {type(samples).__name__}")
+        try:
+            made = plain(samples)
+        except TypeError as error:
+            what = "a dense tensor of numbers"
+            raise InputError(f"{source} must return {what} {on}, got {error}") from error
+        if (shape := tuple(made.shape)) != expected:
+            raise InputError(f"{source} must return shape {expected} {on}, got {shape}")
+        return made
 
 
 @runtime_checkable

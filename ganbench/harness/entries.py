@@ -77,9 +77,7 @@ def run(
     board_folder = Path(leaderboard)
     with unchanged() if apart else nullcontext():  # else this process is the one that trains
         planned = [prepare(spec, Path(out), board_folder, len(seeds)) for spec in specs]
-    names = [each.name for each in planned]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
+    _check_names([each.name for each in planned])
     collected: dict[int, list[SeedResult]] = {}
     added: dict[int, tuple[board.Added, list[SeedResult]]] = {}
     refused: list[InputError] = []
@@ -105,6 +103,11 @@ def run(
     if finished and not refused:
         return finished
     raise refused[0] if refused else InputError("stopped before anything was done")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
 
 
 def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned:

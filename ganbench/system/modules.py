@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -158,7 +158,8 @@ def _neighbourhood(folder: Path) -> Iterator[tuple[dict[str, Path], dict[str, Mo
             del sys.modules[module_name]
         raise
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):  # a file may have changed it
+            sys.path.remove(str(folder))
         for module_name, file in _loaded_from(folder).items():
             modules[module_name] = sys.modules[module_name]
             setattr(modules[module_name], MARK, True)

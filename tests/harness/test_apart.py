@@ -163,7 +163,7 @@ JUNK = {
     'send_bytes(b\'["result", {"result": {}}, null]\')': "11 validation errors for SeedResult",
     "send_bytes(b'[' * 9999)": "RecursionError",
     "send(print)": "UnicodeDecodeError",
-    "close()": "its process has ended (exit code 1)",
+    "close()": "its process has ended (exit code 0)",
 }
 
 
