@@ -15,6 +15,7 @@ from ganbench import scoring
 from ganbench.errors import InputError
 from ganbench.randomness import REFERENCE_SEED, generator
 from ganbench.scoring import Direction
+from ganbench.system.tensors import plain
 
 Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
 Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
@@ -261,17 +262,18 @@ class Task:
         return scoring.mean(self.positions(values).values())
 
     def check(self, samples: Tensor, n: int, source: str) -> Tensor:
-        """`samples` as float32, if they are n samples of this task; else InputError."""
+        """`samples` as plain float32, if they are n samples of this task; else InputError."""
+        expected, on = (n, *self.shape), f"on task {self.name!r}"
         if not isinstance(samples, Tensor):
-            kind = type(samples).__name__
-            raise InputError(f"{source} must return a tensor on task {self.name!r}, got {kind}")
-        expected = (n, *self.shape)
-        if tuple(samples.shape) != expected:
-            raise InputError(
-                f"{source} must return shape {expected} on task {self.name!r}, "
-                f"got {tuple(samples.shape)}"
-            )
-        return samples.detach().float()
+            raise InputError(f"{source} must return a tensor {on}, got {type(samples).__name__}")
+        try:
+            made = plain(samples)
+        except TypeError as error:
+            what = "a dense tensor of numbers"
+            raise InputError(f"{source} must return {what} {on}, got {error}") from error
+        if (shape := tuple(made.shape)) != expected:
+            raise InputError(f"{source} must return shape {expected} {on}, got {shape}")
+        return made
 
 
 @runtime_checkable

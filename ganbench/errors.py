@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LINE = 1_000  # characters of a line, or bytes of one that is not yet read
+
 
 class InputError(ValueError):
     """Something a user gave is unusable; the message is one line that says what to do."""
@@ -20,7 +22,10 @@ class ResumeError(InputError):
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception as fault:  # of an author's own class
+        return f"its message raises {type(fault).__name__}"
     return text.splitlines()[0] if text else "no message"
 
 
@@ -28,6 +33,14 @@ def one_line(text: str, most: int = 60) -> str:
     """Somebody's text as it may stand in a line: what cannot be printed replaced, and cut off."""
     shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def shown(value: object, most: int = 50) -> str:
+    """A value as a line shows it, cut off; by its kind where it cannot be shown."""
+    try:
+        return one_line(repr(value), most)
+    except Exception:  # of an author's own class, or of an int without end
+        return f"a {type(value).__name__}"
 
 
 def did_you_mean(name: str, known: Iterable[object]) -> str:

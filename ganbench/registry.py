@@ -28,6 +28,7 @@ Kind = Literal["tasks", "baselines"]
 DEFINES = {"tasks": "TASK", "baselines": "GAN"}
 SINGULAR = {"tasks": "task", "baselines": "baseline", "metrics": "metric"}
 MAIN = "source.py"  # what a baseline's own file is called beside a result
+MARKER = "run.json"  # in the folder of a run: of which source it is
 ANYTHING = HParam(annotation=hparams.EMPTY, default=hparams.EMPTY)
 
 

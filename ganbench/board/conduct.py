@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from fractions import Fraction
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING
 
+from ganbench import registry
+from ganbench.board.standard import are_first
 from ganbench.results.schema import Result, SeedResult
+from ganbench.system.files import file_sha256
+from ganbench.system.texts import defined
 
 if TYPE_CHECKING:
-    from ganbench.core import Task
+    from ganbench.core import Budget, Task
 
 FASTEST = 1e-7  # seconds of training that a step takes at least, of however many seeds at once
+NEIGHBOURS = {"precision", "density", "coverage"}
+DISCRIMINATOR = {"discriminator_accuracy", "discriminator_p_value"}
+# Metrics that are counts, over the samples of an evaluation times a number; of density, its k.
+COUNTED = {"precision": 1, "recall": 1, "coverage": 1, "density": 5, "discriminator_accuracy": 1}
 SPENT = ("steps", "batch_size", "evaluations", "evaluation_size")
 
 
@@ -24,23 +34,42 @@ def misconduct(result: Result, task: Task) -> Iterator[str]:
         if claimed != due:
             yield f"official, but of {name} {claimed}, not {due}"
     numbers = sorted(seed.seed for seed in result.seeds)
-    if numbers != list(range(len(numbers))):
+    if not are_first(numbers):
         yield f"official, but of seeds {_listed(numbers)}, not 0 to {len(numbers) - 1}"
+    if result.entry.sha256 in _references() and not result.entry.reference:
+        yield "official, but of a reference that does not say so"
     finished = [seed for seed in result.seeds if seed.status == "ok"]
     yield from _copied(finished)
     budget = task.budget
     ends = list(accumulate(budget.steps_in(each) for each in range(budget.rounds)))
     for seed in finished:
-        for line in (*_wrong_curve(result, seed, ends), *_wrong_times(result, seed)):
+        lines = (
+            _wrong_curve(result, seed, ends),
+            _wrong_times(result, seed),
+            _wrong_counts(seed, budget),
+        )
+        for line in chain(*lines):
             yield f"seed {seed.seed}: {line}"
 
 
+@functools.cache
+def _references() -> set[str]:
+    """The hashes of the bundled references, each of which is one file."""
+    folder = registry.folder("baselines")
+    files = [folder / f"{name}.py" for name in registry.names("baselines")]
+    return {file_sha256(file) for file in files if "REFERENCE" in defined(file.read_bytes())}
+
+
 def _copied(seeds: Sequence[SeedResult]) -> Iterator[str]:
-    """Seeds that have the samples or all the metrics of another one."""
+    """Seeds that have the samples, all the metrics or the curve of another one, or no samples."""
     first: dict[str, int] = {}
     for seed in seeds:
-        for what in (seed.samples_sha256, json.dumps(seed.metrics, sort_keys=True)):
-            if what is not None and (before := first.setdefault(what, seed.seed)) != seed.seed:
+        if seed.samples_sha256 is None:
+            yield f"seed {seed.seed} has no hash of its samples"
+        curve = [[point.losses, point.metrics] for point in seed.curve[:-1]]
+        for own in (seed.samples_sha256, seed.metrics, curve):
+            what = json.dumps(own, sort_keys=True)
+            if own and (before := first.setdefault(what, seed.seed)) != seed.seed:
                 yield f"seed {seed.seed} is seed {before} once more"
                 break
 
@@ -80,6 +109,37 @@ def _wrong_times(result: Result, seed: SeedResult) -> Iterator[str]:
     speed = timing.steps_per_second
     if speed and not 0.2 * steps < speed * timing.train_seconds < 5 * steps:
         yield "its steps per second are not those of its seconds of training"
+    if speed and timing.step_ms_median and speed * timing.step_ms_median > 5_000:
+        yield "its milliseconds a step are more than its steps per second leave"
+    if (seed.machine.accelerator is None) != (result.protocol.device == "cpu"):
+        yield f"its machine has another device than {result.protocol.device}"
+
+
+def _wrong_counts(seed: SeedResult, budget: Budget) -> Iterator[str]:
+    """Metrics of a finished seed that count samples are whole counts, and fit one another."""
+    n, found = budget.evaluation_size, {k: v for k, v in seed.metrics.items() if v is not None}
+    for name in COUNTED.keys() & found.keys():
+        share = Fraction(found[name]).limit_denominator(n * COUNTED[name])  # some tasks take fewer
+        if not math.isclose(found[name], share, abs_tol=1e-12):
+            yield f"its {name} is no share of {n:,} samples"
+    if found.keys() >= NEIGHBOURS:
+        precision, coverage = found["precision"], found["coverage"]
+        balls = found["density"] * COUNTED["density"]  # that hold a fake, by fakes
+        if balls < max(precision, coverage) or (precision > 0) != (coverage > 0):
+            yield "its precision, density and coverage are not of the same samples"
+    if found.keys() >= DISCRIMINATOR:
+        gap, p_value = 2 * found["discriminator_accuracy"] - 1, found["discriminator_p_value"]
+        least, most = _p_values(abs(gap), n)
+        if not 0.99 * least <= (p_value if gap > 0 else 1 - p_value) <= 1.01 * most:
+            yield "its discriminator_p_value is not that of its discriminator_accuracy"
+
+
+def _p_values(gap: float, n: int) -> tuple[float, float]:
+    """Between which the p-value of a two-sample test lies that judged n rows, half of them real.
+
+    By whether it called as few rows real as such a gap between the two sides allows, or a half.
+    """
+    return math.erfc(math.sqrt(n * gap / (4 - 2 * gap))) / 2, math.erfc(gap * math.sqrt(n / 2)) / 2
 
 
 def _is_part(name: str) -> bool:

@@ -23,7 +23,7 @@ from ganbench.harness.spec import Progress, Report, Spec, Stop, budget_of, plain
 from ganbench.results import schema
 from ganbench.results.schema import Result, SeedResult
 from ganbench.system import cell, files
-from ganbench.system.cell import EndedError
+from ganbench.system.cell import CellError
 from ganbench.system.inmate import Tell
 from ganbench.system.modules import execute
 from ganbench.system.sandbox import Limits, Rules
@@ -89,7 +89,7 @@ class _Listener:
     finished: list[_Finished] = field(default_factory=list)
 
     def hear(self, message: dict[str, Any]) -> None:
-        """EndedError for what is no message of such a run."""
+        """CellError for what is no message of such a run."""
         try:
             if "progress" in message:
                 told = _Told.model_validate(message["progress"])
@@ -97,7 +97,7 @@ class _Listener:
             else:
                 self.finished.append(_Finished.model_validate(message))
         except ValidationError as error:
-            raise EndedError("what it told is no report of a run") from error
+            raise CellError("what it told is no report of a run") from error
 
 
 def run(
@@ -115,7 +115,7 @@ def run(
     All of a source must lie in there. The CPU is what it is trained on: the driver of a GPU would
     be another way out. Results are checked against what was asked for; what they claim beyond that
     is the source's own word. Says on standard error what cannot be kept from it on this system.
-    Returns also what `entries.run` has raised of an entry that it refused. Raises EndedError, of
+    Returns also what `entries.run` has raised of an entry that it refused. Raises CellError, of
     one line, where the process ends in any other way.
     """
     if any(spec.device == "cuda" for spec in specs):
@@ -138,7 +138,7 @@ def run(
         environment={"GANBENCH_CACHE": str(cache)},
     )
     if not listener.finished:
-        raise EndedError("it ended without a result")
+        raise CellError("it ended without a result")
     told = listener.finished[-1]
     whole = told.refused is None and not (stop is not None and stop.is_set())
     expected = _Expected(task=task, specs=specs, seeds=seeds, whole=whole)
@@ -202,23 +202,23 @@ class _Expected:
     whole: bool
 
     def results(self, folder: Path, names: Sequence[str]) -> list[Result]:
-        """The results of these names that the run left; EndedError if they are not of it."""
+        """The results of these names that the run left; CellError if they are not of it."""
         names = list(dict.fromkeys(names))
         if len(names) > len(self.specs) or (self.whole and len(names) < len(self.specs)):
-            raise EndedError(f"it left {len(names)} results, not {len(self.specs)}")
+            raise CellError(f"it left {len(names)} results, not {len(self.specs)}")
         return [self.read(folder, name) for name in names]
 
     def read(self, folder: Path, name: str) -> Result:
-        """A result that the run left, its texts made printable; EndedError if it is not of it."""
+        """A result that the run left, its texts made printable; CellError if it is not of it."""
         place = folder.resolve() / BOARD / self.task.name / f"{name}.json"
         if place.resolve() != place:
-            raise EndedError("its result is a link")
+            raise CellError("its result is a link")
         try:
             result = schema.load_result(place)
         except InputError as error:
-            raise EndedError(f"its result cannot be read: {_plain(str(error))}") from error
+            raise CellError(f"its result cannot be read: {_plain(str(error))}") from error
         for line in self._wrong(result, name):
-            raise EndedError(f"its result: {_plain(line)}")
+            raise CellError(f"its result: {_plain(line)}")
         return result.model_copy(update={"seeds": [_printable(seed) for seed in result.seeds]})
 
     def _wrong(self, result: Result, name: str) -> Iterator[str]:

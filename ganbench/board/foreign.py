@@ -11,15 +11,16 @@ from pathlib import Path
 import ganbench
 from ganbench import registry
 from ganbench.board import attachments, confined
-from ganbench.errors import InputError, one_line
+from ganbench.errors import MOST_LINE, InputError, one_line
 from ganbench.harness import machine
-from ganbench.harness.entries import MARKER, Finished
+from ganbench.harness.entries import Finished
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Report, Spec, Stop
 from ganbench.results import store
 from ganbench.results.schema import Result
 from ganbench.system import cell, files
-from ganbench.system.cell import EndedError
+from ganbench.system.cell import CellError
+from ganbench.system.leftovers import held_folder
 from ganbench.system.sandbox import Limits
 
 PICTURES = ("real_vs_generated.png", "training.png", "samples.gif", "samples", "features")
@@ -40,7 +41,7 @@ def run(
     """`harness.entries.run` of a source that lies `beside` a result, in a confined process.
 
     Its results and the folders of its runs are put where they belong by this process. Raises
-    InputError for what `entries.run` refuses and for a source that is none, EndedError where the
+    InputError for what `entries.run` refuses and for a source that is none, CellError where the
     process ends in any other way.
     """
     if any(spec.resume for spec in specs):
@@ -53,7 +54,7 @@ def run(
     source = {name: given[name], **given}
     files.check_writable(leaderboard)
     files.check_writable(out)
-    with cell.scratch_folder(out) as scratch:
+    with held_folder(out, ".confined-") as scratch:
         file = str(confined.copied(source, scratch / "source")[0])
         inside = [replace(spec, baseline=file) for spec in specs]
         made, refusal = confined.run(
@@ -84,7 +85,7 @@ def _kept(
     alone = {main: source[main]}
     shipped = registry.sources_sha256(source), registry.sources_sha256(alone)
     if result.entry.sha256 not in shipped:
-        raise EndedError("its result: is of another source")
+        raise CellError("its result: is of another source")
     folder = scratch / confined.RUNS / result.task.name / result.entry.name
     made_plain(folder)
     label = {
@@ -94,7 +95,7 @@ def _kept(
         "version": result.task.version,
         "sources": {name: str(source[name].resolve()) for name in [main, *others]},
     }
-    files.write_atomically(folder / MARKER, json.dumps(label, indent=1).encode())
+    files.write_atomically(folder / registry.MARKER, json.dumps(label, indent=1).encode())
     target = out / result.task.name / result.entry.name
     notes = ["it came with a result of others: it was run confined (see SECURITY.md)"]
     if target.exists():
@@ -132,14 +133,15 @@ def _told_here(result: Result, source: Path) -> Result:
 def made_plain(folder: Path) -> None:
     """Leave a folder's files no special rights, and tracebacks nothing that cannot be printed.
 
-    EndedError if there is anything but files and folders, or no folder.
+    CellError if there is anything but files and folders, or no folder.
     """
     if folder.resolve() != folder or not folder.is_dir():
-        raise EndedError("it left no folder of its run")
+        raise CellError("it left no folder of its run")
     for each in cell.walk(folder):
         if each.is_symlink() or not (each.is_file() or each.is_dir()):
-            raise EndedError(f"it left {one_line(each.name)!r}, which is no file, in its run")
+            raise CellError(f"it left {one_line(each.name)!r}, which is no file, in its run")
         Path(each.path).chmod(0o755 if each.is_dir() else 0o644)
     for text in folder.glob(f"seed-*/{TRACEBACK}"):
         lines = files.read_text(text).splitlines()
-        text.write_text("".join(f"{one_line(line, 1_000)}\n" for line in lines), encoding="utf-8")
+        plain = "".join(f"{one_line(line, MOST_LINE)}\n" for line in lines)
+        text.write_text(plain, encoding="utf-8")

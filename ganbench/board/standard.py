@@ -63,6 +63,11 @@ def frozen(task: str) -> Standard | None:
     return Standard(version=version, views=views, metrics=metrics)
 
 
+def are_first(seeds: Sequence[int]) -> bool:
+    """Whether these are the seeds 0, 1, ... without a gap, as nobody has chosen them."""
+    return sorted(seeds) == list(range(len(seeds)))
+
+
 def why_apart(
     entry: BoardEntry, standard: Standard, hardware: str | None = None, by: str | None = None
 ) -> str | None:
@@ -85,7 +90,7 @@ def why_apart(
         (not entry.official, "another task"),
         (not same, _otherwise(entry, standard)),
         (len(set(entry.seeds)) < len(entry.seeds) or entry.repeated, "a seed twice"),
-        (sorted(entry.seeds) != list(range(len(entry.seeds))), "other seeds"),
+        (not are_first(entry.seeds), "other seeds"),
         (None in entry.scores, "a seed without a score"),
         (by is not None and not _has(entry, standard, by), f"no {by} that compares"),
         (count < least, f"{count} of {least} seeds" + (" on it" if hardware else "")),

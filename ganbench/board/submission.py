@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +20,13 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.check import check
 from ganbench.core import Task
 from ganbench.errors import InputError
-from ganbench.harness import entries
 from ganbench.harness.hidden import Hidden, drawn
 from ganbench.harness.spec import Report, Spec
 from ganbench.results import leak, samples, schema, store
 from ganbench.results.schema import LOCAL, HiddenRun, Result, SeedResult
 from ganbench.results.store import SAMPLES, SOURCE
-from ganbench.system import cell, files
+from ganbench.system import files
+from ganbench.system.leftovers import held_folder
 from ganbench.system.sandbox import Limits
 from ganbench.system.threads import one_thread
 
@@ -103,14 +102,14 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
         raise InputError(f"{path} is not of the whole budget of an unchanged task")
     if store.is_published(path):
         return
-    with tempfile.TemporaryDirectory(prefix=".publish-", dir=root) as folder:
+    with held_folder(root, ".publish-") as folder:
         target = store.path_of(root, task, result.entry.name)
         room = _room_left(target)
-        submit(entry, task, root=root, runs=runs, to=Path(folder), most=1, room=room)
-        made = store.path_of(Path(folder), task, result.entry.name)
+        submit(entry, task, root=root, runs=runs, to=folder, most=1, room=room)
+        made = store.path_of(folder, task, result.entry.name)
         with files.locked(target):
             if store.attached(target).exists():
-                store.attached(target).rename(Path(folder) / "former")
+                store.attached(target).rename(folder / "former")
             made.replace(target)
             store.attached(made).rename(store.attached(target))
             if path != target:
@@ -164,7 +163,7 @@ def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:
 
 def _sources(run: Path, result: Result) -> dict[str, Path]:
     """The files that the run trained by their names in a submission, the main one first."""
-    label = files.read_object(run / entries.MARKER)
+    label = files.read_object(run / registry.MARKER)
     try:
         given = {name: Path(file) for name, file in label.get("sources", {}).items()}
         baseline = str(label["baseline"])
@@ -261,7 +260,7 @@ def rerun(
     """Train new seeds of the source that came with an entry, or is bundled; runs that, confined.
 
     Returns what they say of the claimed ones. Raises InputError, before any training, for what
-    `plan` refuses; EndedError, of one line, where the source does not come to an end within the
+    `plan` refuses; CellError, of one line, where the source does not come to an end within the
     `limits`, or leaves no result that can be read.
     """
     claimed, new = _trained(path, seeds, workers=workers, report=report, limits=limits)
@@ -314,7 +313,7 @@ def _trained(
     named = {own if own.endswith(".py") and own not in others else main: source[main]}
     named |= {name: source[name] for name in others}
     first = 1 + max(seed.seed for seed in result.seeds)
-    with cell.scratch_folder() as folder:
+    with held_folder() as folder:
         spec = _spec(result, copied(named, folder / "source")[0])
         results, refusal = confined.run(
             [replace(spec, hidden=hidden)],

@@ -18,9 +18,8 @@ from ganbench.cli import (
     sweep_command,
     tool_commands,
 )
-from ganbench.errors import InputError, one_line
+from ganbench.errors import MOST_LINE, InputError, one_line
 
-MOST = 1_000  # characters of a line
 ENDLESS = re.compile(r"(\S{300})\S+")
 
 
@@ -53,7 +52,7 @@ class Group(click.Group):
 
 def _shown(line: str) -> str:
     """A line that can be printed: of a word without end its beginning, so that the rest is seen."""
-    return one_line(ENDLESS.sub(r"\1…", line), MOST)
+    return one_line(ENDLESS.sub(r"\1…", line), MOST_LINE)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,7 +23,7 @@ from ganbench.cli.options import (
     workers_option,
 )
 from ganbench.cli.progress import confined, show_progress, watch, working
-from ganbench.errors import InputError, one_line
+from ganbench.errors import MOST_LINE, InputError, one_line
 from ganbench.system import processes
 from ganbench.system.limits import MOST_SEEDS
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ganbench.board.ranking import TrackName, Tuning
 
 
-MOST = 1_000  # characters of a line about a file
 INCONCLUSIVE = 3  # the exit code where nothing was found, and nothing could have been
 
 
@@ -105,7 +104,7 @@ def verify(
     plan = submission.plan(result, None if rerun == "auto" else rerun) if rerun else None
     findings = list(submission.verify(result, watch=unwatched if quiet else watch))
     for finding in findings:
-        click.echo(one_line(f"{result}: {finding}", MOST))
+        click.echo(one_line(f"{result}: {finding}", MOST_LINE))
     if findings:
         sys.exit(1)
     if plan is None:
@@ -251,7 +250,7 @@ def report_problems(problems: Sequence[str], note: str | None = None) -> None:
     if note:
         click.echo(note, err=True)
     for problem in problems:
-        click.echo(one_line(f"Error: {problem}", MOST), err=True)
+        click.echo(one_line(f"Error: {problem}", MOST_LINE), err=True)
     if problems:
         sys.exit(2)
 
@@ -300,7 +299,7 @@ def leaderboard_check(root: Path, as_json: bool) -> None:
         click.echo(json.dumps({"files": count, "findings": findings}))
     else:
         for finding in findings:
-            click.echo(one_line(finding, MOST))
+            click.echo(one_line(finding, MOST_LINE))
         click.echo(f"{count} files checked, {len(findings)} findings")
     if findings:
         sys.exit(1)

@@ -50,11 +50,11 @@ def working(line: str, *, quiet: bool = False) -> Iterator[Tell]:
 @contextmanager
 def confined(source: Path | str) -> Iterator[None]:
     """What ends a confined run inside is one line and exit code 1."""
-    from ganbench.system.cell import EndedError
+    from ganbench.system.cell import CellError
 
     try:
         yield
-    except EndedError as error:
+    except CellError as error:
         click.echo(f"{source}: the confined run of its source failed: {error}", err=True)
         sys.exit(1)
 

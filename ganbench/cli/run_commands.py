@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganbench.board.beside import result_beside
+from ganbench import registry
 from ganbench.cli.options import (
     Asked,
     Finite,
@@ -28,6 +28,7 @@ from ganbench.cli.options import (
 )
 from ganbench.cli.progress import IMPORTING, confined, show_progress, working
 from ganbench.errors import InputError
+from ganbench.results.beside import refuse_of_others, result_beside
 from ganbench.system import processes
 from ganbench.system.limits import LAST_SEED, LONGEST_BENCH, MOST_SEEDS
 
@@ -154,6 +155,7 @@ def bench(
 ) -> None:
     """Measure how fast BASELINE trains, where its time goes, and what the machine could do."""
     asked.check(task=task, baseline=baseline)
+    refuse_of_others(baseline)
     workers = processes.workers(workers, seeds)
     with working(IMPORTING, quiet=quiet) as tell:
         from ganbench.cli import tables
@@ -179,7 +181,7 @@ def bench(
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def plot(folder: Path) -> None:
     """Draw the pictures of a run's folder (runs/TASK/ENTRY) again."""
-    if not (folder / "run.json").is_file():
+    if not (folder / registry.MARKER).is_file():
         raise InputError(f"{str(folder)!r} is no folder of a run: see runs/")
     with working(f"drawing the pictures of {folder}"):
         from ganbench.harness import pictures

@@ -23,6 +23,7 @@ from ganbench.cli.options import (
 from ganbench.cli.progress import IMPORTING, Tell, working
 from ganbench.errors import InputError
 from ganbench.registry import Listing
+from ganbench.results.beside import refuse_of_others
 from ganbench.system.files import write_atomically
 
 
@@ -213,6 +214,7 @@ def check(asked: Asked, task: str, compiled: bool, as_json: bool, quiet: bool) -
     if len(asked.hparams) > 1:
         raise click.UsageError("--set takes one value each here: a GAN is checked, not a sweep")
     asked.check(task=task)
+    refuse_of_others(asked.fields["baseline"])
     with working(IMPORTING, quiet=quiet) as tell:
         from ganbench import check as checker
 

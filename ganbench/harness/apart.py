@@ -6,11 +6,13 @@ clock, scores the samples that the other sends, and answers for the results.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -25,10 +27,13 @@ from ganbench.harness import machine, messages
 from ganbench.harness.judge import Judge
 from ganbench.harness.messages import Ends, GarbledError
 from ganbench.harness.recorder import EndedError
+from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Progress, Spec, look_up, resolve_device, task_of
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult, Timing
 from ganbench.system import processes
+from ganbench.system.files import write_atomically
+from ganbench.system.modules import describe
 from ganbench.system.threads import one_thread
 from ganbench.system.words import duration
 
@@ -37,10 +42,8 @@ LONGEST_WAIT = 1e6  # seconds, of which the system takes some 2 million at once
 GRACE = 5.0  # seconds that a process has to end by itself
 SLACK, SHARE = 3.0, 0.2  # seconds, and a share, by which two honest clocks may differ
 DIED = "a worker died, perhaps for want of memory: go on with --workers 1 (and `run` with --resume)"
-ENDED_BY = (
-    getattr(signal, "SIGKILL", signal.SIGTERM),
-    signal.SIGTERM,
-)  # from outside, or for want of memory
+# From outside, or for want of memory.
+ENDED_BY = (getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM)
 
 ERROR = ("type", "text", "traceback")  # what is said of one
 
@@ -57,9 +60,12 @@ def train_apart(
 ) -> None:
     """Train and judge seeds, in a worker; what comes of it is told.
 
-    "left" names the seeds that another worker must train, as this one's process has ended before.
-    `inherited` is the end of a pipe that the process that trains must not have.
+    "left" names the seeds that another worker must train, as this one's process has ended before:
+    one that trains eagerly does so after each seed, so that what a GAN changes of its process is
+    not there for the next. `inherited` is the end of a pipe that the process that trains must not
+    have.
     """
+    spec = replace(spec, folder=spec.folder.absolute())  # wherever a GAN goes
     task = task_of(spec)
     with one_thread():
         if task.training_set is not None:
@@ -68,7 +74,7 @@ def train_apart(
         trainer = processes.fork(_train, spec, seeds, theirs, (*ours, inherited), stop)
         theirs.close()
         processes.end_with_parent()
-        overseen = Overseen(spec, task, seeds, tell)
+        overseen = Overseen(spec, task, seeds, tell, stop)
         ended = False
         try:
             overseen.follow(ours, trainer)
@@ -82,9 +88,12 @@ def train_apart(
 class Overseen:
     """Seeds that a process trains, as the judge sees them; `left` are those without a result."""
 
-    def __init__(self, spec: Spec, task: Task, seeds: Sequence[int], tell: Tell) -> None:
+    def __init__(
+        self, spec: Spec, task: Task, seeds: Sequence[int], tell: Tell, stop: Stop
+    ) -> None:
         device = resolve_device(spec.device)
         self._spec, self._task, self._tell, self._device = spec, task, tell, device
+        self._stop, self._asked = stop, len(seeds)
         self._judge = Judge(task, device=device, folder=spec.folder)
         self.left = list(seeds)
         self._begun: dict[int, float] = {}  # when, on a clock that the GAN has no hand in
@@ -118,7 +127,7 @@ class Overseen:
                     return self._fail(f"what its process sent is no message: {error}")
                 except InputError as error:  # of samples, or of files that it has left
                     return self._fail(str(error))
-            if self.left:
+            if self.left and not self._goes_on:
                 trainer.join(GRACE)
                 self._ended(trainer.exitcode)
             return None
@@ -164,7 +173,7 @@ class Overseen:
         if kind == "error":
             return partial(self._give_up, *(str(body[name]) for name in ERROR))
         if kind == "end":
-            return self.left.clear  # of what a stop has come before
+            return self._end
         raise GarbledError(f"of kind {kind[:40]!r}")
 
     def _known(self, number: Any, known: Collection[int]) -> int:
@@ -172,9 +181,23 @@ class Overseen:
             raise GarbledError(f"of number {str(number)[:40]!r}")
         return number
 
+    def _end(self) -> None:
+        """Leave the other seeds, of which none is in work, to another worker or to the stop."""
+        if self._stop.is_set():
+            self.left.clear()
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether seeds are left that nothing has gone wrong with."""
+        return len(self.left) < self._asked and not self._in_work
+
     def _give_up(self, kind: str, text: str, trace: str) -> None:
-        self._tell("error", (kind, text, trace))
-        self.left.clear()
+        """End all for what a user is to mend; any other error is the end of the seeds in work."""
+        if kind in input_errors():
+            self._tell("error", (kind, text, trace))
+            self.left.clear()
+        else:
+            self._fail(f"its process has failed: {text}", trace)
 
     def _begin(self, seed: int) -> None:
         self._begun[seed] = time.monotonic()
@@ -219,9 +242,12 @@ class Overseen:
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
             self._fail(f"its process has ended ({how})")
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, trace: str = "") -> None:
         """Have the seeds in work, or the first that was to be, fail for one reason."""
         for seed in self._in_work or self.left[:1]:
+            if trace:
+                path = self._spec.folder / f"seed-{seed}" / TRACEBACK
+                write_atomically(path, trace.encode(errors="replace"))
             self._tell("seed", self._failed(seed, reason))
             self.left.remove(seed)
 
@@ -278,20 +304,39 @@ def _train(
     """Train seeds, in a process of its own, whose every word goes to the judge."""
     for each in inherited:
         each.close()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=judge.close)  # what a GAN forks has no word in it
 
     def report(progress: Progress) -> None:
         messages.send(judge.to, "progress", asdict(progress))
 
-    try:
-        elsewhere = Elsewhere(judge)
-        for _ in train_seeds(look_up(spec), seeds, report=report, stop=stop, judge=elsewhere):
-            pass
-    except Exception as error:
-        messages.send(judge.to, "error", dict(zip(ERROR, described(error), strict=True)))
-    messages.send(judge.to, "end", {})
+    elsewhere = Elsewhere(judge)
+    with suppress(Exception):  # of the sending: the judge then sees that this process has ended
+        try:
+            for result in train_seeds(
+                look_up(spec), seeds, report=report, stop=stop, judge=elsewhere
+            ):
+                if result.engine == "eager":
+                    break  # the next seed is to find nothing that this one's GAN has changed
+        except BaseException as error:  # a GAN's own KeyboardInterrupt too: signals are ignored
+            messages.send(judge.to, "error", dict(zip(ERROR, described(error), strict=True)))
+        messages.send(judge.to, "end", {})
 
 
-def described(error: Exception) -> tuple[str, str, str]:
+def described(error: BaseException) -> tuple[str, str, str]:
     """An error's kind, line and traceback, which do not come along otherwise."""
-    text = str(error) if isinstance(error, InputError) else first_line(error)
-    return type(error).__name__, text, traceback.format_exc()
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, InputError):
+        return type(error).__name__, str(error), trace
+    if isinstance(error, OSError):  # of a disk that is full, as the command itself says it
+        place = f"{error.filename}: " if error.filename else ""
+        return InputError.__name__, f"{place}{error.strerror or first_line(error)}", trace
+    return type(error).__name__, describe(error), trace
+
+
+def input_errors() -> dict[str, type[Exception]]:
+    """The kinds of errors that are a user's to mend, by name."""
+    found: list[type[Exception]] = [InputError]
+    for kind in found:  # which grows meanwhile
+        found += kind.__subclasses__()
+    return {kind.__name__: kind for kind in found}

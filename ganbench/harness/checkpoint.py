@@ -38,10 +38,19 @@ class UnsaveableError(InputError):
 
 
 def save_state(path: Path, state: Any) -> None:
-    """Write nested dicts, lists, tuples, tensors, arrays and scalars to a file, atomically."""
+    """Write nested dicts, lists, tuples, tensors, arrays and scalars to a file, atomically.
+
+    UnsaveableError, with nothing written, for what such a file cannot hold.
+    """
     tensors: dict[str, Tensor] = {}
-    skeleton = _pack(state, tensors)
-    write_atomically(path, save(tensors, metadata={"skeleton": json.dumps(skeleton)}))
+    try:
+        skeleton = _pack(state, tensors)
+        content = save(tensors, metadata={"skeleton": json.dumps(skeleton)})
+    except InputError:
+        raise
+    except Exception as error:  # as of sparse tensors, or arrays of another byte order
+        raise UnsaveableError(f"no checkpoints: {describe(error)}") from error
+    write_atomically(path, content)
 
 
 def load_state(path: Path) -> Any:

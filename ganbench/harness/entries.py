@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +31,7 @@ from ganbench.results.schema import (
     TaskInfo,
 )
 from ganbench.system import files
-
-MARKER = "run.json"  # in a run's folder: of which source it is
+from ganbench.system.unchanged import unchanged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +75,12 @@ def run(
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
-    begun = [
-        Entry(prepare(spec, Path(out), board_folder, len(seeds)), board_folder) for spec in specs
-    ]
-    names = [each.name for each in begun]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
+    with unchanged() if apart else nullcontext():  # else this process is the one that trains
+        begun = [
+            Entry(prepare(spec, Path(out), board_folder, len(seeds)), board_folder)
+            for spec in specs
+        ]
+    _check_names([each.name for each in begun])
     collected: dict[int, list[SeedResult]] = {}
     jobs = [each.job for each in begun]
     try:
@@ -146,7 +146,7 @@ class Entry:
         if not any(
             [*self.folder.glob("seed-*/result.json"), *self.folder.glob("seed-*/checkpoint.*")]
         ):
-            (self.folder / MARKER).unlink(missing_ok=True)
+            (self.folder / registry.MARKER).unlink(missing_ok=True)
 
     def finish(self, *, whole: bool = False) -> Finished:
         """Draw the pictures of the seeds that were added, or of the whole folder; what is left."""
@@ -170,6 +170,11 @@ class Entry:
 
 def _number(seed: SeedResult) -> int:
     return seed.seed
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
 
 
 def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned:
@@ -219,7 +224,7 @@ def circumstances(job: Job) -> list[str]:
 
 def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
     """The spec of a run that goes on from what lies in its folder, if that is its own."""
-    before = files.read_object(folder / MARKER)
+    before = files.read_object(folder / registry.MARKER)
     mine = {"source": job.baseline.sha256, "version": job.task.version}
     return replace(spec, resume=all(before.get(name) == mine[name] for name in mine))
 
@@ -235,7 +240,7 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
         "version": job.task.version,
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
-    marker, notes = folder / MARKER, []
+    marker, notes = folder / registry.MARKER, []
     source = files.read_object(marker).get("source")
     if marker.is_file() and not spec.resume and source != baseline.sha256:
         aside = board.unused(folder.with_name(f"{folder.name}.old"))

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.logs import Column
-from ganbench.errors import InputError, ResumeError
+from ganbench.errors import InputError, ResumeError, shown
 from ganbench.system.files import naming, read_text, write_atomically
+from ganbench.system.modules import describe
 
 MOST = 2**30  # bytes of a log
+MOST_NAME = 100  # characters of what a value is logged by
+OWN = ("step", "train_seconds")  # of each row
 
 
 class Window:
@@ -107,13 +110,18 @@ def _is_number(value: object) -> bool:
 def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     """Each name's values over the steps that reported it; InputError for what is no scalar."""
     found: dict[str, list[Any]] = {}
-    for log in logs:
-        for name, value in log.items():
-            found.setdefault(name, []).append(value)
+    try:
+        for log in logs:
+            for name, value in log.items():
+                found.setdefault(name, []).append(value)
+    except Exception as error:
+        raise InputError(f"the log of train_step cannot be read: {describe(error)}") from error
     if not found:
         return {}
+    for name in found:
+        _check_name(name)
     flat = [value for column in found.values() for value in column]
-    if not all(isinstance(value, Tensor) and value.ndim == 0 for value in flat):
+    if not all(type(value) is Tensor and value.ndim == 0 and _is_real(value) for value in flat):
         flat = [_scalar(name, value) for name, column in found.items() for value in column]
     # One stack and one transfer: rows of ten steps must not cost more than the steps.
     values = torch.stack(flat).detach().double().cpu().numpy()
@@ -123,8 +131,24 @@ def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
 
 def _scalar(name: str, value: Any) -> Tensor:
     try:
-        return torch.as_tensor(value).detach().cpu().reshape(())
-    except (RuntimeError, TypeError, ValueError) as error:
+        made = torch.as_tensor(value).detach().cpu().reshape(()).as_subclass(Tensor)
+        if not _is_real(made):
+            raise TypeError("no real number in memory")
+    except Exception as error:  # of an author's own class, any
         shape = getattr(value, "shape", None)
-        shown = f"={value!r:.50}" if shape is None else f" of shape {tuple(shape)}"
-        raise InputError(f"train_step must return named scalars, got {name}{shown}") from error
+        what = f" of shape {tuple(shape)}" if shape else f"={shown(value)}"
+        raise InputError(f"train_step must return named scalars, got {name}{what}") from error
+    return made
+
+
+def _is_real(value: Tensor) -> bool:
+    """Whether a value is a number in memory."""
+    return value.layout is torch.strided and not value.is_meta and not value.is_complex()
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MOST_NAME:
+        said = f"a printable text of up to {MOST_NAME} characters"
+        raise InputError(f"train_step must name each scalar by {said}, got {shown(name)}")
+    if name in OWN:
+        raise InputError(f"train_step may not log {name!r}, which each row has anyway")

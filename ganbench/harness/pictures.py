@@ -38,7 +38,7 @@ def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
 
 def redraw(folder: Path) -> list[Path]:
     """The pictures of a finished run once more; InputError if the folder is no run."""
-    marker = folder / "run.json"
+    marker = folder / registry.MARKER
     try:
         task = registry.load_task(str(files.read_object(marker)["task"]))
         paths = sorted(folder.glob("seed-*/result.json"))

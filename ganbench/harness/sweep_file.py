@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ganbench import registry
 from ganbench.errors import InputError, did_you_mean, one_line
 from ganbench.harness.spec import Spec
+from ganbench.results.beside import refuse_of_others
 from ganbench.system import files
 from ganbench.system.limits import MOST_SEEDS, MOST_TRIALS
 
@@ -127,6 +128,8 @@ def _unknown(sweep: Sweep, path: Path) -> Iterator[str]:
 def _wrong(where: str, **names: str) -> Iterator[str]:
     try:
         registry.check(**names)
+        if "baseline" in names:
+            refuse_of_others(names["baseline"])
     except InputError as error:
         yield f"{where}: {error}"
 

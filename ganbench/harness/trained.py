@@ -11,7 +11,6 @@ from ganbench import registry
 from ganbench.core import GAN, Task
 from ganbench.errors import InputError
 from ganbench.harness import checkpoint
-from ganbench.harness.entries import MARKER
 from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.spec import Spec, build, look_up
 from ganbench.randomness import own_randomness, stream
@@ -56,7 +55,7 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
     not what was trained any more.
     """
     path = folder / f"seed-{seed}" / checkpoint.FILE
-    marker = files.read_object(folder / MARKER)
+    marker = files.read_object(folder / registry.MARKER)
     if not marker:
         raise InputError(f"{str(folder)!r} is no folder of a run: see runs/")
     if not path.is_file():

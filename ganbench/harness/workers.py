@@ -15,8 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ganbench.errors import InputError
-from ganbench.harness.apart import DIED, DiedError, described, train_apart
+from ganbench.harness.apart import DIED, DiedError, described, input_errors, train_apart
 from ganbench.harness.spec import Job, Progress, Report, Spec, Stop
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult
@@ -145,17 +144,11 @@ class _Workers:
 
 def _error(kind: str, text: str, trace: str) -> Exception:
     """What a worker was ended by, as an error of this process."""
-    known = {each.__name__: each for each in _kinds(InputError)}
+    known = input_errors()
     error = known[kind](text) if kind in known else RuntimeError(f"{kind} in a worker: {text}")
     if trace:
         error.add_note(trace.rstrip())
     return error
-
-
-def _kinds(kind: type[Exception]) -> Iterator[type[Exception]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from _kinds(each)
 
 
 def _work(spec: Spec, seeds: Sequence[int], words: Connection, stop: Any) -> None:

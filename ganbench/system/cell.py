@@ -13,7 +13,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,21 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ganbench.errors import one_line
-from ganbench.system import leftovers, sandbox
+from ganbench.errors import MOST_LINE, one_line
+from ganbench.system import sandbox
 from ganbench.system.inmate import children
 from ganbench.system.sandbox import Limits, Rules
 from ganbench.system.words import duration
 
 TICK, DISK_TICK, GRACE = 0.2, 5.0, 10.0  # seconds between two looks, and to end in
-MOST_MESSAGE, MOST_LINE, MOST_NOISE = 2**20, 1_000, 2**18  # bytes
+MOST_MESSAGE, MOST_NOISE = 2**20, 2**18  # bytes
 READ = 2**16
 
 Hear = Callable[[dict[str, Any]], None]
 Say = Callable[[str], None]
 
 
-class EndedError(Exception):
+class CellError(Exception):
     """A confined process ended otherwise than it should; the message is one line."""
 
 
@@ -75,13 +74,13 @@ class _Heard:
     noise: int = 0
 
     def message(self, line: bytes) -> None:
-        """Hear a message; EndedError if it is none."""
+        """Hear a message; CellError if it is none."""
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise EndedError("what it told is no message")
+            raise CellError("what it told is no message")
         if self.first:  # when nothing of a stranger's has been run yet
             self.first = False
             for each in found["open"]:
@@ -117,11 +116,11 @@ def call(
 
     Each message that it tells is heard here, each line that it prints is said, and so is, before
     anything else, what cannot be kept from it on this system. Its home and caches are in `scratch`.
-    Raises EndedError if it raises, dies, breaks its limits or ends without returning. Whatever ends
+    Raises CellError if it raises, dies, breaks its limits or ends without returning. Whatever ends
     this, nothing that was started is left.
     """
     if not hasattr(os, "fork"):
-        raise EndedError(f"{sys.platform} cannot confine a process")
+        raise CellError(f"{sys.platform} cannot confine a process")
     env = sandbox.environment(scratch, **(environment or {}))
     heard = _Heard(hear=hear, say=say)
     with _started(scratch, env, (rules, target, given)) as (process, channel):
@@ -135,7 +134,7 @@ def call(
                 stop = None
         code = process.wait()
     if heard.raised or code != 0 or not heard.done:
-        raise EndedError(heard.raised or _why(code))
+        raise CellError(heard.raised or _why(code))
 
 
 @contextmanager
@@ -191,7 +190,7 @@ def _watched(
 ) -> Iterator[None]:
     """Pass on what comes through the streams until all have ended; yields now and then.
 
-    Raises EndedError once a limit is broken.
+    Raises CellError once a limit is broken.
     """
     began = time.monotonic()
     due = {_check_tree: began, _check_disk: began + DISK_TICK}
@@ -206,7 +205,7 @@ def _watched(
                     selector.unregister(key.fileobj)
             now = time.monotonic()
             if now - began > limits.seconds:
-                raise EndedError(f"it ran longer than {duration(limits.seconds)}")
+                raise CellError(f"it ran longer than {duration(limits.seconds)}")
             if now >= due[_check_tree]:
                 _check_tree(pid, limits)
                 due[_check_tree] = now + TICK
@@ -217,16 +216,16 @@ def _watched(
 
 
 def _check_tree(pid: int, limits: Limits) -> None:
-    """EndedError if a process and all below it are too many or hold too much memory."""
+    """CellError if a process and all below it are too many or hold too much memory."""
     held, below = 0, [pid]
     for count, each in enumerate(below):  # which grows meanwhile
         if count > limits.processes:
-            raise EndedError(f"it started more than {limits.processes} processes")
+            raise CellError(f"it started more than {limits.processes} processes")
         held += _memory(each)
         below += children(each)
     if held > limits.memory_bytes:
         most = f"{limits.memory_bytes / 2**30:.1f} GiB"
-        raise EndedError(f"it took {held / 2**30:.1f} GiB of memory, more than {most}")
+        raise CellError(f"it took {held / 2**30:.1f} GiB of memory, more than {most}")
 
 
 def _memory(pid: int) -> int:
@@ -239,15 +238,15 @@ def _memory(pid: int) -> int:
 
 
 def _check_disk(scratch: Path, limits: Limits) -> None:
-    """EndedError if all files in a folder are too many or too large together."""
+    """CellError if all files in a folder are too many or too large together."""
     size = 0
     for count, entry in enumerate(walk(scratch)):
         if count > limits.files:
-            raise EndedError(f"it wrote more than {limits.files:,} files")
+            raise CellError(f"it wrote more than {limits.files:,} files")
         with suppress(OSError):  # gone meanwhile
             size += entry.stat(follow_symlinks=False).st_blocks * 512
     if size > limits.disk_bytes:
-        raise EndedError(f"it wrote {size:,} bytes, more than {limits.disk_bytes:,}")
+        raise CellError(f"it wrote {size:,} bytes, more than {limits.disk_bytes:,}")
 
 
 def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -261,26 +260,6 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
             continue
         unread += [entry.path for entry in inside if entry.is_dir(follow_symlinks=False)]
         yield from inside
-
-
-@contextmanager
-def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
-    """A folder for a confined process, in `beside` or the system's; gone afterwards, however deep.
-
-    It is held, or another process would take it for a leftover. EndedError if it cannot be removed.
-    """
-    folder = Path(tempfile.mkdtemp(prefix=".confined-" if beside else "ganbench-", dir=beside))
-    descriptor = os.open(folder, os.O_RDONLY)
-    leftovers.hold(descriptor)
-    try:
-        yield folder.resolve()
-    finally:
-        os.close(descriptor)
-        # Python's own rmtree recurses, and does not pass folders that were shut.
-        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
-            subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL, check=False)
-        if folder.exists():
-            raise EndedError(f"{folder} cannot be removed")
 
 
 def _why(code: int) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -38,18 +39,29 @@ def hold(descriptor: int) -> bool:
 def held_folder(parent: Path | None = None, prefix: str = "ganbench-") -> Iterator[Path]:
     """A new folder in `parent`, or where temporaries lie; held inside, removed if still there.
 
-    The leftovers of those that were made so before are cleared.
+    The leftovers of those that were made so before are cleared. OSError if it cannot be removed.
     """
     parent = parent or Path(tempfile.gettempdir())
     clear(parent.glob(f"{prefix}{'?' * 8}"))
-    made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     descriptor = os.open(made, os.O_RDONLY)
     try:
         hold(descriptor)
         yield made
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        remove(made)
         os.close(descriptor)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, if it is there, however deep it is and whatever in it was shut."""
+    with suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
+    for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):  # which pass what Python's does not
+        if folder.exists():
+            subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL, check=False)
+    if folder.exists():
+        raise OSError(f"{folder} cannot be removed")
 
 
 def clear_in(folder: Path, *, deep: bool = False) -> None:
@@ -79,7 +91,7 @@ def _clear(path: Path) -> None:
         if fresh or not (is_folder or stat.S_ISREG(found.st_mode)) or not hold(descriptor):
             return
         if is_folder:
-            shutil.rmtree(path)
+            remove(path)
         else:
             path.unlink()
     finally:

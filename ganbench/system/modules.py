@@ -6,11 +6,12 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -45,14 +46,19 @@ def execute(path: Path) -> tuple[ModuleType, dict[str, Path]]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their own module up
+    process = os.getpid()
     with _neighbourhood(path.parent) as (neighbours, modules):
         try:
             code = spec.loader.get_code(name)  # type: ignore[attr-defined]
             setattr(module, CODE, code)
             setattr(module, BESIDE, modules)
             exec(code, vars(module))
-        except (Exception, SystemExit) as error:
-            del sys.modules[name]
+            if os.getpid() != process:
+                os._exit(0)  # a copy of this process, which the file has made
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            sys.modules.pop(name, None)
             raise InputError(f"{path.name} cannot be imported: {describe(error)}") from error
     return module, _with_later_imports({path.name: path, **neighbours}, path.parent)
 
@@ -152,7 +158,8 @@ def _neighbourhood(folder: Path) -> Iterator[tuple[dict[str, Path], dict[str, Mo
             del sys.modules[module_name]
         raise
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):  # a file may have changed it
+            sys.path.remove(str(folder))
         for module_name, file in _loaded_from(folder).items():
             modules[module_name] = sys.modules[module_name]
             setattr(modules[module_name], MARK, True)

@@ -19,15 +19,16 @@ from click.testing import CliRunner
 from ganbench import registry
 from ganbench.board import confined, power, submission
 from ganbench.board import foreign as foreign_runs
-from ganbench.board.beside import result_beside
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.harness import entries
 from ganbench.harness.spec import Progress, Spec
 from ganbench.results import samples, schema, store
+from ganbench.results.beside import result_beside
 from ganbench.system import cell
-from ganbench.system.cell import EndedError
+from ganbench.system.cell import CellError
 from ganbench.system.files import file_sha256
+from ganbench.system.leftovers import held_folder
 from ganbench.system.sandbox import Limits, Rules
 
 from ..made import a_result, a_seed
@@ -182,7 +183,7 @@ def foreign(root: Path, source: str) -> Path:
 def need(*subjects: str) -> None:
     """Skip, with its reason, what this system cannot keep from a confined process."""
     said: list[str] = []
-    with cell.scratch_folder() as folder:
+    with held_folder() as folder:
         rules = Rules(writable=[folder])
         target = "builtins:print"
         cell.call(target, folder, scratch=folder, rules=rules, hear=print, say=said.append)
@@ -204,7 +205,7 @@ def test_a_rerun_is_confined(how: str, tmp_path: Path, monkeypatch, capfd):
         attack = code.format(outside=str(outside), port=port, pid=os.getpid())
         path = foreign(tmp_path / "board", f"{attack}\n{HONEST}")
         before = set(tmp_path.rglob("*"))
-        with pytest.raises((EndedError, InputError)) as error:
+        with pytest.raises((CellError, InputError)) as error:
             submission.rerun(path, 1, limits=Limits(**{"seconds": 100.0, **limits}))
         with pytest.raises(TimeoutError):
             server.accept()
@@ -234,7 +235,7 @@ def test_a_run_of_a_submission_is_confined(tmp_path: Path, monkeypatch):
 @pytest.mark.slow
 def test_verify_says_in_a_line_how_a_rerun_ended(tmp_path: Path, monkeypatch):
     def ended(*_: object, **__: object) -> float:
-        raise EndedError("it ran longer than 1 s")
+        raise CellError("it ran longer than 1 s")
 
     monkeypatch.setattr(submission, "verify", lambda *_, **__: iter(()))
     monkeypatch.setattr(submission, "rerun", ended)
@@ -308,15 +309,15 @@ def test_a_result_that_is_not_of_the_run_is_refused(how: str, honest, tmp_path: 
         task=registry.load_task("ring8"), specs=[spec], seeds=[0], whole=True
     )
     assert expected.read(tmp_path, "theirs-2steps").seeds[0].status == "ok"
-    with pytest.raises(EndedError, match="0 results, not 1"):
+    with pytest.raises(CellError, match="0 results, not 1"):
         expected.results(tmp_path, [])
-    with pytest.raises(EndedError, match="other seeds"):  # some were left out
+    with pytest.raises(CellError, match="other seeds"):  # some were left out
         replace(expected, seeds=[0, 1]).read(tmp_path, "theirs-2steps")
     document = json.loads(path.read_text())
     change, words = LIES[how]
     change(document)
     path.write_text(json.dumps(document))
-    with pytest.raises(EndedError, match=words):
+    with pytest.raises(CellError, match=words):
         expected.read(tmp_path, "theirs-2steps")
 
 
@@ -330,7 +331,7 @@ def test_a_result_that_is_a_link_is_refused(honest, tmp_path: Path):
     expected = confined._Expected(
         task=registry.load_task("ring8"), specs=[spec], seeds=[0], whole=True
     )
-    with pytest.raises(EndedError, match="is a link"):
+    with pytest.raises(CellError, match="is a link"):
         expected.read(tmp_path, "theirs-2steps")
 
 
@@ -343,7 +344,7 @@ def test_the_folder_of_a_run_holds_plain_files_alone(tmp_path: Path):
     assert trace.read_text() == "a\N{REPLACEMENT CHARACTER}[2J\nb\n"
     assert trace.stat().st_mode & 0o7777 == 0o644
     (tmp_path / "seed-0" / "x\n").symlink_to("/etc/passwd")
-    with pytest.raises(EndedError, match="is no file"):
+    with pytest.raises(CellError, match="is no file"):
         foreign_runs.made_plain(tmp_path)
 
 
@@ -357,10 +358,10 @@ def test_reports_are_held_within_bounds():
     listener.hear(message)
     assert heard[0].label == "a(red)\N{REPLACEMENT CHARACTER}" and heard[0].losses == {"d(": 1.0}
     for wrong in ({"step": 10**400}, {"train_seconds": -1.0}, {"step": "x"}, {"more": 1}):
-        with pytest.raises(EndedError, match="no report"):
+        with pytest.raises(CellError, match="no report"):
             listener.hear({"progress": {**vars(fair), **wrong}})
     for wrong in ({}, {"results": ["../../x"], "refused": None, "note": ""}):
-        with pytest.raises(EndedError, match="no report"):
+        with pytest.raises(CellError, match="no report"):
             listener.hear(wrong)
 
 
@@ -385,6 +386,32 @@ def test_which_sources_came_with_a_result(place: str, found: bool, tmp_path: Pat
     beside = result_beside(str(file), tmp_path / "named")
     assert (beside is not None) == found
     assert result_beside("mlp_gan", tmp_path) is None
+
+
+SWEEP = 'baselines = ["leaderboard/ring8/theirs/source.py"]\ntasks = ["ring8"]\nseeds = 1\n'
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bench", "leaderboard/ring8/theirs/source.py"],
+        ["check", "leaderboard/ring8/theirs/source.py"],
+        ["sweep", "board.toml", "--plan"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_does_not_confine_refuses_a_source_of_others(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EXECUTED", str(tmp_path / "executed"))
+    foreign(tmp_path / "leaderboard", BOMB)
+    (tmp_path / "board.toml").write_text(f"{SWEEP}[settings.source]\nset = {{ width = 3 }}\n")
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2, done.output
+    assert "only `run` and `verify --rerun` confine such a source" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "executed").exists()
 
 
 def test_what_a_source_of_others_cannot_be_asked_for(tmp_path: Path):

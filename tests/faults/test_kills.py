@@ -197,14 +197,15 @@ def test_what_somebody_holds_stays(tmp_path: Path) -> None:
     assert not held.exists() and other.exists() and linked.is_symlink()
 
 
-def test_folders_that_were_left(tmp_path: Path) -> None:
-    left = tmp_path / "ganbench-abcd1234"
+@pytest.mark.parametrize("prefix", ["ganbench-", ".publish-", ".confined-"])
+def test_folders_that_were_left(prefix: str, tmp_path: Path) -> None:
+    left = tmp_path / f"{prefix}abcd1234"
     (left / "inside").mkdir(parents=True)
     aged(left, 1e6)
-    with leftovers.held_folder(tmp_path) as mine:
+    with leftovers.held_folder(tmp_path, prefix) as mine:
         assert not left.exists() and mine.is_dir()
         aged(mine, 1e6)
-        with leftovers.held_folder(tmp_path):
+        with leftovers.held_folder(tmp_path, prefix):
             assert mine.is_dir()
     assert not list(tmp_path.iterdir())
 

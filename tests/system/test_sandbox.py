@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from ganbench.system import cell, kernel, landlock, sandbox, seccomp
-from ganbench.system.cell import EndedError
+from ganbench.system.cell import CellError
+from ganbench.system.leftovers import held_folder
 from ganbench.system.sandbox import Limits, Rules
 
 pytestmark = [
@@ -34,7 +35,7 @@ def confined(code: str, **limits: Any) -> tuple[list[dict[str, Any]], list[str]]
     """What Python code tells and prints in a confined process."""
     told: list[dict[str, Any]] = []
     said: list[str] = []
-    with cell.scratch_folder() as folder:
+    with held_folder() as folder:
         (folder / "target.py").write_text(TARGET)
         cell.call(
             "target:call",
@@ -62,7 +63,7 @@ def need(open_here: list[str], *subjects: str) -> None:
 
 
 def raised(code: str, **limits: Any) -> str:
-    with pytest.raises(EndedError) as error:
+    with pytest.raises(CellError) as error:
         confined(code, **limits)
     line = str(error.value)
     assert "\n" not in line
@@ -432,7 +433,7 @@ def test_nobody_is_left_where_the_listener_gives_up(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cell._Heard, "message", interrupted)
-    with pytest.raises(KeyboardInterrupt), cell.scratch_folder() as folder:
+    with pytest.raises(KeyboardInterrupt), held_folder() as folder:
         (folder / "target.py").write_text(TARGET)
         cell.call(
             "target:call",
@@ -485,7 +486,7 @@ def test_it_ends_with_the_process_that_called_it(number: int, tmp_path: Path):
 
 def test_a_wish_to_stop_is_heard():
     stop = threading.Event()
-    with cell.scratch_folder() as folder:
+    with held_folder() as folder:
         (folder / "target.py").write_text(TARGET)
         told: list[dict[str, Any]] = []
 
@@ -509,7 +510,7 @@ def test_a_wish_to_stop_is_heard():
 def test_a_folder_is_removed_however_deep_and_shut():
     code = "import os\nfor _ in range(1200):\n    os.mkdir('deep'); os.chdir('deep')\n"
     code += "os.chmod('.', 0); os.chdir('/proc')"
-    with cell.scratch_folder() as folder:
+    with held_folder() as folder:
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
         assert done.returncode == 0
         assert sum(1 for _ in cell.walk(folder)) > 500

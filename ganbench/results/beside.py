@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganbench import registry
+from ganbench.errors import InputError
 
 BOARD = "leaderboard"  # what a folder of results is called, where none is named
 
@@ -25,3 +26,12 @@ def result_beside(baseline: str, root: Path) -> Path | None:
         if found or board.name == BOARD or board == root.resolve():
             return result
     return None
+
+
+def refuse_of_others(baseline: str) -> None:
+    """InputError for a source that came with a result, in a command that would not confine it."""
+    if result_beside(baseline, Path(BOARD)) is not None:
+        raise InputError(
+            f"{baseline} came with a result of others, and only `run` and `verify --rerun` confine "
+            "such a source: copy it elsewhere to have it run with all your rights"
+        )
