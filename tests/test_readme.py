@@ -85,7 +85,10 @@ EXAMPLES = marked("example")
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("page", "code"), EXAMPLES, ids=names_of(EXAMPLES))
-def test_example_runs(page: str, code: str) -> None:
+def test_example_runs(
+    page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, page, "exec"), names)
     if code == by_hand():

@@ -196,7 +196,8 @@ def test_what_a_gan_has_started_ends_with_it(tmp_path: Path) -> None:
     """Even the child that holds the pipe open."""
     pid = tmp_path / "pid"
     write = f"open({str(pid)!r}, 'w').write(str(os.getpid()))"
-    (seed,) = trained(spec_of(tmp_path, f"os.fork() or ({write}, time.sleep(600))"))
+    until = f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(pid)!r}), True)]"
+    (seed,) = trained(spec_of(tmp_path, f"{until} if os.fork() else ({write}, time.sleep(600))"))
     assert seed.status == "ok"
     state = Path("/proc", pid.read_text(), "stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"  # none has asked after it
