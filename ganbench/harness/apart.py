@@ -98,6 +98,7 @@ class Overseen:
         self.left = list(seeds)
         self._begun: dict[int, float] = {}  # when, on a clock that the GAN has no hand in
         self._together: dict[int, int] = {}  # how many seeds a seed's time was shared by
+        self._held: list[SeedResult] = []  # of seeds whose time others share that are in work
         self._since = time.monotonic()  # the start, or the last result
         self._steps: dict[int, int] = {}  # that seeds are known to have taken
 
@@ -183,6 +184,7 @@ class Overseen:
 
     def _end(self) -> None:
         """Leave the other seeds, of which none is in work, to another worker or to the stop."""
+        self._release()
         if self._stop.is_set():
             self.left.clear()
 
@@ -193,6 +195,7 @@ class Overseen:
 
     def _give_up(self, kind: str, text: str, trace: str) -> None:
         """End all for what a user is to mend; any other error is the end of the seeds in work."""
+        self._release()
         if kind in input_errors():
             self._tell("error", (kind, text, trace))
             self.left.clear()
@@ -219,18 +222,31 @@ class Overseen:
         messages.send(to, "scored", answer)
 
     def _complete(self, result: SeedResult, samples: Tensor | None) -> None:
-        seed = result.seed
-        took = (time.monotonic() - self._begun[seed]) / self._together[seed]
-        claimed = result.timing.wall_seconds
-        if claimed < (1 - SHARE) * took - SLACK:
-            reason = f"its clock shows {claimed:.1f} s where the judge's shows {took:.1f} s"
-            result = self._failed(seed, reason)
-        else:
-            result = self._judge.complete(result, samples)
-            result.judged_apart = True
-        self._tell("seed", result)
-        self.left.remove(seed)
+        result = self._judge.complete(result, samples)
+        result.judged_apart = True
+        self._held.append(result)
+        self.left.remove(result.seed)
         self._since = time.monotonic()
+        if not self._in_work:
+            self._release()
+
+    def _release(self) -> None:
+        """Tell of seeds that were trained together, if their clocks show the time that it took.
+
+        In sum: what holds all of them up is on the clock of the one that was at work just then.
+        """
+        held, self._held = self._held, []
+        if not held:
+            return
+        together = max(self._together[each.seed] for each in held)
+        elapsed = time.monotonic() - min(self._begun[each.seed] for each in held)
+        took = elapsed * len(held) / together
+        claimed = sum(each.timing.wall_seconds for each in held)
+        for result in held:
+            if claimed < (1 - SHARE) * took - SLACK:
+                reason = f"its clock shows {claimed:.1f} s where the judge's shows {took:.1f} s"
+                result = self._failed(result.seed, reason)
+            self._tell("seed", result)
 
     def _ended(self, code: int | None) -> None:
         """Say what became of seeds whose process has ended before them."""
@@ -244,6 +260,7 @@ class Overseen:
 
     def _fail(self, reason: str, trace: str = "") -> None:
         """Have the seeds in work, or the first that was to be, fail for one reason."""
+        self._release()
         for seed in self._in_work or self.left[:1]:
             if trace:
                 path = self._spec.folder / f"seed-{seed}" / TRACEBACK

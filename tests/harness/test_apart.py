@@ -140,8 +140,19 @@ def test_a_clock_that_stands_still_is_found(tmp_path: Path) -> None:
     assert seed.reason.startswith("its clock shows ")
 
 
-def test_seeds_that_share_a_clock_are_timed_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stack of three takes 90 s, of which each seed claims 30, but for the one that claims 1."""
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ((30.0, 30.0, 30.0), "diverged"),
+        ((1.0, 88.0, 1.0), "diverged"),  # all were stopped while the second was at work
+        ((30.0, 1.0, 30.0), "failed"),
+        ((1.0, 1.0, 1.0), "failed"),
+    ],
+)
+def test_seeds_that_share_a_clock_are_timed_together(
+    monkeypatch: pytest.MonkeyPatch, claims: tuple[float, ...], status: str
+) -> None:
+    """A stack of three takes 90 s."""
     told: list[tuple[str, SeedResult]] = []
     spec = Spec(task="dirac", baseline="mlp_gan")
     overseen = Overseen(spec, task_of(spec), range(3), lambda *said: told.append(said), Event())
@@ -150,12 +161,16 @@ def test_seeds_that_share_a_clock_are_timed_together(monkeypatch: pytest.MonkeyP
     for seed in range(3):
         overseen._begin(seed)
     now = 90.0
-    for seed, claimed in enumerate((30.0, 1.0, 30.0)):
+    for seed, claimed in enumerate(claims):
+        assert told == []
         result = a_seed(seed, "diverged")
         result.timing.wall_seconds = claimed
         overseen._complete(result, None)
-    assert [seed.status for _, seed in told] == ["diverged", "failed", "diverged"]
-    assert told[1][1].reason == "its clock shows 1.0 s where the judge's shows 30.0 s"
+    assert [seed.seed for _, seed in told] == [0, 1, 2]
+    assert {seed.status for _, seed in told} == {status}
+    if status == "failed":
+        assert told[0][1].reason is not None
+        assert told[0][1].reason.endswith(" s where the judge's shows 90.0 s")
     assert not overseen.left
 
 
