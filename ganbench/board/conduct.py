@@ -66,7 +66,8 @@ def _copied(seeds: Sequence[SeedResult]) -> Iterator[str]:
     for seed in seeds:
         if seed.samples_sha256 is None:
             yield f"seed {seed.seed} has no hash of its samples"
-        curve = [[point.losses, point.metrics] for point in seed.curve[:-1]]
+        points = [[point.losses, point.metrics] for point in seed.curve[:-1]]
+        curve = [point for point in points if any(point)]
         for own in (seed.samples_sha256, seed.metrics, curve):
             what = json.dumps(own, sort_keys=True)
             if own and (before := first.setdefault(what, seed.seed)) != seed.seed:

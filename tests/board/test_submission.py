@@ -81,7 +81,7 @@ def no_training(*_: object, **__: object) -> claim.Outcome:
 
 
 def test_too_few_new_seeds_are_refused_before_any_training(given: Path, monkeypatch):
-    monkeypatch.setattr(submission.entries, "run", no_training)
+    monkeypatch.setattr(submission.confined, "run", no_training)
     words = "12 new seeds cannot tell 2 claimed seeds from exaggerated ones"
     with pytest.raises(InputError, match=words):
         submission.rerun(given, 12)
