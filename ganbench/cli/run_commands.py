@@ -194,9 +194,19 @@ def plot(folder: Path) -> None:
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("-n", "count", default=10_000, show_default=True, type=click.IntRange(1, 10**9))
-@click.option("--seed", default=0, show_default=True, help="Which of the run's seeds.")
 @click.option(
-    "--draw", default=0, show_default=True, type=click.IntRange(0), help="Another draw of samples."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2 * LAST_SEED),
+    help="Which of the run's seeds.",
+)
+@click.option(
+    "--draw",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, LAST_SEED),
+    help="Another draw of samples.",
 )
 @click.option(
     "--out",

@@ -21,7 +21,7 @@ import pytest
 from ganbench.board import checking
 from ganbench.harness import checkpoint
 from ganbench.results import schema, store
-from ganbench.system import cell, files, leftovers, processes
+from ganbench.system import files, leftovers, processes
 
 from ..made import a_result, a_seed, content
 from .scale import long_form, times
@@ -212,7 +212,7 @@ def test_folders_that_were_left(prefix: str, tmp_path: Path) -> None:
 
 def test_the_folder_of_a_confined_process_is_no_leftover() -> None:
     """It may have been there for hours: what is written lies deeper."""
-    with cell.scratch_folder() as folder:
+    with leftovers.held_folder() as folder:
         aged(folder, 1e6)
         with leftovers.held_folder(folder.parent):
             assert folder.is_dir()
