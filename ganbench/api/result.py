@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
+from ganbench.board.claim import many
 from ganbench.board.text import number, with_interval
 from ganbench.errors import InputError
 from ganbench.harness.entries import Finished
@@ -40,7 +41,7 @@ class Result(schema.Result):
     def of(
         cls, found: schema.Result, *, folder: Path | None = None, path: Path | None = None
     ) -> Result:
-        """The same result, as one of this class."""
+        """A result as one of this class, with where it lies."""
         result = cls(**{name: getattr(found, name) for name in type(found).model_fields})
         result._folder, result._path = folder, path
         return result
@@ -139,7 +140,7 @@ class Result(schema.Result):
         return f"<p><b>{title}</b></p>{html_table(rows)}<ul>{lines}</ul>"
 
     def _title(self) -> str:
-        seeds = f"{len(self.seeds)} seed" + "s" * (len(self.seeds) != 1)
+        seeds = many(len(self.seeds), "seed")
         return f"{self.entry.name} on {self.task.name}, {self.protocol.budget} budget, {seeds}"
 
     def _score(self) -> str:

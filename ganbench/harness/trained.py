@@ -74,7 +74,7 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
     with one_thread():
         gan = build(job, seed)
         checkpoint.restore_gan(gan, state["gan"])
-    return TrainedGenerator(registry.load_task(spec.task), gan, rounds)
+    return TrainedGenerator(job.task, gan, rounds)
 
 
 def _spec(marker: dict[str, Any], identity: dict[str, Any], function: MakeGAN | None) -> Spec:
