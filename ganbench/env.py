@@ -16,6 +16,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
+from ganbench.metrics._kept import keep
 from ganbench.randomness import generator, stream
 from ganbench.system.threads import one_thread
 
@@ -189,7 +190,7 @@ class Env:
 
     @cached_property
     def _reference(self) -> Tensor:
-        return self.task.reference.to(self.device)
+        return keep(self.task.reference.to(self.device))
 
     @property
     def pool(self) -> Tensor | None:

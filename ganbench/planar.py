@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ganbench import metrics
 from ganbench.core import Budget, Metric, Modes, Sampler, Task
+from ganbench.metrics._kept import part
 from ganbench.metrics.curves import Curve
 from ganbench.randomness import REFERENCE_SEED
 from ganbench.scoring import Direction
@@ -73,9 +74,14 @@ def distance_metrics(
     in_units = float(scale.mean())
     widths = metrics.kernel_widths(reference, finest=finest / in_units if finest else None)
 
+    in_scale = ("divided", *scale.tolist())
+
     def scaled(metric: Metric) -> Metric:
         def measure(real: Tensor, fake: Tensor) -> float | Mapping[str, float]:
-            return metric(real / scale.to(real.device), fake / scale.to(fake.device))
+            def divided() -> Tensor:
+                return real / scale.to(real.device)
+
+            return metric(part(real, in_scale, divided), fake / scale.to(fake.device))
 
         return measure
 

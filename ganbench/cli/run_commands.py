@@ -74,6 +74,8 @@ def run(
     quiet, lines = quiet or form == "json", asked.fields["log_every"] is not None
     count, numbers = len(asked.hparams) * seeds, range(first_seed, first_seed + seeds)
     submitted = result_beside(asked.fields["baseline"], root)
+    if not submitted:
+        processes.prepare()  # while this process imports: even one worker is a process of its own
     workers = processes.workers(workers, count, forked=not submitted)
     with working(IMPORTING, quiet=quiet):
         from ganbench.cli import tables

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganbench.engine.hoist import hoisting
+from ganbench.engine import kept_code
 
 aten = torch.ops.aten
 FEW = 8  # terms that the compiler unrolls
@@ -106,13 +106,12 @@ class Loop:
         if not compiled:
             self._runs = [Replay(slots.cycle(step), each) for each in given]
             return
-        body = functional(step, [*memories[0], *inputs])
-        reshape_products(body.graph)
+        make = partial(_body, step, [*memories[0], *inputs])
         if value.device.type == "cpu":
-            loop = WhileLoop(body, slots, given[0])
+            loop = WhileLoop(step, make, slots, given[0])
             self._runs = [partial(loop.run, each) for each in given]
         else:
-            cycle = compiled_cycle(body, slots, given[0])
+            cycle = compiled_cycle(make(), slots, given[0])
             self._runs = [Replay(cycle, each) for each in given]
 
     def __call__(self, inputs: Sequence[Tensor], place: int = 0) -> Tensor:
@@ -125,37 +124,51 @@ class Loop:
 
 
 class WhileLoop:
-    """A while loop in C++ around cycles that torch's compiler has compiled; for the CPU.
+    """A while loop in C++ around cycles of a `step` that torch's compiler has compiled; on the CPU.
 
-    It is compiled for tensors like the `examples`, and then run with any such.
+    It is compiled, if no such code is kept, for tensors like the `examples`, of what `make` makes
+    of the step, and then run with any such.
     """
 
-    def __init__(self, body: Body, slots: Slots, examples: Sequence[Tensor]) -> None:
-        cycle = slots.cycle(body)
-
-        def unfinished(index: Tensor, count: Tensor, *given: Tensor) -> Tensor:
-            return index < count
-
-        def one(index: Tensor, count: Tensor, *given: Tensor) -> tuple[Tensor]:
-            cycle(index, *given)
-            return (index + 1,)
-
-        index, count = torch.tensor(0), torch.tensor(0)
-        condition, step = (traced(each, [index, count, *examples]) for each in (unfinished, one))
-        mutated = [slots.values, *map(slots.memory, body.changed)]
-        places = ",".join(str(2 + place) for place in mutated)  # behind the index and the count
-
-        def loop(*counted: Tensor) -> tuple[Tensor]:
-            (index,) = torch.ops.higher_order.while_loop(
-                condition, step, (torch.tensor(0),), counted, mutated_arg_indices=places
-            )
-            return (index,)
-
-        self._loop = _compiled(traced(loop, [count, *examples]), [count, *examples])
+    def __init__(
+        self,
+        step: fx.GraphModule,
+        make: Callable[[], Body],
+        slots: Slots,
+        examples: Sequence[Tensor],
+    ) -> None:
+        counted = [torch.tensor(0), *examples]
+        self._loop = kept_code.compiled(step, counted, lambda: _while(make(), slots, counted))
 
     def run(self, given: Sequence[Tensor], count: int) -> None:
         """Take so many cycles, from the first."""
-        self._loop(torch.tensor(count), *given)
+        self._loop([torch.tensor(count), *given])
+
+
+def _while(body: Body, slots: Slots, counted: Sequence[Tensor]) -> fx.GraphModule:
+    """The loop as a graph, of a count of cycles and of what they are given."""
+    cycle = slots.cycle(body)
+
+    def unfinished(index: Tensor, count: Tensor, *given: Tensor) -> Tensor:
+        return index < count
+
+    def one(index: Tensor, count: Tensor, *given: Tensor) -> tuple[Tensor]:
+        cycle(index, *given)
+        return (index + 1,)
+
+    first = torch.tensor(0)
+    condition, step = (traced(each, [first, *counted]) for each in (unfinished, one))
+    mutated = [slots.values, *map(slots.memory, body.changed)]
+    places = ",".join(str(2 + place) for place in mutated)  # behind the index and the count
+
+    def loop(*counted: Tensor) -> tuple[Tensor]:
+        index = torch.zeros((), dtype=torch.int64)  # made in the loop, which may hold no tensor
+        (index,) = torch.ops.higher_order.while_loop(
+            condition, step, (index,), counted, mutated_arg_indices=places
+        )
+        return (index,)
+
+    return traced(loop, counted)
 
 
 def compiled_cycle(body: Body, slots: Slots, examples: Sequence[Tensor]) -> Cycle:
@@ -204,20 +217,8 @@ def _captured(function: Callable[[], None], changed: Sequence[Tensor]) -> Callab
 
 def _compiled(function: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
     from torch._inductor import standalone_compile  # slow to import
-    from torch._inductor.cpu_vec_isa import pick_vec_isa
-    from torch.compiler import config
 
-    on_cpu = examples[-1].device.type == "cpu"
-    patches = {
-        "cpp_wrapper": on_cpu,
-        "assert_indirect_indexing": False,  # checks of the loop's index in every element
-    }
-    with hoisting():
-        # The compiler's cache knows nothing of the CPU: it would run code written for vectors of 16
-        # numbers with vectors of 8, which leaves half of the weights as they were.
-        tag = f"{config.cache_key_tag} {pick_vec_isa() if on_cpu else ''}"
-        with config.patch(cache_key_tag=tag):  # type: ignore[attr-defined]
-            return standalone_compile(function, list(examples), options={"config_patches": patches})
+    return standalone_compile(function, list(examples))
 
 
 def with_constants_given(step: fx.GraphModule, place: int) -> tuple[fx.GraphModule, list[Tensor]]:
@@ -239,6 +240,13 @@ def with_constants_given(step: fx.GraphModule, place: int) -> tuple[fx.GraphModu
         graph.erase_node(node)
         constants.append(constant)
     return fx.GraphModule(step, graph), constants
+
+
+def _body(step: fx.GraphModule, examples: Sequence[Tensor]) -> Body:
+    """What is compiled of a traced step."""
+    body = functional(step, examples)
+    reshape_products(body.graph)
+    return body
 
 
 def functional(step: fx.GraphModule, examples: Sequence[Tensor]) -> Body:

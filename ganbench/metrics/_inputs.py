@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
+from ganbench.metrics._kept import part
 
 BLOCK = 4096  # rows
 
@@ -17,7 +20,8 @@ def checked(real: Tensor, fake: Tensor, *, fewest: int = 2) -> tuple[Tensor, Ten
     rows, differs in width, or holds NaN or Inf. Integers are refused: bytes of images are not the
     values in [-1, 1] that they stand for.
     """
-    real, fake = _rows("real", real, fewest), _rows("fake", fake, fewest)
+    real = part(real, ("rows", fewest), partial(_rows, "real", real, fewest))
+    fake = _rows("fake", fake, fewest)
     if real.shape[1] != fake.shape[1]:
         raise InputError(
             f"real and fake must be equally wide, got {real.shape[1]} and {fake.shape[1]} numbers "

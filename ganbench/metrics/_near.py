@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ GROUP = 16  # columns of which only the smallest is looked at first
 SPARE = 3  # neighbours looked at exactly, beyond the k nearest by products
 DENSE = 16  # one near pair in so many, and it is cheaper to take all differences
 SOME = 4096  # rows that make a mean
+FLAT = 3  # coordinates, up to which a tree is faster than all pairs
 HUGE = 1e30  # squared norms, beyond which products may overflow in float32
 
 
@@ -44,7 +47,11 @@ def reach(x: Tensor, center: Tensor | None, k: int) -> Tensor:
 
     Raised by what rounding may make of the same distance elsewhere.
     """
-    found = _kth_nearest(x, x, center, k, itself=True)
+    if x.shape[1] <= FLAT:
+        at = _tree(x).query(x.double().cpu().numpy(), k + 1)[1][:, k]  # the first is itself
+        found = _squared(x, x[torch.from_numpy(at).to(x.device)])
+    else:
+        found = _kth_nearest(x, x, center, k, itself=True)
     return found * (1 + (x.shape[1] + 8) * torch.finfo(torch.float64).eps)
 
 
@@ -60,6 +67,9 @@ def near_pairs(
     real: Tensor, fake: Tensor, center: Tensor | None, real_reach: Tensor, fake_reach: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Real rows, fake rows and squared distances (p,) where one is within the other's reach."""
+    if real.shape[1] <= FLAT:
+        yield from _by_trees(real, fake, real_reach, fake_reach)
+        return
     room = _room(real, ROWS, torch.float32)
     # Not rounded down, which would lose a pair.
     real_most, fake_most = (side.mul(1 + 1e-6).float() for side in (real_reach, fake_reach))
@@ -78,6 +88,37 @@ def near_pairs(
                 yield i, j, _squared(real[i], fake[j])
             else:
                 yield from _near_by_differences(real, fake, real_reach, fake_reach, here, who)
+
+
+def _by_trees(
+    real: Tensor, fake: Tensor, real_reach: Tensor, fake_reach: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Near pairs as of `near_pairs`, found in a time that does not grow with all pairs."""
+    for i, j in _in_balls(fake, real, real_reach):
+        yield i, j, _squared(real[i], fake[j])
+    for j, i in _in_balls(real, fake, fake_reach):
+        squared = _squared(real[i], fake[j])
+        new = squared > real_reach[i]  # the others were among the first
+        yield i[new], j[new], squared[new]
+
+
+def _in_balls(x: Tensor, centers: Tensor, reach: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Balls and rows of x (p,) that lie in them, or by rounding beside them."""
+    tree, device = _tree(x), x.device
+    for here in _slices(len(centers), ROWS, 1):
+        radii = reach[here].sqrt() * (1 + 1e-9)
+        found = tree.query_ball_point(centers[here].double().cpu().numpy(), radii.cpu().numpy())
+        counts = torch.tensor([len(each) for each in found])
+        balls = torch.arange(here.start, here.stop).repeat_interleave(counts)
+        rows = torch.from_numpy(np.concatenate(found).astype(np.int64))
+        yield balls.to(device), rows.to(device)
+
+
+def _tree(x: Tensor) -> Any:
+    """The rows (n, d), to be searched in a time that grows with n, but fast in d."""
+    from scipy.spatial import KDTree  # slow to import
+
+    return KDTree(x.double().cpu().numpy())
 
 
 def _near_by_differences(

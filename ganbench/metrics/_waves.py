@@ -13,9 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganbench.metrics._kept import part
+
 MOST_COORDINATES = 2
 REACH = 7.5  # standard deviations, beyond which a Gaussian counts as 0: it is 6e-13
 PER_ROW = 8  # products of waves that are as fast as all the pairs of a row, over the rows
+ROOM = 1 / 8  # of the spread of the real side, at either end
 ROWS = 512  # whose waves stay in cache
 
 
@@ -69,14 +72,35 @@ def mmd_by_waves(real: Tensor, fake: Tensor, width: float) -> float | None:
     """Unbiased MMD^2 of `real` (m, d) and `fake` (n, d); None where all the pairs are faster."""
     if real.shape[1] > MOST_COORDINATES:
         return None
-    low = torch.minimum(real.amin(0), fake.amin(0)).double()
-    spread = torch.maximum(real.amax(0), fake.amax(0)).double() - low
-    axes = [Series(*ends, width) for ends in zip(low.tolist(), spread.tolist(), strict=True)]
+    ends = _ends(real, fake)
+    axes = [Series(low, high - low, width) for low, high in ends]
     if math.prod(2 * axis.length for axis in axes) > PER_ROW * (len(real) + len(fake)):
         return None
-    (x, m), (y, n) = ((_summed(side, axes), len(side)) for side in (real, fake))
+    if ends == _room_of(real):
+        x = part(real, ("waves", width), lambda: _summed(real, axes))
+    else:
+        x = _summed(real, axes)
+    y, m, n = _summed(fake, axes), len(real), len(fake)
     within = sum((float(s.square().sum()) - k) / (k * (k - 1)) for s, k in ((x, m), (y, n)))
     return within - 2 * float((x * y).sum()) / (m * n)
+
+
+def _ends(real: Tensor, fake: Tensor) -> list[tuple[float, float]]:
+    """Lowest and highest of each coordinate: those of the real side's room and of the fakes."""
+    room, least, most = _room_of(real), fake.amin(0).tolist(), fake.amax(0).tolist()
+    each = zip(room, least, most, strict=True)
+    return [(min(low, first), max(high, last)) for (low, high), first, last in each]
+
+
+def _room_of(real: Tensor) -> list[tuple[float, float]]:
+    """The ends of each coordinate, and some room, that many fakes of a good GAN lie in."""
+
+    def room() -> list[tuple[float, float]]:
+        low, high = real.double().amin(0), real.double().amax(0)
+        more = ROOM * (high - low)
+        return list(zip((low - more).tolist(), (high + more).tolist(), strict=True))
+
+    return part(real, "room", room)
 
 
 def _summed(samples: Tensor, axes: list[Series]) -> Tensor:

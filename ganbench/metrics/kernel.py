@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
+from ganbench.metrics._kept import part
 from ganbench.metrics._pairs import mean_between, mean_within, squared_distances
-from ganbench.metrics._waves import mmd_by_waves
+from ganbench.metrics._waves import REACH, mmd_by_waves
 
 QUANTITIES = {
     "mmd": ("lower", "unbiased squared maximum mean discrepancy, Gaussian kernels of fixed widths"),
@@ -54,7 +55,8 @@ def mmd(real: Tensor, fake: Tensor, *, widths: Sequence[float]) -> float:
 
     `real` (m, d), `fake` (n, d), `widths` in the units of the data. Near 0 for equal laws, and
     then negative about half the time. Memory is bounded by one block, not by m x n. In the plane
-    time goes with m + n, but for widths that are narrow beside the spread of the data.
+    time goes with m + n, but for widths that are narrow beside the spread of the data, for which
+    only rows that are near each other are looked at.
     Gretton et al. 2012, "A kernel two-sample test", JMLR 13, lemma 6.
     """
     real, fake = checked(real, fake)
@@ -75,8 +77,13 @@ def _mmd_by_pairs(real: Tensor, fake: Tensor, widths: Sequence[float]) -> float:
     def kernel(rows: Tensor, columns: Tensor) -> Tensor:
         return _gaussians(squared_distances(rows, columns).float(), widths)
 
-    within = mean_within(real, kernel) + mean_within(fake, kernel)
-    return within - 2 * mean_between(real, fake, kernel)
+    reach = REACH * widths[0]
+
+    def of_real() -> float:
+        return mean_within(real, kernel, reach=reach)
+
+    within = part(real, ("mean kernel", *widths), of_real) + mean_within(fake, kernel, reach=reach)
+    return within - 2 * mean_between(real, fake, kernel, reach=reach)
 
 
 def _gaussians(squared: Tensor, widths: Sequence[float]) -> Tensor:
@@ -105,7 +112,8 @@ def energy(real: Tensor, fake: Tensor) -> float:
     Szekely and Rizzo 2013, "Energy statistics", J. Stat. Plan. Inference 143.
     """
     real, fake = checked(real, fake)
-    within = mean_within(real, _distances) + mean_within(fake, _distances)
+    of_real = part(real, "mean distance", lambda: mean_within(real, _distances))
+    within = of_real + mean_within(fake, _distances)
     return 2 * mean_between(real, fake, _distances) - within
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.special import gammaincinv
 from torch import Tensor
 
 from ganbench.metrics._inputs import checked
@@ -76,7 +75,11 @@ def mixture_modes(
 
 def reach(dimensions: int) -> float:
     """How far from its centre, in sigma, a sample belongs to a mode: 3 in the plane."""
-    return 3.0 if dimensions == 2 else math.sqrt(2 * gammaincinv(dimensions / 2, WITHIN))
+    if dimensions == 2:
+        return 3.0
+    from scipy.special import gammaincinv  # slow to import
+
+    return math.sqrt(2 * gammaincinv(dimensions / 2, WITHIN))
 
 
 def _shares(counts: Tensor, good: Tensor, rarity: Tensor | int) -> dict[str, float]:

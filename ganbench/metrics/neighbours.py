@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics._inputs import checked
+from ganbench.metrics._kept import part
 from ganbench.metrics._near import common_center, near_pairs, reach
 
 QUANTITIES = {
@@ -44,7 +45,8 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 5) -> dict[str, flo
     if not 1 <= k <= most:
         raise InputError(f"k must be from 1 to {most}, below the rows of either sample, got {k}")
     center = common_center(real, fake)
-    real_reach, fake_reach = (reach(side, center, k) for side in (real, fake))
+    real_reach = part(real, ("reach", k, center is None), lambda: reach(real, center, k))
+    fake_reach = reach(fake, center, k)
     precise = torch.zeros_like(fake_reach, dtype=torch.bool)
     recalled, covered = (torch.zeros_like(real_reach, dtype=torch.bool) for _ in range(2))
     held = 0

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from ganbench.errors import InputError
@@ -275,5 +274,5 @@ def _verdict(real: int, fake: int, of_real: int, of_fake: int) -> dict[str, floa
     gap = real / of_real - fake / of_fake
     share = (real + fake) / (of_real + of_fake)
     deviation = math.sqrt(share * (1 - share) * (1 / of_real + 1 / of_fake))
-    p_value = float(stats.norm.sf(gap / deviation)) if deviation else 0.5
+    p_value = math.erfc(gap / deviation / math.sqrt(2)) / 2 if deviation else 0.5
     return {"discriminator_accuracy": (1 + gap) / 2, "discriminator_p_value": p_value}

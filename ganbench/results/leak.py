@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from ganbench.core import Task
@@ -98,6 +96,8 @@ def compared(held: NDArray[np.float64], fresh: NDArray[np.float64]) -> Leak:
     whatever the distances and however many are the same; K doubles from `FEWEST` on, and the
     smallest p-value is multiplied by the number of trials (Bonferroni).
     """
+    from scipy import stats  # slow to import
+
     rows = len(held)
     ends = np.sort(np.concatenate([held, fresh]))
     ranks = [FEWEST * 2**i for i in range(20) if FEWEST * 2**i <= rows] or [rows]
@@ -116,6 +116,8 @@ def _nearest(rows: Tensor, samples: Tensor) -> NDArray[np.float64]:
     """Distance (n,) of each of the rows (n, d) to the nearest of the samples (m, d), in float64."""
     far, near = rows.double(), samples.double()
     if near.shape[1] <= NARROW:  # where a tree is ten times as fast
+        from scipy.spatial import KDTree  # slow to import
+
         return np.asarray(KDTree(near.numpy()).query(far.numpy())[0])
     found = torch.cat([squared_distances(block, near).amin(1) for block in far.split(BLOCK)])
     return np.asarray(found.sqrt().numpy())

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
 
 from ganbench.results.schema import SeedResult, Summary
 
@@ -28,7 +27,9 @@ CERTAIN = 30  # standard errors, which even two seeds find with a chance above 0
 
 def iqm(values: ArrayLike) -> float:
     """Interquartile mean: the mean after a quarter is cut off at each end."""
-    return float(stats.trim_mean(np.ravel(values), TRIM))
+    ordered = np.sort(np.ravel(values))
+    cut = int(TRIM * len(ordered))
+    return float(ordered[cut : len(ordered) - cut].mean())
 
 
 def optimality_gap(scores: ArrayLike) -> float:
@@ -134,6 +135,8 @@ def p_values(
     Exchanging the scores of two entries seed by seed would be exact, but for the law of the scores,
     not for the interquartile means: see `test_exchanges_would_claim_too_much`.
     """
+    from scipy import stats  # slow to import, as below
+
     apart = np.abs(np.asarray(differences, dtype=np.float64))
     spread = np.asarray(deviations, dtype=np.float64) * np.sqrt(seeds / max(1, seeds - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -243,6 +246,7 @@ def seeds_needed(difference: float, deviation: float, tasks: int = 1) -> int | N
     """
     if deviation == 0:
         return 2 if difference else None
+    from scipy import optimize, stats
 
     def lacking(n: float) -> float:
         freedom, shift = tasks * (n - 1), abs(difference) / deviation * np.sqrt(n)

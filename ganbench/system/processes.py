@@ -20,12 +20,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PRELOADED = [
-    "ganbench.harness.workers",
-    "ganbench.planar",
-    "scipy.stats",
-    "ot.lp",
-]
+PRELOADED = ["ganbench.harness.workers", "ganbench.planar"]
 CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
 FORKED = sys.platform == "linux" and CONFINED not in os.environ
 

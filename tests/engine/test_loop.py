@@ -51,8 +51,8 @@ def test_functional():
 class ReplayedLoop:
     """In the place of the CPU's own loop, what a GPU has."""
 
-    def __init__(self, *made_with):
-        self.cycle = loops.compiled_cycle(*made_with)
+    def __init__(self, step, make, slots, examples):
+        self.cycle = loops.compiled_cycle(make(), slots, examples)
 
     def run(self, given, count):
         loops.Replay(self.cycle, given)(count)
