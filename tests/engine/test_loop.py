@@ -97,7 +97,8 @@ def test_another_instruction_set_gets_code_of_its_own(tmp_path: Path) -> None:
     """Of two CPUs that share the compiler's cache, both take every step of every number."""
     other = "default" if torch.backends.cpu.get_cpu_capability() == "AVX2" else "avx2"
     for changes in ({}, {"ATEN_CPU_CAPABILITY": other}):
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), **changes}
+        caches = dict.fromkeys(("TORCHINDUCTOR_CACHE_DIR", "GANBENCH_CACHE"), str(tmp_path))
+        environment = {**os.environ, **caches, **changes}
         command = [sys.executable, "-c", COUNTING]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.stdout == "32\n", done.stderr
