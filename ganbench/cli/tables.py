@@ -21,6 +21,7 @@ from ganbench.board.text import (
 from ganbench.cli.fitting import Styled, console, print_table
 from ganbench.results.schema import Result, SeedResult, Summary, mean_speed
 from ganbench.scoring import VIEWS, clear_position, only_bounds
+from ganbench.system.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -235,6 +236,8 @@ def print_bench(found: Sequence[Bench]) -> None:
             "seed-steps/s": f"{each.seed_steps_per_second:,.0f}",
             "GFLOP/s": f"{each.gflops:.3g}",
             "of matmul": f"{each.gflops / each.matmul_gflops:.1%}",
+            "run": duration(each.run_seconds),
+            "of a run": f"{each.share_of_run:.0%}",
             "MiB": f"{each.peak_memory_bytes / 2**20:,.0f}",
         }
         shares = {
@@ -245,6 +248,7 @@ def print_bench(found: Sequence[Bench]) -> None:
     print_table(out, title, rows, spare=parts[::-1], hint=HINT)
     rate = max(each.matmul_gflops for each in found)
     out.print(f"matmul: {rate:.3g} GFLOP/s, products of 1024 x 1024 float32 matrices")
+    out.print("run: what a run of the task's steps would take, and the steps' share of it")
     out.print("on the right, shares of the time of one seed by itself")
 
 

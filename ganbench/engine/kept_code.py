@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -106,7 +107,8 @@ def _made(loop: fx.GraphModule, examples: Sequence[Tensor], folder: Path) -> Pat
         "aot_inductor.enable_line_tables": False,
         "assert_indirect_indexing": False,  # checks of the loop's index in every element
     }
-    with hoisting():
+    with hoisting(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's, of itself
         return Path(str(aot_compile(loop, tuple(examples), options=options)))
 
 

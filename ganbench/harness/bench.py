@@ -13,10 +13,12 @@ from torch.utils.flop_counter import flop_registry
 
 from ganbench.core import GAN
 from ganbench.engine.trainer import Trainer
+from ganbench.env import Env
 from ganbench.errors import InputError
 from ganbench.harness import machine
 from ganbench.harness.spec import Job, Spec, build, check_room, look_up
 from ganbench.harness.train import rehearse, rehearse_apart
+from ganbench.metrics.transport import solver
 from ganbench.randomness import generator
 from ganbench.results.schema import Machine, Precision
 from ganbench.system import processes
@@ -38,8 +40,11 @@ class Bench:
     `seed_steps_per_second` are training steps of all `seeds` together, on all `workers` at once,
     data and harness included. `shares` of that time, of one seed by itself, add up to 1: dealing
     data; the trainer's noise, D, G and optimizers (of a GAN that is no Game, all is `training`);
-    and the harness. `gflops` is the rate, in 10^9 operations per second, of the matrix products
-    inside, `matmul_gflops` that of products of 1024 x 1024 float32 matrices on all workers.
+    and the harness. `run_seconds` is how long a run of the task's steps would take from its first
+    seed on, by its parts: warm-up, steps, and evaluations, timed on real samples; `share_of_run` is
+    the steps' share of it. `gflops` is the rate, in 10^9 operations per second, of the matrix
+    products inside, `matmul_gflops` that of products of 1024 x 1024 float32 matrices on all
+    workers.
     """
 
     baseline: str
@@ -51,6 +56,8 @@ class Bench:
     precision: Precision
     steps: int
     seed_steps_per_second: float
+    run_seconds: float
+    share_of_run: float
     shares: dict[str, float]
     gflops: float
     matmul_gflops: float
@@ -99,7 +106,11 @@ def measure(
         report(f"{spec.task}: where the time of a step goes")
         eager = rehearse_apart(job, 0, min(steps, 2 * PROBE))
         flops = _flops(job, 0)
+        report(f"{spec.task}: how long an evaluation takes")
+        evaluating = max(map(len, shares)) * _evaluation_seconds(job)
     rate = sum(each.steps_per_second for each in worked)
+    training = job.budget.steps * seeds / rate
+    whole = max(each.seconds["warmup"] for each in worked) + training + evaluating
     return Bench(
         baseline=spec.baseline,
         hparams=spec.hparams,
@@ -110,6 +121,8 @@ def measure(
         precision=spec.precision,
         steps=steps,
         seed_steps_per_second=rate,
+        run_seconds=whole,
+        share_of_run=training / whole,
         shares=_shares(worked[0].seconds, eager),
         gflops=flops * rate / 1e9,
         matmul_gflops=sum(each.matmul_gflops for each in worked),
@@ -123,6 +136,24 @@ def rate(job: Job, seeds: Sequence[int], seconds: float = 2.0) -> float:
     with held_folder() as folder:
         steps, took = _tried(job.in_folder(folder), seeds, seconds)
     return len(seeds) * (steps - 1) / took
+
+
+def _evaluation_seconds(job: Job) -> float:
+    """How long the evaluations of a seed's run take, by those of real samples."""
+    task, rounds = job.task, job.budget.rounds
+    env = Env(task, budget=job.budget, device=job.spec.device, thorough=False)
+    samples = task.sample(job.budget.evaluation_size, generator(0, "examples"))
+
+    def seconds(round: int) -> float:
+        env.round = round
+        start = time.perf_counter()
+        env.evaluate(samples)
+        return time.perf_counter() - start
+
+    if "wasserstein" in task.metrics:
+        solver()  # which is imported once
+    seconds(0)  # and of the reference much is made once
+    return (rounds - 1) * seconds(0) + seconds(rounds - 1) if rounds > 1 else seconds(0)
 
 
 def _steps_of(job: Job, seeds: Sequence[int], seconds: float) -> int:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganbench.engine import hoist
+from ganbench.engine import hoist, kept_code
 from ganbench.engine import loop as loops
 from ganbench.engine.loop import Loop, functional, reshape_products
 
@@ -117,10 +117,11 @@ def filtering(weight, kernel, x):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_hoisting_changes_no_bit(monkeypatch):
+def test_hoisting_changes_no_bit(monkeypatch, tmp_path):
     found = []
     for context in (hoist.hoisting, nullcontext):
-        monkeypatch.setattr(loops, "hoisting", context)
+        monkeypatch.setattr(kept_code, "hoisting", context)
+        monkeypatch.setenv("GANBENCH_CACHE", str(tmp_path / str(len(found))))
         torch.manual_seed(0)
         memory = [torch.rand(2, 16, 16), torch.rand(16, 16, 3)]
         x = torch.rand(5, 2, 16, 16)

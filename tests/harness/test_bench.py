@@ -40,6 +40,9 @@ def test_a_game_told_apart() -> None:
     assert sum(found.shares.values()) == pytest.approx(1)
     assert min(found.shares.values()) > 0
     assert found.seed_steps_per_second > 1
+    steps = 2_500 / found.seed_steps_per_second  # seconds of a full run of one seed
+    assert found.run_seconds > steps
+    assert found.share_of_run == pytest.approx(steps / found.run_seconds)
     assert found.peak_memory_bytes > 2**26
 
 
