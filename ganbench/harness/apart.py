@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,7 +30,6 @@ from ganbench.harness.recorder import EndedError
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Progress, Spec, look_up, resolve_device, task_of
 from ganbench.harness.train import train_seeds
-from ganbench.metrics.transport import solver
 from ganbench.results.schema import SeedResult, Timing
 from ganbench.system import processes
 from ganbench.system.files import write_atomically
@@ -76,8 +74,6 @@ def train_apart(
         trainer = processes.fork(_train, spec, seeds, theirs, (*ours, inherited), stop)
         theirs.close()
         processes.end_with_parent()
-        if "wasserstein" in task.metrics:  # while there is nothing to judge yet
-            threading.Thread(target=solver, daemon=True).start()
         overseen = Overseen(spec, task, seeds, tell, stop)
         ended = False
         try:

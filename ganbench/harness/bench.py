@@ -18,7 +18,6 @@ from ganbench.errors import InputError
 from ganbench.harness import machine
 from ganbench.harness.spec import Job, Spec, build, check_room, look_up
 from ganbench.harness.train import rehearse, rehearse_apart
-from ganbench.metrics.transport import solver
 from ganbench.randomness import generator
 from ganbench.results.schema import Machine, Precision
 from ganbench.system import processes
@@ -150,10 +149,8 @@ def _evaluation_seconds(job: Job) -> float:
         env.evaluate(samples)
         return time.perf_counter() - start
 
-    if "wasserstein" in task.metrics:
-        solver()  # which is imported once
-    seconds(0)  # and of the reference much is made once
-    return (rounds - 1) * seconds(0) + seconds(rounds - 1) if rounds > 1 else seconds(0)
+    seconds(rounds - 1)  # imports, and makes of the reference, what is then there
+    return seconds(rounds - 1) + ((rounds - 1) * seconds(0) if rounds > 1 else 0.0)
 
 
 def _steps_of(job: Job, seeds: Sequence[int], seconds: float) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -56,20 +54,13 @@ def wasserstein(real: Tensor, fake: Tensor, *, points: int = POINTS) -> float:
     compare. Solved on the CPU by the network simplex of POT. Peyre and Cuturi 2019,
     "Computational optimal transport", eq. 2.11 and chapter 3.
     """
-    emd2 = solver()
+    from ot.lp import emd2  # a second to import, which only this metric should cost
+
     real, fake = (thinned(side, points).double() for side in checked(real, fake, fewest=1))
     cost = squared_distances(real, fake).cpu().numpy()
     m, n = cost.shape
     squared = emd2(np.full(m, 1 / m), np.full(n, 1 / n), cost, numItermax=10_000_000)
     return float(max(squared, 0.0) ** 0.5)
-
-
-def solver() -> Callable[..., float]:
-    """POT's solver, which takes a second to import, and which only this metric should cost."""
-    from ot.lp import emd2
-
-    found: Callable[..., float] = emd2
-    return found
 
 
 def sliced_wasserstein(

@@ -20,7 +20,12 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PRELOADED = ["ganbench.harness.workers", "ganbench.planar"]
+PRELOADED = [
+    "ganbench.harness.workers",
+    "ganbench.planar",
+    "torch._dynamo",  # which a worker's first trace imports, as slowly as torch itself
+    "ot.lp",
+]
 CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
 FORKED = sys.platform == "linux" and CONFINED not in os.environ
 

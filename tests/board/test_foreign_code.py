@@ -119,6 +119,7 @@ def test_bundled_tasks_go_by_bare_names_alone(name: str):
 
 # Confined
 
+EXIT = "import ctypes; ctypes.CDLL(None)._exit(0)"
 HONEST = """
 import torch
 
@@ -162,7 +163,7 @@ ATTACKS: dict[str, tuple[str, str, dict[str, float]]] = {
         {"processes": 40},
     ),
     "never ends": ("while True: pass", "ran longer than 20 s", {"seconds": 20.0}),
-    "exits": ("import os; os._exit(0)", "it ended before it was done", {}),
+    "exits": (EXIT, "it ended before it was done", {}),
     "dies": ("import ctypes; ctypes.string_at(0)", "SIGSEGV", {}),
     "shouts": ("import sys; sys.stderr.write('\\x1b[2J'); 1 / 0", "ZeroDivisionError", {}),
 }
@@ -222,7 +223,7 @@ def test_a_run_of_a_submission_is_confined(tmp_path: Path, monkeypatch):
     """Known by where it lies; one line, exit code 1, and nothing is kept."""
     need("files")
     monkeypatch.chdir(tmp_path)
-    path = foreign(tmp_path / "leaderboard", f"import os; os._exit(0)\n{HONEST}")
+    path = foreign(tmp_path / "leaderboard", f"{EXIT}\n{HONEST}")
     source = str(store.attached(path).relative_to(tmp_path) / "source.py")
     done = CliRunner().invoke(main, ["run", source, "--task", "ring8", "--steps", "1", "--quiet"])
     assert (done.exit_code, done.stdout) == (1, "")

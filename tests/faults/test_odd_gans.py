@@ -170,6 +170,7 @@ SLOW: Cases = {
     },
     "module": {
         "raise Mine": "odd.py cannot be imported: Mine in <module> (odd.py:",
+        "os._exit(0)": "odd.py cannot be imported: SystemExit in <module> (odd.py:",
         "raise GeneratorExit": "odd.py cannot be imported: GeneratorExit in <module> (odd.py:",
         "os.chdir('/')": None,
         "os.umask(0o777)": None,
