@@ -16,6 +16,7 @@ from ganbench.harness.spec import Spec, build, look_up
 from ganbench.randomness import own_randomness, stream
 from ganbench.system import files
 from ganbench.system.threads import one_thread
+from ganbench.system.words import many
 
 
 class TrainedGenerator:
@@ -43,7 +44,7 @@ class TrainedGenerator:
             return self.task.check(self.gan.sample(n), n, f"sample({n})")
 
     def __repr__(self) -> str:
-        rounds = f"{self.rounds} round" + "s" * (self.rounds != 1)
+        rounds = many(self.rounds, "round")
         return f"TrainedGenerator({self.task.name}, {rounds}, {type(self.gan).__name__})"
 
 
