@@ -31,6 +31,7 @@ def run(
     compile: Literal["auto", "on", "off"] = "auto",
     precision: Precision = "float32",
     tuning_trials: int = 0,
+    log: str | Sequence[str] = (),
     workers: int = 1,
     leaderboard: str | Path = "leaderboard",
     out: str | Path = "runs",
@@ -50,6 +51,8 @@ def run(
         compile: the steps of a Game; "auto" does for 10,000 of them or more.
         precision: of products while training.
         tuning_trials: how many settings were tried to find these.
+        log: "csv", "tensorboard" or "wandb", or several: what is handed losses and metrics, too,
+            in the folder of each seed.
         workers: processes that train. What is no file is trained in this process alone.
         leaderboard: folder that the result file is added to, merged with seeds that lie there. A
             function's result is not, since its file would not say what it depends on.
@@ -83,6 +86,7 @@ def run(
         compiled=COMPILE[compile],
         precision=precision,
         tuning_trials=tuning_trials,
+        log=(log,) if isinstance(log, str) else tuple(log),
         function=function,
     )
     place = TemporaryDirectory() if function is not None else nullcontext(str(leaderboard))

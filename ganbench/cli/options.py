@@ -140,6 +140,12 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
         metavar="N",
         help="Draw samples every N steps.  [default: as the published system does]",
     ),
+    "log": click.option(
+        "--log",
+        multiple=True,
+        type=click.Choice(["csv", "tensorboard", "wandb"]),
+        help="Hand losses and metrics on, too; may be given more than once.",
+    ),
     "time_limit": click.option(
         "--time-limit",
         type=Finite(0, LONGEST, min_open=True),

@@ -107,7 +107,7 @@ class SeedRun:
         return self.schedule.blocks(self.job.budget, self.first_round)
 
     def start(self) -> None:
-        """Make what must be there before the first block: the pool and the log."""
+        """Make what must be there before the first block: the pool and the logs."""
         with self.at_work():
             self._started = True
             (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)
@@ -162,7 +162,7 @@ class SeedRun:
             self.engine_note = "; ".join(filter(None, (self.engine_note, note)))[:NOTE_LENGTH]
 
     def close(self) -> None:
-        """End the log."""
+        """End the logs."""
         self.recorder.close()
 
     def result(self) -> SeedResult:
@@ -201,7 +201,6 @@ class SeedRun:
         *_, info = self.env.end_round(metrics)
         with self.env.clock.during("saving"):
             self.recorder.note_round(samples, info)
-            self.recorder.flush()
             self._save()
 
     def _evaluated_samples(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +39,7 @@ class Spec:
 
     With a `function`, which `baseline` then is the mere name of, it stays in this process.
     `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
+    `log` names what else is handed its rows: see `harness.loggers`.
     `tuning_trials` are the settings that were tried to find these. A `protocol` is a row
     of the `PROTOCOL` that the baseline's file defines: the task is then as its
     `conditions(task, row)` change it, with the data, batches and steps of what was published. Of
@@ -56,6 +57,7 @@ class Spec:
     resume: bool = False
     log_every: int | None = None
     sample_every: int | None = None
+    log: Sequence[str] = ()
     tuning_trials: int = 0
     protocol: str = ""
     hidden: Hidden | None = None
