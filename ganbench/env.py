@@ -17,6 +17,7 @@ from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.randomness import generator, stream
+from ganbench.system.devices import judging, waiter
 from ganbench.system.threads import one_thread
 
 SLACK = 1e-3  # by which rounding may take the values of images beyond 1
@@ -116,7 +117,8 @@ class Env:
         self.budget = budget or task.budget
         self.device = torch.device(device)
         self.threshold = threshold
-        self.clock = Clock(torch.cuda.synchronize if self.device.type == "cuda" else lambda: None)
+        self.judging = judging(self.device)  # where samples are scored
+        self.clock = Clock(waiter(self.device))
         self.round = self.budget.rounds
         self._seed, self._next_seed = 0, 0
         self._value = 0.0
@@ -189,7 +191,7 @@ class Env:
 
     @cached_property
     def _reference(self) -> Tensor:
-        return self.task.reference.to(self.device)
+        return self.task.reference.to(self.judging)
 
     @property
     def pool(self) -> Tensor | None:
@@ -202,7 +204,7 @@ class Env:
         They are computed on one thread: on cores that others use too, threads wait for one another.
         """
         n = self.budget.evaluation_size
-        fake = self.task.check(samples, n, f"sample({n})").to(self.device)
+        fake = self.task.check(samples, n, f"sample({n})").to(self.judging)
         with one_thread():
             if not bool(torch.isfinite(fake).all()):
                 raise InputError(f"samples hold NaN or Inf on task {self.task.name!r}")

@@ -27,7 +27,7 @@ def run(
     seeds: int | Sequence[int] = 1,
     budget: Literal["full", "quick", "smoke"] = "full",
     steps: int | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     compile: Literal["auto", "on", "off"] = "auto",
     precision: Precision = "float32",
     tuning_trials: int = 0,
@@ -47,7 +47,7 @@ def run(
         task: a name (`list_tasks`) or the path of a task file.
         seeds: how many, from 0 on, or which.
         budget: of training steps: the task's own, a tenth of it, or 50; `steps` says a number.
-        device: "auto" takes a GPU if there is one.
+        device: "auto" takes a CUDA device if there is one.
         compile: the steps of a Game; "auto" does for 10,000 of them or more.
         precision: of products while training.
         tuning_trials: how many settings were tried to find these.
@@ -72,7 +72,6 @@ def run(
         >>> round(result.score, 1)
         1.0
     """
-    numbers = _numbers(seeds)
     if compile not in COMPILE:
         raise InputError(f"compile must be one of {', '.join(COMPILE)}, got {compile!r}")
     function = baseline if not isinstance(baseline, str | Path) else None
@@ -94,15 +93,14 @@ def run(
     with place as folder, shown as report:
         (finished,) = entries.run(
             [spec],
-            seeds=numbers,
+            seeds=_numbers(seeds),
             workers=1 if function is not None else workers,
             leaderboard=folder,
             out=out,
             report=report,
             apart=function is None,
         )
-    path = None if function is not None else finished.path
-    return Result.of_run(finished, path=path)
+    return Result.of_run(finished, path=finished.path if function is None else None)
 
 
 def load_generator(

@@ -98,7 +98,9 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
     "steps": click.option(
         "--steps", type=click.IntRange(1, MOST_STEPS), help="Training steps, instead of a budget's."
     ),
-    "device": click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    "device": click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto"
+    ),
     "compiled": click.option(
         "--compile",
         "compiled",

@@ -219,7 +219,7 @@ def circumstances(job: Job) -> list[str]:
     elif budget.name != "full":
         parts.append(budget.name)
     parts += [f"hidden{spec.hidden.seed}"] if spec.hidden is not None else []
-    parts += ["cuda"] if spec.device != "cpu" else []
+    parts += [spec.device.partition(":")[0]] if spec.device != "cpu" else []
     parts += [spec.precision] if spec.precision != "float32" else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
         parts.append("compiled" if spec.compiled else "uncompiled")

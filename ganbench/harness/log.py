@@ -149,7 +149,7 @@ def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     if not all(type(value) is Tensor and value.ndim == 0 and _is_real(value) for value in flat):
         flat = [_scalar(name, value) for name, column in found.items() for value in column]
     # One stack and one transfer: rows of ten steps must not cost more than the steps.
-    values = torch.stack(flat).detach().double().cpu().numpy()
+    values = torch.stack(flat).detach().cpu().double().numpy()
     ends = np.cumsum([len(column) for column in found.values()])
     return dict(zip(found, np.split(values, ends[:-1]), strict=True))
 

@@ -206,7 +206,7 @@ class SeedRun:
     def _evaluated_samples(self) -> Tensor:
         """The samples of this round for the judge."""
         seed = stream(self.seed, "evaluation", self.env.round)
-        return self._sample(self.job.budget.evaluation_size, seed)
+        return self._sample(self.job.budget.evaluation_size, seed).to(self.env.judging)
 
     def _keep_samples(self, step: int) -> None:
         """Have samples kept for the pictures of a step, with the features seen there."""

@@ -23,6 +23,7 @@ from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
+from ganbench.system.devices import resolve_device
 from ganbench.system.limits import DAY
 from ganbench.system.modules import describe
 
@@ -148,16 +149,6 @@ def check_room(job: Job, seeds: int) -> None:
             f"{wanted / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f}: "
             "ask for fewer steps, seeds or seconds"
         )
-
-
-def resolve_device(device: str) -> str:
-    """The device that "auto" stands for; InputError for a GPU that is not there."""
-    present = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if present else "cpu"
-    if device == "cuda" and not present:
-        raise InputError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu")
-    return device
 
 
 def without_answers(task: Task) -> Task:
