@@ -101,6 +101,15 @@ class Env:
     first alone but at the end of the budget; `info["position"]` is where the first one lies, and
     `info["score"]` the mean of all views, None where they have not been evaluated. Between a return
     and the next call the clock charges "training".
+
+    Example:
+        >>> import ganbench
+        >>> env = ganbench.make("gaussian", budget="smoke")
+        >>> real, info = env.reset(seed=0)
+        >>> fake = ganbench.sample("gaussian", 4096)
+        >>> real, reward, terminated, truncated, info = env.step(fake)
+        >>> real.shape, info["step"], terminated, truncated
+        (torch.Size([25, 4, 2]), 25, True, False)
     """
 
     def __init__(
@@ -278,7 +287,14 @@ def check_values(task: Task, samples: Tensor, source: str) -> str | None:
 def make(task: str, *, budget: str = "full", device: str = "cpu") -> Env:
     """The environment of a task by name or path, as `gymnasium.make` does for its own.
 
-    Terminates at the task's threshold; `budget` is "full", "quick" or "smoke".
+    Terminates at the task's threshold; `budget` is "full", "quick" or "smoke". Raises InputError
+    for an unknown task or budget.
+
+    Example:
+        >>> import ganbench
+        >>> real, info = ganbench.make("sine", budget="smoke").reset(seed=0)
+        >>> real.shape  # steps of the first round, samples of a batch, numbers of a sample
+        torch.Size([25, 128, 64])
     """
     loaded = registry.load_task(task)
     return Env(

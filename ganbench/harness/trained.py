@@ -25,6 +25,13 @@ class TrainedGenerator:
     `task` is what it was trained on, `gan` the whole of it, and `module` its generator in
     inference mode: an `nn.Module`, of a Game the one that its samples come from; None if a GAN of
     another kind has none by the name `generator`. `rounds` are those that it has trained.
+
+    Example:
+        >>> import ganbench
+        >>> result = ganbench.run("mlp_gan", task="gaussian", steps=2, progress=False)
+        >>> trained = ganbench.load_generator(result)
+        >>> trained, trained.sample(3, seed=1).shape
+        (TrainedGenerator(gaussian, 2 rounds, Trainer), torch.Size([3, 2]))
     """
 
     def __init__(self, task: Task, gan: GAN, rounds: int) -> None:
