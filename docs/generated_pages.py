@@ -189,7 +189,8 @@ def _baselines(root: Path) -> Iterator[tuple[str, str]]:
         ]
         head = ["task", "rank", "score", "seeds", "reproduced by"]
         text += "## On the board\n\n" + (_table(head, rows) if rows else "Nothing yet.\n")
-        text += f"\n## The file\n\n```{{literalinclude}} ../../../baselines/{name}.py\n```\n"
+        text += f"\n## The file\n\n```{{literalinclude}} ../../../baselines/{name}.py\n"
+        text += ":language: python\n```\n"
         yield f"baselines/{name}", text
 
 
@@ -251,30 +252,33 @@ it, so figures of one machine are alike in kind, not exact. `ganbench bench`
 [Metrics](../metrics.md) what metrics cost.
 
 Figures are of one seed, in the mean over the seeds of an entry on a machine. Each was trained on
-one thread; seeds that are trained at once are each charged their share of the time. Columns: how
-the steps were taken (`eager`, one by one in Python; `stacked`, of many seeds at once; `compiled`,
-as compiled code), steps a second, seconds of training, and seconds in all, with making samples,
-judging and saving. References, which do not train, are left out.
+one thread; seeds that are trained at once are each charged their share of the time. Columns: steps
+a second, seconds of training, seconds in all, with making samples, judging and saving; and how the
+steps were taken (`eager`, one by one in Python; `stacked`, of many seeds at once; `compiled`, as
+compiled code). References, which do not train, are left out.
 
 """
 
 
 def _performance(root: Path) -> str:
-    """Speeds and times of what is published, a table a task, the fastest first."""
-    text = PERFORMANCE
+    """Speeds and times of what is published: of each task a table a machine, the fastest first."""
+    text, head = PERFORMANCE, ["entry", "steps/s", "training, s", "in all, s", "engine", "seeds"]
     for folder in sorted(each for each in (root / "leaderboard").iterdir() if each.is_dir()):
         paths = [each for each in folder.glob("*.json") if not each.name.endswith(".local.json")]
-        rows = [row for path in paths for row in _speeds(load_result(path))]
-        if rows:
-            cells = [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
-            head = ["entry", "machine", "seeds", "engine", "steps/s", "training, s", "in all, s"]
-            text += f"## {folder.name}\n\n" + _table(head, cells) + "\n"
+        tables: dict[str, list[tuple[float, list[Any]]]] = {}
+        for path in paths:
+            for where, speed, cells in _speeds(load_result(path)):
+                tables.setdefault(where, []).append((speed, cells))
+        text += f"## {folder.name}\n\n" if tables else ""
+        for where, rows in sorted(tables.items()):
+            fastest = [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
+            text += f"{where}:\n\n" + _table(head, fastest) + "\n"
     text += "## Tutorials\n\nHow long the notebooks took as these pages were built, on a machine "
     return text + "that others may have used too.\n\n```{nb-exec-table}\n```\n"
 
 
-def _speeds(result: Result) -> Iterator[tuple[float, list[Any]]]:
-    """Steps per second and cells of an entry on each machine that has trained seeds of it."""
+def _speeds(result: Result) -> Iterator[tuple[str, float, list[Any]]]:
+    """An entry on each machine that has trained seeds of it: where, steps per second, cells."""
     if result.entry.reference:
         return
     groups: dict[str, list[SeedResult]] = {}
@@ -287,8 +291,8 @@ def _speeds(result: Result) -> Iterator[tuple[float, list[Any]]]:
         whole = fmean(seed.timing.wall_seconds for seed in seeds)
         engines = ", ".join(sorted({seed.engine for seed in seeds}))
         link = _link({"entry": result.entry.name}).replace("../baselines/", "baselines/")
-        seconds = f"{training:,.1f}", f"{whole:,.1f}"
-        yield speed, [link, machine, len(seeds), engines, f"{speed:,.0f}", *seconds]
+        cells = [link, f"{speed:,.0f}", f"{training:,.1f}", f"{whole:,.1f}", engines, len(seeds)]
+        yield f"{result.protocol.steps:,} steps on {machine}", speed, cells
 
 
 def _citing(root: Path) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from ganbench.results import schema
 from ganbench.results.schema import load_result
+
 from .made import a_result, a_seed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,8 +41,10 @@ def test_speeds_are_means_over_the_seeds_of_a_machine(pages: ModuleType) -> None
     failed = timed(4, 1e3).model_copy(update={"status": "failed"})
     result = a_result(timed(0, 1.0), timed(1, 3.0), timed(2, 10.0, "d"), a_seed(3), failed)
     first, second = pages._speeds(result)
-    assert first[1] == ["my_gan", "c, 1 cores", 2, "eager", "67", "2.0", "9.0"]
-    assert second[1] == ["my_gan", "d, 1 cores", 1, "eager", "10", "10.0", "9.0"]
+    assert first[0] == f"{result.protocol.steps:,} steps on c, 1 cores"
+    assert first[2] == ["my_gan", "67", "2.0", "9.0", "eager", 2]
+    assert second[0].endswith("on d, 1 cores")
+    assert second[2] == ["my_gan", "10", "10.0", "9.0", "eager", 1]
     reference = result.entry.model_copy(update={"reference": True})
     assert [*pages._speeds(result.model_copy(update={"entry": reference}))] == []
 
