@@ -21,6 +21,7 @@ import generated_pages  # noqa: E402 - which lies beside this file
 import ganbench  # noqa: E402
 
 project, author = "ganbench", "the ganbench authors"
+project_copyright = author
 release = ganbench.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 root_doc = "docs/index"
@@ -38,6 +39,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 html_theme, html_title = "furo", "ganbench"
 html_show_sourcelink = False
+highlight_language = "text"  # of blocks that name none, as what a command prints
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {name: name for name in ("Loss", "MakeOptimizer", "Metric", "Sampler")}
 maximum_signature_line_length = 80

@@ -1,6 +1,6 @@
 """Writes docs/generated: a page for each task, family of metrics and baseline, and references.
 
-All that they say comes from the code and from the published board.
+All that they say comes from the code, from the published board and from CITATION.cff.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import yaml
 
 import ganbench
 from ganbench import plots, registry
@@ -19,7 +22,7 @@ from ganbench.board.text import number, with_interval
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.plots.paper import png
-from ganbench.results.schema import json_schema
+from ganbench.results.schema import Result, SeedResult, json_schema, load_result
 
 BEST = 8  # entries of a task's board that its page shows
 
@@ -35,6 +38,8 @@ def write(root: Path) -> None:
         "api": _api(),
         "cli": _cli(),
         "schema": _schema(),
+        "performance": _performance(root),
+        "citing": _citing(root),
     }
     for name, text in pages.items():
         path = folder / f"{name}.md"
@@ -184,7 +189,8 @@ def _baselines(root: Path) -> Iterator[tuple[str, str]]:
         ]
         head = ["task", "rank", "score", "seeds", "reproduced by"]
         text += "## On the board\n\n" + (_table(head, rows) if rows else "Nothing yet.\n")
-        text += f"\n## The file\n\n```{{literalinclude}} ../../../baselines/{name}.py\n```\n"
+        text += f"\n## The file\n\n```{{literalinclude}} ../../../baselines/{name}.py\n"
+        text += ":language: python\n```\n"
         yield f"baselines/{name}", text
 
 
@@ -234,3 +240,79 @@ def _kind(each: Mapping[str, Any]) -> str:
     if kind == "object" and isinstance(each.get("additionalProperties"), Mapping):
         return f"object of {_kind(each['additionalProperties'])}"
     return kind
+
+
+PERFORMANCE = """# Performance
+
+How long the published results of the board trained, read from their files: nothing was measured for
+this page. A seed notes its machine, but not what else ran on it: several trainings may have shared
+it, so figures of one machine are alike in kind, not exact. `ganbench bench`
+([Measure speed](../training.md#measure-speed)) gives exact ones, of your own machine;
+[Published systems](../published_systems.md) has speed beside Keras and JAX, and
+[Metrics](../metrics.md) what metrics cost.
+
+Figures are of one seed, in the mean over the seeds of an entry on a machine. Each was trained on
+one thread; seeds that are trained at once are each charged their share of the time. Columns: steps
+a second, seconds of training, seconds in all, with making samples, judging and saving; and how the
+steps were taken (`eager`, one by one in Python; `stacked`, of many seeds at once; `compiled`, as
+compiled code). References, which do not train, are left out.
+
+"""
+
+
+def _performance(root: Path) -> str:
+    """Speeds and times of what is published: of each task a table a machine, the fastest first."""
+    text, head = PERFORMANCE, ["entry", "steps/s", "training, s", "in all, s", "engine", "seeds"]
+    for folder in sorted(each for each in (root / "leaderboard").iterdir() if each.is_dir()):
+        paths = [each for each in folder.glob("*.json") if not each.name.endswith(".local.json")]
+        tables: dict[str, list[tuple[float, list[Any]]]] = {}
+        for path in paths:
+            for where, speed, cells in _speeds(load_result(path)):
+                tables.setdefault(where, []).append((speed, cells))
+        text += f"## {folder.name}\n\n" if tables else ""
+        for where, rows in sorted(tables.items()):
+            fastest = [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
+            text += f"{where}:\n\n" + _table(head, fastest) + "\n"
+    text += "## Tutorials\n\nHow long the notebooks took as these pages were built, on a machine "
+    return text + "that others may have used too.\n\n```{nb-exec-table}\n```\n"
+
+
+def _speeds(result: Result) -> Iterator[tuple[str, float, list[Any]]]:
+    """An entry on each machine that has trained seeds of it: where, steps per second, cells."""
+    if result.entry.reference:
+        return
+    groups: dict[str, list[SeedResult]] = {}
+    for seed in result.seeds:
+        if seed.status == "ok" and seed.timing.steps_per_second:
+            groups.setdefault(seed.machine.hardware, []).append(seed)
+    for machine, seeds in groups.items():
+        speed = fmean(seed.timing.steps_per_second for seed in seeds)
+        training = fmean(seed.timing.train_seconds for seed in seeds)
+        whole = fmean(seed.timing.wall_seconds for seed in seeds)
+        engines = ", ".join(sorted({seed.engine for seed in seeds}))
+        link = _link({"entry": result.entry.name}).replace("../baselines/", "baselines/")
+        cells = [link, f"{speed:,.0f}", f"{training:,.1f}", f"{whole:,.1f}", engines, len(seeds)]
+        yield f"{result.protocol.steps:,} steps on {machine}", speed, cells
+
+
+def _citing(root: Path) -> str:
+    """How to cite ganbench, from CITATION.cff."""
+    said = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    authors = [each["name"] for each in said["authors"]]
+    fields = {
+        "title": said["title"],
+        "author": " and ".join(f"{{{name}}}" for name in authors),
+        "version": said["version"],
+        "license": said["license"],
+        "url": said["repository-code"],
+    }
+    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
+    return (
+        f"# How to cite\n\n{said['message']} In words:\n\n> {', '.join(authors)}. {said['title']}. "
+        f"Version {said['version']}. <{said['repository-code']}>\n\nIn BibTeX:\n\n"
+        f"```bibtex\n@software{{ganbench,\n{lines}}}\n```\n\nBoth are made from "
+        "`CITATION.cff`, which GitHub and reference managers read. Please cite the papers "
+        "of the methods and metrics that you use, too: each [baseline](baselines/index.md) and "
+        "each [metric](metrics/index.md) names its own. For results to be found again, give the "
+        "versions of the tasks, which every result file holds.\n"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Bound": "core",
+    "Bound": "scoring",
     "Budget": "core",
     "Env": "env",
     "GAN": "core",

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ganbench import scoring
+from ganbench.engine.logs import Recording as Recording
 from ganbench.errors import InputError
 from ganbench.randomness import REFERENCE_SEED, generator
+from ganbench.scoring import Bound as Bound
 from ganbench.scoring import Direction
 from ganbench.system.tensors import plain
 
@@ -31,6 +33,12 @@ class Budget:
     `steps` calls of `train_step`, each on `batch_size` real samples, in `evaluations` rounds of
     equal length (the last may be shorter); after each round `evaluation_size` samples are scored.
     Losses are averaged over `log_every` steps for the curve.
+
+    Example:
+        >>> import ganbench
+        >>> budget = ganbench.load_task("sine").budget.reduced("smoke")
+        >>> budget.steps, budget.rounds, budget.steps_in(1)
+        (50, 2, 25)
     """
 
     steps: int
@@ -55,7 +63,7 @@ class Budget:
         return min(self.steps_per_round, self.steps - round * self.steps_per_round)
 
     def reduced(self, name: str) -> Budget:
-        """The budget called `name`: "full", "quick" (a tenth of the steps) or "smoke" (50)."""
+        """The budget "full", "quick" (a tenth of the steps) or "smoke" (50), else InputError."""
         if name == self.name or name == "full":
             return self
         if name == "quick":
@@ -65,7 +73,7 @@ class Budget:
         raise InputError(f"budget {name!r} is none of full, quick, smoke")
 
     def with_steps(self, steps: int) -> Budget:
-        """This budget cut or stretched to `steps` training steps."""
+        """This budget cut or stretched to `steps` training steps; InputError for less than 1."""
         if steps < 1:
             raise InputError(f"steps must be at least 1, got {steps}")
         if steps == self.steps:
@@ -79,31 +87,16 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bound:
-    """Where a metric's values lie on a task.
-
-    `floor` is what real data scores, `ceiling` what the better naive sampler scores, `noise` the
-    standard deviation of the floor over draws. "higher" or "lower" says which way is better, and
-    `version` which definition of the metric has measured them.
-    """
-
-    direction: Direction
-    floor: float
-    ceiling: float
-    noise: float
-    version: int = 1
-
-    def position(self, value: float) -> float:
-        """1 at the floor, 0 at the ceiling, towards -1 however bad (NaN if they meet)."""
-        return scoring.position(value, self.floor, self.ceiling)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Modes:
     """The centres ((K, d) tensor) and the common standard deviation of a Gaussian mixture.
 
     `weights` (K,) add up to 1; None stands for equal ones. Modes may be flat: they extend in the
     first `extent` coordinates alone, and None stands for all d.
+
+    Example:
+        >>> import ganbench, torch
+        >>> ganbench.Modes(centers=torch.zeros(4, 2), sigma=0.1).due.tolist()
+        [0.25, 0.25, 0.25, 0.25]
     """
 
     centers: Tensor
@@ -146,6 +139,12 @@ class Task:
     samplers of which the better one makes a ceiling: "uniform" over the reference's box, the
     "gaussian" of the true moments, neither of which counts where it is exact, and at most one of
     the task's own (n, rng) -> (n, *shape).
+
+    Example:
+        >>> import ganbench
+        >>> task = ganbench.load_task("sine")
+        >>> task.shape, task.reference.shape, task.tracked, task.bounds["mmd"].direction
+        ((64,), torch.Size([4096, 64]), 'mmd', 'lower')
     """
 
     name: str
@@ -278,28 +277,22 @@ class Task:
 
 @runtime_checkable
 class GAN(Protocol):
-    """Anything that learns from real batches and then makes samples of its own."""
+    """Anything that learns from real batches and then makes samples of its own.
+
+    Example:
+        >>> import ganbench, torch
+        >>> class Nothing:
+        ...     def train_step(self, real): return {"mean": real.mean()}
+        ...     def sample(self, n): return torch.zeros(n, 2)
+        >>> isinstance(Nothing(), ganbench.GAN)
+        True
+    """
 
     def train_step(self, real: Tensor) -> Mapping[str, Tensor]:
         """Learn from one batch (batch_size, *task.shape); return named scalars for the log."""
 
     def sample(self, n: int) -> Tensor:
         """Make n samples, shape (n, *task.shape)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """What a published system notes while it trains; None leaves it to the task's budget.
-
-    The mean losses of every `log_every` steps make a row of the log; `sample_size` samples are
-    drawn for pictures after each of `sample_steps` (ascending). `epoch` is the steps in what the
-    source calls an epoch.
-    """
-
-    log_every: int | None = None
-    sample_steps: Sequence[int] | None = None
-    sample_size: int | None = None
-    epoch: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +337,13 @@ class Game:
 
     `features(D, batch)` gives the activations (n, k) of the discriminator's feature layer, for
     the pictures. `recording` is what the source of a published system prints and draws.
+
+    Example:
+        >>> import ganbench
+        >>> from ganbench.registry import load_baseline
+        >>> game = load_baseline("wgan").make(ganbench.load_task("ring8"))
+        >>> isinstance(game, ganbench.Game), game.d_updates, game.decision
+        (True, 5, None)
     """
 
     generator: nn.Module
@@ -367,7 +367,7 @@ class Game:
     labels: Callable[[Tensor], Tensor] | None = None
     pack: int = 1
     features: Callable[[nn.Module, Tensor], Tensor] | None = None
-    recording: Recording = Recording()
+    recording: Recording = field(default_factory=Recording)
 
     @property
     def d_losses(self) -> Sequence[Loss]:

@@ -18,6 +18,7 @@ from ganbench.core import Budget, Task
 from ganbench.errors import InputError
 from ganbench.metrics._kept import keep
 from ganbench.randomness import generator, stream
+from ganbench.system.devices import judging, waiter
 from ganbench.system.threads import one_thread
 
 SLACK = 1e-3  # by which rounding may take the values of images beyond 1
@@ -101,6 +102,15 @@ class Env:
     first alone but at the end of the budget; `info["position"]` is where the first one lies, and
     `info["score"]` the mean of all views, None where they have not been evaluated. Between a return
     and the next call the clock charges "training".
+
+    Example:
+        >>> import ganbench
+        >>> env = ganbench.make("gaussian", budget="smoke")
+        >>> real, info = env.reset(seed=0)
+        >>> fake = ganbench.sample("gaussian", 4096)
+        >>> real, reward, terminated, truncated, info = env.step(fake)
+        >>> real.shape, info["step"], terminated, truncated
+        (torch.Size([25, 4, 2]), 25, True, False)
     """
 
     def __init__(
@@ -117,7 +127,8 @@ class Env:
         self.budget = budget or task.budget
         self.device = torch.device(device)
         self.threshold = threshold
-        self.clock = Clock(torch.cuda.synchronize if self.device.type == "cuda" else lambda: None)
+        self.judging = judging(self.device)  # where samples are scored
+        self.clock = Clock(waiter(self.device))
         self.round = self.budget.rounds
         self._seed, self._next_seed = 0, 0
         self._value = 0.0
@@ -190,7 +201,7 @@ class Env:
 
     @cached_property
     def _reference(self) -> Tensor:
-        return keep(self.task.reference.to(self.device))
+        return keep(self.task.reference.to(self.judging))
 
     @property
     def pool(self) -> Tensor | None:
@@ -203,7 +214,7 @@ class Env:
         They are computed on one thread: on cores that others use too, threads wait for one another.
         """
         n = self.budget.evaluation_size
-        fake = self.task.check(samples, n, f"sample({n})").to(self.device)
+        fake = self.task.check(samples, n, f"sample({n})").to(self.judging)
         with one_thread():
             if not bool(torch.isfinite(fake).all()):
                 raise InputError(f"samples hold NaN or Inf on task {self.task.name!r}")
@@ -277,7 +288,14 @@ def check_values(task: Task, samples: Tensor, source: str) -> str | None:
 def make(task: str, *, budget: str = "full", device: str = "cpu") -> Env:
     """The environment of a task by name or path, as `gymnasium.make` does for its own.
 
-    Terminates at the task's threshold; `budget` is "full", "quick" or "smoke".
+    Terminates at the task's threshold; `budget` is "full", "quick" or "smoke". Raises InputError
+    for an unknown task or budget.
+
+    Example:
+        >>> import ganbench
+        >>> real, info = ganbench.make("sine", budget="smoke").reset(seed=0)
+        >>> real.shape  # steps of the first round, samples of a batch, numbers of a sample
+        torch.Size([25, 128, 64])
     """
     loaded = registry.load_task(task)
     return Env(

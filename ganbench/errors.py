@@ -9,7 +9,16 @@ MOST_LINE = 1_000  # characters of a line, or bytes of one that is not yet read
 
 
 class InputError(ValueError):
-    """Something a user gave is unusable; the message is one line that says what to do."""
+    """Something a user gave is unusable; the message is one line that says what to do.
+
+    Example:
+        >>> import ganbench
+        >>> try:
+        ...     ganbench.load_task("sime")
+        ... except ganbench.InputError as error:
+        ...     print(error)
+        unknown task 'sime': did you mean 'sine'? (see `ganbench list tasks`)
+    """
 
 
 class ContractError(InputError):

@@ -64,20 +64,29 @@ def seed_global(seed: int) -> None:
 
 
 @contextmanager
-def own_randomness(gan: object, seed: int) -> Iterator[None]:
-    """Draw from an evaluation stream, then put every stream back where training left it."""
+def left_where_it_was() -> Iterator[None]:
+    """Put the global streams back afterwards, whatever is drawn from them inside."""
     before = random_state()
-    generators = torch_generators(gan)
-    states = [rng.get_state() for rng in generators]
-    seed_global(seed)
-    for rng in generators:
-        rng.manual_seed(seed)
     try:
         yield
     finally:
         restore_random(before)
-        for rng, state in zip(generators, states, strict=True):
-            rng.set_state(state)
+
+
+@contextmanager
+def own_randomness(gan: object, seed: int) -> Iterator[None]:
+    """Draw from an evaluation stream, then put every stream back where training left it."""
+    generators = torch_generators(gan)
+    states = [rng.get_state() for rng in generators]
+    with left_where_it_was():
+        seed_global(seed)
+        for rng in generators:
+            rng.manual_seed(seed)
+        try:
+            yield
+        finally:
+            for rng, state in zip(generators, states, strict=True):
+                rng.set_state(state)
 
 
 def random_state() -> dict[str, Any]:
@@ -91,6 +100,8 @@ def random_state() -> dict[str, Any]:
     }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -102,6 +113,8 @@ def restore_random(state: Mapping[str, Any]) -> None:
     random.setstate(state["python"])
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
 
 
 def torch_generators(gan: object) -> list[torch.Generator]:

@@ -248,10 +248,15 @@ def _defined(kind: Kind, module: ModuleType, path: Path) -> Any:
 
 
 def load_task(name: str) -> Task:
-    """The task that `name` stands for, with its frozen floors and ceilings."""
-    task = load_bare_task(name)
-    frozen = _bounds_beside(find("tasks", name), name)
-    return replace(task, bounds=read_bounds(frozen, task))
+    """The task that a name or path stands for, with its floors and ceilings; or InputError.
+
+    Example:
+        >>> import ganbench
+        >>> ganbench.load_task("sine").shape
+        (64,)
+    """
+    task, path = load_bare_task(name), find("tasks", name)
+    return replace(task, bounds=read_bounds(_bounds_beside(path, name), task))
 
 
 def load_bare_task(name: str) -> Task:

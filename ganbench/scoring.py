@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -25,6 +26,32 @@ VIEWS: Mapping[str, str] = {
     "distribution": "is it in the right proportions?",
     "test": "can a classifier tell them from real ones?",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """Where a metric's values lie on a task.
+
+    `floor` is what real data scores, `ceiling` what the better naive sampler scores, `noise` the
+    standard deviation of the floor over draws. "higher" or "lower" says which way is better, and
+    `version` which definition of the metric has measured them.
+
+    Example:
+        >>> import ganbench
+        >>> bound = ganbench.Bound(direction="lower", floor=0.0, ceiling=2.0, noise=0.01)
+        >>> [bound.position(value) for value in (0.0, 0.5, 2.0, 8.0)]
+        [1.0, 0.75, 0.0, -0.75]
+    """
+
+    direction: Direction
+    floor: float
+    ceiling: float
+    noise: float
+    version: int = 1
+
+    def position(self, value: float) -> float:
+        """1 at the floor, 0 at the ceiling, towards -1 however bad (NaN if they meet)."""
+        return position(value, self.floor, self.ceiling)
 
 
 class Bounds(TypedDict):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from ganbench.board.claim import many
 from ganbench.board.text import number, with_interval
 from ganbench.errors import InputError
 from ganbench.harness.entries import Finished
 from ganbench.results import schema, stats
+from ganbench.system.words import many
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

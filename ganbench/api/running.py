@@ -27,10 +27,11 @@ def run(
     seeds: int | Sequence[int] = 1,
     budget: Literal["full", "quick", "smoke"] = "full",
     steps: int | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     compile: Literal["auto", "on", "off"] = "auto",
     precision: Precision = "float32",
     tuning_trials: int = 0,
+    log: str | Sequence[str] = (),
     workers: int = 1,
     leaderboard: str | Path = "leaderboard",
     out: str | Path = "runs",
@@ -46,10 +47,12 @@ def run(
         task: a name (`list_tasks`) or the path of a task file.
         seeds: how many, from 0 on, or which.
         budget: of training steps: the task's own, a tenth of it, or 50; `steps` says a number.
-        device: "auto" takes a GPU if there is one.
+        device: "auto" takes a CUDA device if there is one.
         compile: the steps of a Game; "auto" does for 10,000 of them or more.
         precision: of products while training.
         tuning_trials: how many settings were tried to find these.
+        log: "csv", "tensorboard" or "wandb", or several: what is handed losses and metrics, too,
+            in the folder of each seed.
         workers: processes that train. What is no file is trained in this process alone.
         leaderboard: folder that the result file is added to, merged with seeds that lie there. A
             function's result is not, since its file would not say what it depends on.
@@ -69,7 +72,6 @@ def run(
         >>> round(result.score, 1)
         1.0
     """
-    numbers = _numbers(seeds)
     if compile not in COMPILE:
         raise InputError(f"compile must be one of {', '.join(COMPILE)}, got {compile!r}")
     function = baseline if not isinstance(baseline, str | Path) else None
@@ -83,6 +85,7 @@ def run(
         compiled=COMPILE[compile],
         precision=precision,
         tuning_trials=tuning_trials,
+        log=(log,) if isinstance(log, str) else tuple(log),
         function=function,
     )
     place = TemporaryDirectory() if function is not None else nullcontext(str(leaderboard))
@@ -90,15 +93,14 @@ def run(
     with place as folder, shown as report:
         (finished,) = entries.run(
             [spec],
-            seeds=numbers,
+            seeds=_numbers(seeds),
             workers=1 if function is not None else workers,
             leaderboard=folder,
             out=out,
             report=report,
             apart=function is None,
         )
-    path = None if function is not None else finished.path
-    return Result.of_run(finished, path=path)
+    return Result.of_run(finished, path=finished.path if function is None else None)
 
 
 def load_generator(

@@ -12,6 +12,7 @@ from ganbench.errors import InputError
 from ganbench.results.schema import Result, SeedResult
 from ganbench.results.stats import iqm
 from ganbench.scoring import WORST
+from ganbench.system.words import many
 
 TIMES = f"{10 * power.CHANCE:.0f} times in 10"
 MOST_ASKED = 1_000  # new seeds
@@ -149,11 +150,6 @@ def upwards(value: float) -> str:
     """Two digits, rounded up; the third decimal is as far as it is known."""
     digits = 2 if value >= 0.1 else 3
     return f"{math.ceil(value * 10**digits - 1e-9) / 10**digits:g}"
-
-
-def many(count: int, what: str) -> str:
-    """So many of something, in words."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -118,7 +118,7 @@ def run(
     Returns also what `entries.run` has raised of an entry that it refused. Raises CellError, of
     one line, where the process ends in any other way.
     """
-    if any(spec.device == "cuda" for spec in specs):
+    if any(spec.device not in ("auto", "cpu") for spec in specs):
         raise InputError("a source of others is trained on the CPU: use --device cpu")
     task = plain_task_of(specs[0])
     inside = _task_inside(specs[0].task, folder)

@@ -46,6 +46,8 @@ def run(
     """
     if any(spec.resume for spec in specs):
         raise InputError("a source of others begins anew each time: leave out --resume")
+    if any(spec.log for spec in specs):
+        raise InputError("of a source of others nothing is handed on: leave out --log")
     given = attachments.sources(beside)
     path = registry.find("baselines", specs[0].baseline)
     if lines := [*attachments.linked(beside, given), *attachments.unfit(given)]:

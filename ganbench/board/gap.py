@@ -15,6 +15,7 @@ from ganbench.results import schema, stats
 from ganbench.results.schema import HiddenRun, Result, SeedResult
 from ganbench.scoring import WORST
 from ganbench.system import files
+from ganbench.system.words import many
 
 # A variant may be a little harder than its task for an honest GAN: an optimiser that goes by
 # coordinates sees a rotated task otherwise, and sine curves get other ranges.
@@ -37,7 +38,7 @@ def judged(
     outcome = held(x, y)
     low, high = interval(x, y)
     gap = stats.iqm(x) - stats.iqm(y)
-    sides = f"{claim.many(len(y), 'new seed')} on hidden parameters {seed} score {stats.iqm(y):.3g}"
+    sides = f"{many(len(y), 'new seed')} on hidden parameters {seed} score {stats.iqm(y):.3g}"
     sides += f"{claim.failed(new)}, claimed is {stats.iqm(x):.3g}: a gap of {gap:.3g} "
     sides += f"[{low:.3g}, {high:.3g}]"
     run = HiddenRun(

@@ -98,7 +98,9 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
     "steps": click.option(
         "--steps", type=click.IntRange(1, MOST_STEPS), help="Training steps, instead of a budget's."
     ),
-    "device": click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    "device": click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto"
+    ),
     "compiled": click.option(
         "--compile",
         "compiled",
@@ -139,6 +141,12 @@ SPEC_OPTIONS: dict[str, Callable[[Any], Any]] = {
         type=click.IntRange(1, MOST_STEPS),
         metavar="N",
         help="Draw samples every N steps.  [default: as the published system does]",
+    ),
+    "log": click.option(
+        "--log",
+        multiple=True,
+        type=click.Choice(["csv", "tensorboard", "wandb"]),
+        help="Hand losses and metrics on, too; may be given more than once.",
     ),
     "time_limit": click.option(
         "--time-limit",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     "tuning_trials",
     "log_every",
     "sample_every",
+    "log",
     "time_limit",
     "resume",
 )

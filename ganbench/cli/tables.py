@@ -21,7 +21,7 @@ from ganbench.board.text import (
 from ganbench.cli.fitting import Styled, console, print_table
 from ganbench.results.schema import Result, SeedResult, Summary, mean_speed
 from ganbench.scoring import VIEWS, clear_position, only_bounds
-from ganbench.system.words import duration
+from ganbench.system.words import duration, many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,8 @@ def print_result(finished: Finished, *, every: bool) -> None:
     result, out = finished.result, console()
     info = result.task.metrics
     budget = result.protocol.budget
-    title = f"{result.entry.name} on {result.task.name}: {_seeds(len(result.seeds))}, {budget}"
+    seeds = many(len(result.seeds), "seed")
+    title = f"{result.entry.name} on {result.task.name}: {seeds}, {budget}"
     positions = {view: found.iqm for view, found in result.views.items()}
     values = {name: _with_std(result.summary[name]) for name in info}
     _print_views(out, f"{title} budget", result.task.views, positions, values)
@@ -182,7 +183,8 @@ def _print_metrics(
 def print_sweep(finished: Sequence[Finished]) -> None:
     """Settings of one baseline beside one another: quality, stability, time."""
     first = finished[0].result
-    title = f"{first.task.name}: {len(finished)} settings, {_seeds(len(finished[0].seeds))} each"
+    of_each = many(len(finished[0].seeds), "seed")
+    title = f"{first.task.name}: {len(finished)} settings, {of_each} each"
     metric = f"{first.tracked} {ARROWS[first.task.metrics[first.tracked].direction]}"
     best = max(finished, key=lambda each: _or_lowest(each.result.summary["score"].iqm))
     rows: list[Styled] = []
@@ -226,7 +228,8 @@ def print_audit(task: str, findings: Sequence[Finding]) -> None:
 def print_bench(found: Sequence[Bench]) -> None:
     """Speeds, how much of the machine's own rate of products they take, and where time goes."""
     first = found[0]
-    title = f"{first.baseline}: {_seeds(first.seeds)} on {first.device}, workers: {first.workers}"
+    seeds = many(first.seeds, "seed")
+    title = f"{first.baseline}: {seeds} on {first.device}, workers: {first.workers}"
     parts = list(dict.fromkeys(part for each in found for part in each.shares))
     rows: list[Styled] = []
     for each in found:
@@ -260,10 +263,6 @@ def _meets(summary: Summary, best: Summary) -> bool:
     if summary is best:
         return True
     return bool(summary.ci95 and best.ci95 and summary.ci95[1] >= best.ci95[0])
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _with_std(summary: Summary) -> str:

@@ -16,7 +16,9 @@ from ganbench.results.schema import Precision
 def check_precision(precision: Precision, device: str) -> None:
     """InputError for one that the device does not have."""
     if precision == "tf32" and not device.startswith("cuda"):
-        raise InputError(f"precision tf32 is a GPU's, and the device is {device!r}: use bf16")
+        raise InputError(
+            f"precision tf32 is a CUDA device's, and the device is {device!r}: use bf16"
+        )
 
 
 def autocast(precision: Precision, device: str) -> torch.autocast:

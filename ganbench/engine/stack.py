@@ -25,6 +25,7 @@ from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, first_line
 from ganbench.randomness import generator
+from ganbench.system.devices import STACKED
 from ganbench.system.modules import place_of
 
 
@@ -63,6 +64,8 @@ class Stack:
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
         self._game, self._batch_shape = first.game, tuple(batch_shape)
         self._device = next(first.generator.parameters()).device
+        if self._device.type not in STACKED:
+            raise UnstackableError(f"no stack has been tried on {self._device.type}")
         self._examples = self._drawn_examples(examples)
         self._expected: dict[int, Expected] = {}  # by trial, from where the stack stands
         tensors = _alike(trainers)

@@ -28,10 +28,11 @@ from ganbench.harness.judge import Judge
 from ganbench.harness.messages import Ends, GarbledError
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.seed_run import TRACEBACK
-from ganbench.harness.spec import Progress, Spec, look_up, resolve_device, task_of
+from ganbench.harness.spec import Progress, Spec, look_up, task_of
 from ganbench.harness.train import train_seeds
 from ganbench.results.schema import SeedResult, Timing
 from ganbench.system import processes
+from ganbench.system.devices import resolve_device
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 from ganbench.system.threads import one_thread

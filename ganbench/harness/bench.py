@@ -21,6 +21,7 @@ from ganbench.harness.train import rehearse, rehearse_apart
 from ganbench.randomness import generator
 from ganbench.results.schema import Machine, Precision
 from ganbench.system import processes
+from ganbench.system.devices import waiter
 from ganbench.system.leftovers import held_folder
 from ganbench.system.threads import one_thread
 
@@ -241,12 +242,11 @@ def _work(job: Job, seeds: Sequence[int], steps: int, together: Callable[[], Any
 
 def _matmul_gflops(device: str) -> float:
     a, b = torch.randn(2, SIDE, SIDE, device=device)
-    out, cuda = a @ b, device.startswith("cuda")
+    out, wait = a @ b, waiter(a.device)
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < LONG:
         torch.mm(a, b, out=out)
-        if cuda:
-            torch.cuda.synchronize()
+        wait()
         count += 1
     return count * 2 * SIDE**3 / (time.perf_counter() - start) / 1e9
 

@@ -16,7 +16,7 @@ import ganbench
 from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
-from ganbench.harness import machine
+from ganbench.harness import loggers, machine
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_room, look_up
 from ganbench.harness.workers import train_all
@@ -75,6 +75,7 @@ def run(
     an entry whose every seed has ended `at_once`: that is no result, so nothing of it is added.
     """
     board_folder = Path(leaderboard)
+    loggers.check(specs)
     with unchanged() if apart else nullcontext():  # else this process is the one that trains
         begun = [
             Entry(prepare(spec, Path(out), board_folder, len(seeds)), board_folder)
@@ -83,12 +84,15 @@ def run(
     _check_names([each.name for each in begun])
     collected: dict[int, list[SeedResult]] = {}
     jobs = [each.job for each in begun]
+    logs = loggers.Loggers(jobs, report)
     try:
-        for index, seed in train_all(jobs, seeds, workers, report, stop, apart=apart):
+        for index, seed in train_all(jobs, seeds, workers, logs.report, stop, apart=apart):
+            logs.end(jobs[index], seed)
             collected.setdefault(index, []).append(seed)
             if len(collected[index]) == len(seeds):
                 begun[index].add(collected.pop(index))
     finally:
+        logs.close()
         for index in list(collected):  # stopped early: what is done is kept
             begun[index].add(collected.pop(index))
         for each in begun:
@@ -217,7 +221,7 @@ def circumstances(job: Job) -> list[str]:
     elif budget.name != "full":
         parts.append(budget.name)
     parts += [f"hidden{spec.hidden.seed}"] if spec.hidden is not None else []
-    parts += ["cuda"] if spec.device != "cpu" else []
+    parts += [spec.device.partition(":")[0]] if spec.device != "cpu" else []
     parts += [spec.precision] if spec.precision != "float32" else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
         parts.append("compiled" if spec.compiled else "uncompiled")

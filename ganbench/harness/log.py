@@ -1,4 +1,7 @@
-"""Losses of a run: averaged over windows of steps, and written row by row to `log.jsonl`."""
+"""Losses of a run: averaged over windows of steps, and written row by row to `log.jsonl`.
+
+The metrics of its evaluations are, in the same way, in `metrics.jsonl`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from ganbench.errors import InputError, ResumeError, shown
 from ganbench.system.files import naming, read_text, write_atomically
 from ganbench.system.modules import describe
 
+LOSSES, METRICS = "log.jsonl", "metrics.jsonl"  # in a seed's folder
 MOST = 2**30  # bytes of a log
 MOST_NAME = 100  # characters of what a value is logged by
 OWN = ("step", "train_seconds")  # of each row
@@ -43,7 +47,7 @@ class Window:
 
 
 class Log:
-    """The rows of `log.jsonl`, one JSON object a line: step, train_seconds and mean losses.
+    """The rows of a log, one JSON object a line: step, train_seconds, and losses or metrics.
 
     Rows of an earlier run of the same seed are kept up to step `after`, from where a resumed run
     goes on; none are with 0.
@@ -57,9 +61,9 @@ class Log:
         write_atomically(path, "".join(kept).encode())
         self._path, self._file = path, path.open("a", encoding="utf-8")
 
-    def write(self, step: int, train_seconds: float, losses: Mapping[str, float]) -> None:
-        """Add a row."""
-        row = {"step": step, "train_seconds": round(train_seconds, 6), **losses}
+    def write(self, step: int, train_seconds: float, values: Mapping[str, float]) -> None:
+        """Add a row of finite values."""
+        row = {"step": step, "train_seconds": round(train_seconds, 6), **values}
         with naming(self._path):
             self._file.write(json.dumps(row, allow_nan=False) + "\n")
 
@@ -72,6 +76,27 @@ class Log:
         """Write what is left."""
         with naming(self._path):
             self._file.close()
+
+
+class Tail:
+    """Reads what has been added to a log, which need not be there yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read, self._lines = path, 0, 0
+
+    def rows(self) -> list[dict[str, float]]:
+        """The whole rows since the last call; InputError for lines that are none."""
+        if not self._path.is_file():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read(MOST).splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            lines.pop()
+        self._read += sum(map(len, lines))
+        first, self._lines = self._lines + 1, self._lines + len(lines)
+        texts = (line.decode(errors="replace") for line in lines)
+        return [_row(self._path, number, text) for number, text in enumerate(texts, first)]
 
 
 def read_log(path: Path) -> dict[str, Column]:
@@ -124,7 +149,7 @@ def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     if not all(type(value) is Tensor and value.ndim == 0 and _is_real(value) for value in flat):
         flat = [_scalar(name, value) for name, column in found.items() for value in column]
     # One stack and one transfer: rows of ten steps must not cost more than the steps.
-    values = torch.stack(flat).detach().double().cpu().numpy()
+    values = torch.stack(flat).detach().cpu().double().numpy()
     ends = np.cumsum([len(column) for column in found.values()])
     return dict(zip(found, np.split(values, ends[:-1]), strict=True))
 

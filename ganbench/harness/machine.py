@@ -21,12 +21,16 @@ from ganbench.system.processes import cores
 @functools.cache
 def describe(device: str) -> Machine:
     """The machine as it stands with a seed; the accelerator only if it was used."""
-    cuda = device.startswith("cuda")
+    cuda, name = device.startswith("cuda"), None
+    if cuda:
+        name = torch.cuda.get_device_name()
+    elif device.startswith("mps"):
+        name = f"GPU of {_cpu_name()} (MPS)"
     return Machine(
         cpu=_cpu_name(),
         cores=cores(),
         memory_bytes=memory_bytes(),
-        accelerator=torch.cuda.get_device_name() if cuda else None,
+        accelerator=name,
         driver=_cuda_driver() if cuda else None,
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),

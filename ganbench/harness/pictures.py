@@ -11,7 +11,7 @@ import numpy as np
 from ganbench import plots, registry
 from ganbench.core import Task
 from ganbench.errors import InputError
-from ganbench.harness.log import read_log
+from ganbench.harness.log import LOSSES, read_log
 from ganbench.results.samples import read_arrays, read_frames, step_of
 from ganbench.results.schema import SeedResult
 from ganbench.system import files
@@ -31,7 +31,7 @@ def draw(task: Task, folder: Path, seeds: Sequence[SeedResult]) -> list[Path]:
         seeds,
         folder,
         kept={seed: _frames(task, place / "samples") for seed, place in places.items()},
-        logs={seed: read_log(place / "log.jsonl") for seed, place in places.items()},
+        logs={seed: read_log(place / LOSSES) for seed, place in places.items()},
         features={seed: read_features(place / "features") for seed, place in places.items()},
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ganbench.core import Recording
 from ganbench.engine.logs import Column
 from ganbench.env import Clock
-from ganbench.harness.log import Log, Window
+from ganbench.harness.log import LOSSES, METRICS, Log, Window
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Progress, Report
 from ganbench.results.samples import write_arrays, write_npy
@@ -70,24 +70,25 @@ class Recorder:
         self.metrics: dict[str, float] = {}
         self.samples: Tensor | None = None
         self._earlier: dict[str, float] = {}
-        self._log: Log | None = None
+        self._logs: dict[str, Log] = {}
         self._row, self._point = Window(), Window()
         self._block_ms: list[float] = []
         self._told = 0.0
 
     def open(self, step: int) -> None:
-        """Begin the log, after the rows of a run that goes on from `step`."""
-        self._log = Log(self.folder / "log.jsonl", after=step)
+        """Begin the logs, after the rows of a run that goes on from `step`."""
+        for name in (LOSSES, METRICS):
+            self._logs[name] = Log(self.folder / name, after=step)
 
     def flush(self) -> None:
         """Hand the rows to the system, before somebody counts on them."""
-        if self._log is not None:
-            self._log.flush()
+        for log in self._logs.values():
+            log.flush()
 
     def close(self) -> None:
-        """End the log."""
-        if self._log is not None:
-            self._log.close()
+        """End the logs."""
+        for log in self._logs.values():
+            log.close()
 
     def note_block(self, block: Block, values: Mapping[str, Column], seconds: float) -> None:
         """Add what a block logged to row and point; EndedError at a loss that is not finite."""
@@ -97,9 +98,8 @@ class Recorder:
         self._row.add(values)
         self._point.add(values)
         if self._schedule.has_row(block.last):
-            assert self._log is not None
             losses = self._row.take()
-            self._log.write(block.last, self.train_seconds, losses)
+            self._logs[LOSSES].write(block.last, self.train_seconds, losses)
             if self._schedule.tells_rows:
                 self.tell(block.last, losses)
         if self._schedule.has_point(block.last, block.start, block.end):
@@ -110,9 +110,12 @@ class Recorder:
             self.tell(block.last, losses, line=not self._schedule.tells_rows)
 
     def note_round(self, samples: Tensor, info: Mapping[str, Any]) -> None:
-        """Keep the samples of a round, and what the judge said of them."""
+        """Keep the samples of a round, and what the judge said of them; all rows are then there."""
         self.samples, self.metrics = samples, dict(info["metrics"])
         self.curve[-1].metrics.update(self.metrics)
+        finite = {name: value for name, value in self.metrics.items() if math.isfinite(value)}
+        self._logs[METRICS].write(info["step"], self.train_seconds, finite)
+        self.flush()
         frame = samples[: self._frame_size].cpu().numpy()
         write_npy(self.folder / "frames" / f"{info['step']:09d}.npy", frame)
         self.tell(info["step"], self.curve[-1].losses, position=info["position"])

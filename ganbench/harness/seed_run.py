@@ -107,7 +107,7 @@ class SeedRun:
         return self.schedule.blocks(self.job.budget, self.first_round)
 
     def start(self) -> None:
-        """Make what must be there before the first block: the pool and the log."""
+        """Make what must be there before the first block: the pool and the logs."""
         with self.at_work():
             self._started = True
             (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)
@@ -162,7 +162,7 @@ class SeedRun:
             self.engine_note = "; ".join(filter(None, (self.engine_note, note)))[:NOTE_LENGTH]
 
     def close(self) -> None:
-        """End the log."""
+        """End the logs."""
         self.recorder.close()
 
     def result(self) -> SeedResult:
@@ -201,13 +201,12 @@ class SeedRun:
         *_, info = self.env.end_round(metrics)
         with self.env.clock.during("saving"):
             self.recorder.note_round(samples, info)
-            self.recorder.flush()
             self._save()
 
     def _evaluated_samples(self) -> Tensor:
         """The samples of this round for the judge."""
         seed = stream(self.seed, "evaluation", self.env.round)
-        return self._sample(self.job.budget.evaluation_size, seed)
+        return self._sample(self.job.budget.evaluation_size, seed).to(self.env.judging)
 
     def _keep_samples(self, step: int) -> None:
         """Have samples kept for the pictures of a step, with the features seen there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.machine import memory_bytes
 from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
+from ganbench.system.devices import resolve_device
 from ganbench.system.limits import DAY
 from ganbench.system.modules import describe
 
@@ -39,6 +40,7 @@ class Spec:
 
     With a `function`, which `baseline` then is the mere name of, it stays in this process.
     `compiled` None leaves it to the number of steps: what compiling costs comes back with many.
+    `log` names what else is handed its rows: see `harness.loggers`.
     `tuning_trials` are the settings that were tried to find these. A `protocol` is a row
     of the `PROTOCOL` that the baseline's file defines: the task is then as its
     `conditions(task, row)` change it, with the data, batches and steps of what was published. Of
@@ -56,6 +58,7 @@ class Spec:
     resume: bool = False
     log_every: int | None = None
     sample_every: int | None = None
+    log: Sequence[str] = ()
     tuning_trials: int = 0
     protocol: str = ""
     hidden: Hidden | None = None
@@ -146,16 +149,6 @@ def check_room(job: Job, seeds: int) -> None:
             f"{wanted / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f}: "
             "ask for fewer steps, seeds or seconds"
         )
-
-
-def resolve_device(device: str) -> str:
-    """The device that "auto" stands for; InputError for a GPU that is not there."""
-    present = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if present else "cpu"
-    if device == "cuda" and not present:
-        raise InputError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu")
-    return device
 
 
 def without_answers(task: Task) -> Task:

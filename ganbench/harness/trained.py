@@ -16,6 +16,7 @@ from ganbench.harness.spec import Spec, build, look_up
 from ganbench.randomness import own_randomness, stream
 from ganbench.system import files
 from ganbench.system.threads import one_thread
+from ganbench.system.words import many
 
 
 class TrainedGenerator:
@@ -24,6 +25,13 @@ class TrainedGenerator:
     `task` is what it was trained on, `gan` the whole of it, and `module` its generator in
     inference mode: an `nn.Module`, of a Game the one that its samples come from; None if a GAN of
     another kind has none by the name `generator`. `rounds` are those that it has trained.
+
+    Example:
+        >>> import ganbench
+        >>> result = ganbench.run("mlp_gan", task="gaussian", steps=2, progress=False)
+        >>> trained = ganbench.load_generator(result)
+        >>> trained, trained.sample(3, seed=1).shape
+        (TrainedGenerator(gaussian, 2 rounds, Trainer), torch.Size([3, 2]))
     """
 
     def __init__(self, task: Task, gan: GAN, rounds: int) -> None:
@@ -43,7 +51,7 @@ class TrainedGenerator:
             return self.task.check(self.gan.sample(n), n, f"sample({n})")
 
     def __repr__(self) -> str:
-        rounds = f"{self.rounds} round" + "s" * (self.rounds != 1)
+        rounds = many(self.rounds, "round")
         return f"TrainedGenerator({self.task.name}, {rounds}, {type(self.gan).__name__})"
 
 

@@ -7,3 +7,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def many(count: int, what: str) -> str:
+    """`1 seed`, `10 seeds`: so many of something."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

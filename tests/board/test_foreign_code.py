@@ -419,7 +419,12 @@ def test_what_a_source_of_others_cannot_be_asked_for(tmp_path: Path):
     path = foreign(tmp_path / "leaderboard", HONEST)
     spec = Spec(task="ring8", baseline=str(store.attached(path) / "source.py"), steps=1)
     folders = {"leaderboard": tmp_path / "lb", "out": tmp_path / "runs"}
-    given = (replace(spec, resume=True), "--resume"), (replace(spec, device="cuda"), "cpu")
+    given = (
+        (replace(spec, resume=True), "--resume"),
+        (replace(spec, log=("csv",)), "--log"),
+        (replace(spec, device="cuda"), "cpu"),
+        (replace(spec, device="mps"), "cpu"),
+    )
     for wrong, words in given:
         with pytest.raises(InputError, match=words):
             foreign_runs.run([wrong], beside=path, seeds=[0], workers=1, **folders)

@@ -422,7 +422,7 @@ def test_failing_later_is_a_failed_seed():
         (("run", "mlp_gan", "--task", "sine", "--set", "lrr=1"), ("'lrr'", "did you mean 'lr'?")),
         (
             ("run", "mlp_gan", "--task", "ring8", "--device", "cpu", "--precision", "tf32"),
-            ("precision tf32 is a GPU's",),
+            ("precision tf32 is a CUDA device's",),
         ),
         (("evaluate", "none.npy", "--task", "sine"), ("no file 'none.npy'",)),
         (("evaluate", "a.txt", "--task", "sine"), (".npy, .npz or .safetensors",)),

@@ -27,6 +27,7 @@ GIVEN = {
     "tuning-trials": 3,
     "log-every": 5,
     "sample-every": 6,
+    "log": "csv",
     "time-limit": 60.0,
 }
 SPEC = Spec(
@@ -41,6 +42,7 @@ SPEC = Spec(
     tuning_trials=3,
     log_every=5,
     sample_every=6,
+    log=("csv",),
     time_limit=60.0,
     resume=True,
 )
