@@ -16,7 +16,7 @@ import ganbench
 from ganbench import registry
 from ganbench.core import Budget, Task
 from ganbench.errors import InputError
-from ganbench.harness import loggers, machine
+from ganbench.harness import loggers, machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_room, look_up
 from ganbench.harness.workers import train_all
@@ -154,8 +154,6 @@ class Entry:
 
     def finish(self, *, whole: bool = False) -> Finished:
         """Draw the pictures of the seeds that were added, or of the whole folder; what is left."""
-        from ganbench.harness import pictures  # matplotlib, for which no training need wait
-
         assert self.added is not None
         if whole:
             drawn = pictures.redraw(self.folder)
