@@ -58,7 +58,8 @@ def _kept(folder: Path, name: str) -> Loaded | None:
             own = not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
             content = files.read_bytes(path, most=MOST_BYTES) if own else b""
             if path == folder / f"{name}-{hashlib.sha256(content).hexdigest()}.so":
-                os.utime(path)
+                with suppress(OSError):  # where nothing can be written
+                    os.utime(path)
                 return _load(path)
         except (OSError, ValueError, RuntimeError):  # not to be read, no code, no shared library
             pass

@@ -218,7 +218,8 @@ def test_progress_is_silent_when_asked(capsys: pytest.CaptureFixture[str]) -> No
 def test_bench_reports_its_parts() -> None:
     said: list[str] = []
     bench.measure(Spec(task="gaussian", baseline="oracle"), seconds=0.1, report=said.append)
-    assert [line.split(":")[0] for line in said] == ["gaussian"] * 3
+    assert [line.split(":")[0] for line in said] == ["gaussian"] * 4
     assert "trying how long a step takes" in said[0]
     assert "steps of 1 seeds, workers: 1" in said[1]
     assert "where the time of a step goes" in said[2]
+    assert "how long an evaluation takes" in said[3]

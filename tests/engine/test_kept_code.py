@@ -12,6 +12,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ganbench.engine import kept_code
+from ganbench.system import files
 
 LOOPING = """
 import sys
@@ -123,6 +124,17 @@ def test_where_nothing_can_be_written_it_is_compiled(compiler, monkeypatch, tmp_
     monkeypatch.setenv("GANBENCH_CACHE", str(tmp_path / "file"))
     assert [code_of(doubled()) for _ in range(2)] == [b"code"] * 2
     assert compiler.made == 2
+
+
+def test_what_is_kept_is_loaded_where_nothing_can_be_written(compiler, monkeypatch):
+    def refused(*_: object) -> None:
+        raise PermissionError("read-only")
+
+    code_of(doubled())
+    monkeypatch.setattr(os, "utime", refused)
+    monkeypatch.setattr(files, "locked", refused)
+    assert code_of(doubled()) == b"code"
+    assert compiler.made == 1
 
 
 def test_all_that_code_follows_from_is_in_its_name(compiler, monkeypatch):
