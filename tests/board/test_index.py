@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
@@ -79,7 +80,8 @@ def test_files_come_and_go(root, cache):
     assert [found.name for found in entries(root)[0]] == ["far", "three", "two"]
     assert [found.name for found in entries(root, "arc")[0]] == ["far"]
     (path,) = cache.iterdir()
-    kept = sqlite3.connect(path).execute("select path from entries").fetchall()
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("select path from entries").fetchall()
     assert len(kept) == 3
 
 
@@ -182,8 +184,8 @@ def test_without_an_index_the_files_are_read(root, cache, spoil):
         entries(root)
         (path,) = cache.iterdir()
         path.write_bytes(b"garbage" * 1000)
-        with pytest.raises(sqlite3.Error):
-            sqlite3.connect(path).execute("select * from entries")
+        with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.Error):
+            connection.execute("select * from entries")
     done = CliRunner().invoke(main, ["leaderboard", "show", "--leaderboard", str(root)])
     assert done.exit_code == 0
     assert "one" in done.stdout and "two" in done.stdout

@@ -82,6 +82,7 @@ def test_slopes_are_those_of_differences() -> None:
         assert torch.allclose(slopes[..., place], by_differences, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_precision_and_recall() -> None:
     real = images_of(corners(2000, seed=4))
     fake = images_of(corners(4000, seed=5))
