@@ -18,7 +18,7 @@ _PARTS: Any = WeakTensorKeyDictionary()  # of a tensor: the version that they ar
 
 
 def keep(side: Tensor) -> Tensor:
-    """The same tensor, of which parts are kept from now on for as long as it lives."""
+    """Have parts of a tensor be kept from now on, for as long as it lives; returns it."""
     _PARTS.setdefault(side, (side._version, {}))
     return side
 

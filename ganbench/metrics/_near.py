@@ -47,11 +47,7 @@ def reach(x: Tensor, center: Tensor | None, k: int) -> Tensor:
 
     Raised by what rounding may make of the same distance elsewhere.
     """
-    if x.shape[1] <= FLAT:
-        at = _tree(x).query(x.double().cpu().numpy(), k + 1)[1][:, k]  # the first is itself
-        found = _squared(x, x[torch.from_numpy(at).to(x.device)])
-    else:
-        found = _kth_nearest(x, x, center, k, itself=True)
+    found = _kth_nearest(x, x, center, k, itself=True)
     return found * (1 + (x.shape[1] + 8) * torch.finfo(torch.float64).eps)
 
 
@@ -139,6 +135,9 @@ def _kth_nearest(x: Tensor, y: Tensor, center: Tensor | None, k: int, itself: bo
 
     Where x is y, and a row no neighbour of `itself`.
     """
+    if x.shape[1] <= FLAT:  # where the first of the nearest is a row itself
+        at = _tree(y).query(x.double().cpu().numpy(), [k + 1 if itself else k])[1][:, 0]
+        return _squared(x, y[torch.from_numpy(at).to(y.device)].to(x.device))
     count = k + SPARE
     if center is None or len(y) <= count:
         return _by_differences(x, y, torch.arange(len(x), device=x.device), k, itself)

@@ -22,6 +22,10 @@ ROOM = 1 / 8  # of the spread of the real side, at either end
 ROWS = 512  # whose waves stay in cache
 
 
+Ends = list[tuple[float, float]]
+"""Lowest and highest of each coordinate."""
+
+
 class Series(NamedTuple):
     """exp(-t^2 / (2 width^2)) for |t| up to the `spread` of a coordinate that starts at `low`.
 
@@ -72,11 +76,12 @@ def mmd_by_waves(real: Tensor, fake: Tensor, width: float) -> float | None:
     """Unbiased MMD^2 of `real` (m, d) and `fake` (n, d); None where all the pairs are faster."""
     if real.shape[1] > MOST_COORDINATES:
         return None
-    ends = _ends(real, fake)
+    room = _room_of(real)
+    ends = _ends(room, fake)
     axes = [Series(low, high - low, width) for low, high in ends]
     if math.prod(2 * axis.length for axis in axes) > PER_ROW * (len(real) + len(fake)):
         return None
-    if ends == _room_of(real):
+    if ends == room:
         x = part(real, ("waves", width), lambda: _summed(real, axes))
     else:
         x = _summed(real, axes)
@@ -85,17 +90,16 @@ def mmd_by_waves(real: Tensor, fake: Tensor, width: float) -> float | None:
     return within - 2 * float((x * y).sum()) / (m * n)
 
 
-def _ends(real: Tensor, fake: Tensor) -> list[tuple[float, float]]:
-    """Lowest and highest of each coordinate: those of the real side's room and of the fakes."""
-    room, least, most = _room_of(real), fake.amin(0).tolist(), fake.amax(0).tolist()
-    each = zip(room, least, most, strict=True)
+def _ends(room: Ends, fake: Tensor) -> Ends:
+    """Those of the real side's room and of the fakes together."""
+    each = zip(room, fake.amin(0).tolist(), fake.amax(0).tolist(), strict=True)
     return [(min(low, first), max(high, last)) for (low, high), first, last in each]
 
 
-def _room_of(real: Tensor) -> list[tuple[float, float]]:
-    """The ends of each coordinate, and some room, that many fakes of a good GAN lie in."""
+def _room_of(real: Tensor) -> Ends:
+    """The ends of the real side, and some room, that many fakes of a good GAN lie in."""
 
-    def room() -> list[tuple[float, float]]:
+    def room() -> Ends:
         low, high = real.double().amin(0), real.double().amax(0)
         more = ROOM * (high - low)
         return list(zip((low - more).tolist(), (high + more).tolist(), strict=True))
