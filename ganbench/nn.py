@@ -186,7 +186,8 @@ class Adam(torch.optim.Adam):
         torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
         roots = list(torch._foreach_sqrt(squares))
         torch._foreach_add_(roots, group["epsilon"])
-        torch._foreach_div_(roots, -rates[0])
+        divisors: Any = [-rates[0]] * len(roots)
+        torch._foreach_div_(roots, divisors)
         torch._foreach_addcdiv_(params, means, roots)
 
 
@@ -295,5 +296,6 @@ class RMSprop(torch.optim.Optimizer):
         torch._foreach_addcmul_(squares, grads, grads, 1 - group["decay"])
         roots = list(torch._foreach_add(squares, group["epsilon"]))
         torch._foreach_sqrt_(roots)
-        torch._foreach_div_(roots, -rates[0])
+        divisors: Any = [-rates[0]] * len(roots)
+        torch._foreach_div_(roots, divisors)
         torch._foreach_addcdiv_(params, grads, roots)

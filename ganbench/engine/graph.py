@@ -38,9 +38,9 @@ PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay i
 class Inputs(NamedTuple):
     """What cycles of as many steps each need beside the memory.
 
-    The learning rates of their updates (cycles, updates); batches (cycles, seeds, steps,
-    batch_size, *shape); latents (cycles, seeds, steps, draws, batch_size, *shape); numbers
-    (cycles, seeds, calls, *shape) of each slot.
+    The learning rates of their updates (cycles, updates), or (cycles, seeds, updates) where they
+    differ; batches (cycles, seeds, steps, batch_size, *shape); latents (cycles, seeds, steps,
+    draws, batch_size, *shape); numbers (cycles, seeds, calls, *shape) of each slot.
     """
 
     rates: Tensor
@@ -55,7 +55,8 @@ class Inputs(NamedTuple):
     def of(self, seeds: slice) -> Inputs:
         """The inputs of some seeds."""
         numbers = {slot: each[:, seeds] for slot, each in self.numbers.items()}
-        return Inputs(self.rates, self.real[:, seeds], self.latents[:, seeds], numbers)
+        rates = self.rates if self.rates.ndim == 2 else self.rates[:, seeds]
+        return Inputs(rates, self.real[:, seeds], self.latents[:, seeds], numbers)
 
 
 class Graph:
@@ -156,7 +157,7 @@ class _Mapped(Player):
         }
         judges = {who: each for who, each in trainer.networks.items() if who != "G"}
         self._within = _Within(judges)
-        self._rates = iter(inputs.rates.unbind())
+        self._rates = iter(inputs.rates.unbind(-1))  # each of all seeds, or (seeds,)
         self._step, self._drawn = 0, 0
         self._used: Counter[int] = Counter()
         self._supply = SuppliedNoise(self._give, HANDLERS)
@@ -174,7 +175,12 @@ class _Mapped(Player):
         return self._given[call.slot][self._used[call.slot] - 1]
 
     def _scalars(self) -> dict[str, Tensor]:
-        return {name: next(self._rates) for name in self.game.schedule}
+        return {name: self._common() for name in self.game.schedule}
+
+    def _common(self) -> Tensor:
+        """The next rate, which is no optimiser's, and so the same for all seeds."""
+        rate = next(self._rates)
+        return rate[0] if rate.ndim else rate
 
     def _latent(self, real: Tensor) -> Tensor:
         self._drawn += 1
@@ -279,12 +285,16 @@ class _Mapped(Player):
             states = [self._state(who, name) for name in learning]
             grads = [self._grads.pop((who, name)) for name in learning]
             rates = list(islice(self._rates, len(rule.rates(group, 1))))
+            if any(rate.ndim for rate in rates):  # each seed's own: in rows that they fit
+                params, grads = [*map(_rows, params)], [*map(_rows, grads)]
+                states = [{key: _rows(each) for key, each in state.items()} for state in states]
+                rates = [*map(_rows, rates)]
             with torch.no_grad():
                 rule.update(params, grads, states, group, rates)
 
     def _average(self) -> None:
         """As `trainer.average` does."""
-        share, buffers = next(self._rates), self._buffers("G")
+        share, buffers = self._common(), self._buffers("G")
         for who, name in [*self._parameters("G", grad=False), *buffers]:
             mine, its = self._tensors["average", name], self._tensors[who, name]
             if (who, name) in buffers:
@@ -307,6 +317,11 @@ class _Mapped(Player):
     def _buffers(self, who: str) -> dict[Key, Tensor]:
         names = [name for name, _ in self._trainer.networks[who].named_buffers()]
         return {(who, name): self._tensors[who, name] for name in names}
+
+
+def _rows(stacked: Tensor) -> Tensor:
+    """A seed's numbers in a row (seeds, numbers), in the same memory where they lie in one."""
+    return stacked.reshape(len(stacked), -1)
 
 
 def _changed(after: Callable[[nn.Module], object], who: str) -> Callable[..., tuple[()]]:

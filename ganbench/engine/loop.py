@@ -349,7 +349,7 @@ EACH = {
     aten._foreach_add.Scalar: _one_by_one(torch.add),
     aten._foreach_addcdiv.Scalar: _one_by_one(torch.addcdiv, scale="value"),
     aten._foreach_addcmul.Scalar: _one_by_one(torch.addcmul, scale="value"),
-    aten._foreach_div.Tensor: _one_by_one(torch.div),
+    aten._foreach_div.List: _one_by_one(torch.div),
     aten._foreach_lerp.Scalar: _one_by_one(torch.lerp),
     aten._foreach_mul.Scalar: _one_by_one(torch.mul),
     aten._foreach_sqrt.default: _one_by_one(torch.sqrt),

@@ -19,7 +19,7 @@ from ganbench.engine.fidelity import STEPS, TRIALS, Expected, UnfaithfulError, t
 from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
-from ganbench.engine.optimizers import rule_of, start
+from ganbench.engine.optimizers import alike, rule_of, start
 from ganbench.engine.purity import check_alike, check_pure
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
@@ -71,6 +71,7 @@ class Stack:
         tensors = _alike(trainers)
         with _reasons():
             check_alike(trainers)
+            self._like = alike([each.optimizers.values() for each in trainers])
             updates = {True, self._game.d_updates == 1}
             self._calls = {which: self._probe(which) for which in updates}
             seeds = [each.seed for each in trainers]
@@ -279,9 +280,19 @@ class Stack:
     def _rates(self, cycle: Sequence[bool], cycles: int) -> Tensor:
         """The learning rates of these cycles' updates, in the order in which they are made.
 
-        Computed in a graph, they would be computed once for each number that is updated.
+        (cycles, updates), or (cycles, seeds, updates) where the seeds' optimisers differ. Computed
+        in a graph, they would be computed once for each number that is updated.
         """
-        first, game = self.trainers[0], self._game
+        of_each = {
+            place: self._rates_of(self.trainers[place], cycle, cycles) for place in set(self._like)
+        }
+        rates = torch.tensor([of_each[place] for place in self._like], device=self._device)
+        rates = rates.view(len(self._like), cycles, -1).movedim(0, 1)
+        return rates if len(of_each) > 1 else rates[:, 0]
+
+    def _rates_of(self, first: Trainer, cycle: Sequence[bool], cycles: int) -> list[float]:
+        """Those of one trainer."""
+        game = self._game
         d_count, g_count = self._updates()
         rates: list[float] = []
         rules = {who: rule_of(each) for who, each in first.optimizers.items()}
@@ -305,7 +316,7 @@ class Stack:
                     rates += update("G", g_count)
             if updates_g and game.average is not None:
                 rates += [1 - first.kept(step // game.d_updates)]
-        return torch.tensor(rates, device=self._device).view(cycles, -1)
+        return rates
 
     def _updates(self) -> tuple[int, int]:
         """How often D and G have been updated."""
