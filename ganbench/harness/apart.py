@@ -29,7 +29,7 @@ from ganbench.harness.messages import Ends, GarbledError
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Progress, Spec, look_up, task_of
-from ganbench.harness.train import train_seeds
+from ganbench.harness.train import Slot, train_slots
 from ganbench.results.schema import SeedResult, Timing
 from ganbench.system import processes
 from ganbench.system.devices import resolve_device
@@ -57,25 +57,31 @@ class DiedError(InputError):
 
 
 def train_apart(
-    spec: Spec, seeds: Sequence[int], tell: Tell, inherited: Connection, stop: Stop
+    specs: Mapping[int, Spec],
+    slots: Sequence[Slot],
+    tell: Tell,
+    inherited: Connection,
+    stop: Stop,
 ) -> None:
-    """Train and judge seeds, in a worker; what comes of it is told.
+    """Train and judge seeds of specs of one task, in a worker; what comes of it is told.
 
-    "left" names the seeds that another worker must train, as this one's process has ended before:
+    "left" names the slots that another worker must train, as this one's process has ended before:
     one that trains eagerly does so after each seed, so that what a GAN changes of its process is
     not there for the next. `inherited` is the end of a pipe that the process that trains must not
     have.
     """
-    spec = replace(spec, folder=spec.folder.absolute())  # wherever a GAN goes
-    task = task_of(spec)
+    specs = {  # wherever a GAN goes
+        place: replace(spec, folder=spec.folder.absolute()) for place, spec in specs.items()
+    }
+    task = task_of(specs[slots[0].place])
     with one_thread():
         if task.training_set is not None:
             task.training_set()  # which both then have in one place of the memory
         ours, theirs = messages.between()
-        trainer = processes.fork(_train, spec, seeds, theirs, (*ours, inherited), stop)
+        trainer = processes.fork(_train, specs, slots, theirs, (*ours, inherited), stop)
         theirs.close()
         processes.end_with_parent()
-        overseen = Overseen(spec, task, seeds, tell, stop)
+        overseen = Overseen(specs, task, slots, tell, stop)
         ended = False
         try:
             overseen.follow(ours, trainer)
@@ -90,18 +96,22 @@ class Overseen:
     """Seeds that a process trains, as the judge sees them; `left` are those without a result."""
 
     def __init__(
-        self, spec: Spec, task: Task, seeds: Sequence[int], tell: Tell, stop: Stop
+        self, specs: Mapping[int, Spec], task: Task, slots: Sequence[Slot], tell: Tell, stop: Stop
     ) -> None:
+        spec = specs[slots[0].place]
         device = resolve_device(spec.device)
-        self._spec, self._task, self._tell, self._device = spec, task, tell, device
-        self._stop, self._asked = stop, len(seeds)
-        self._judge = Judge(task, device=device, folder=spec.folder)
-        self.left = list(seeds)
-        self._begun: dict[int, float] = {}  # when, on a clock that the GAN has no hand in
-        self._together: dict[int, int] = {}  # how many seeds a seed's time was shared by
-        self._held: list[SeedResult] = []  # of seeds whose time others share that are in work
+        self._task, self._tell, self._device = task, tell, device
+        self._limit, self._stop, self._asked = spec.time_limit, stop, len(slots)
+        self._folders = {place: each.folder for place, each in specs.items()}
+        self._judges = {
+            place: Judge(task, device=device, folder=each.folder) for place, each in specs.items()
+        }
+        self.left = list(slots)
+        self._begun: dict[Slot, float] = {}  # when, on a clock that the GAN has no hand in
+        self._together: dict[Slot, int] = {}  # how many seeds a seed's time was shared by
+        self._held: dict[Slot, SeedResult] = {}  # of seeds whose time others share that are in work
         self._since = time.monotonic()  # the start, or the last result
-        self._steps: dict[int, int] = {}  # that seeds are known to have taken
+        self._steps: dict[Slot, int] = {}  # that seeds are known to have taken
 
     def follow(self, ends: Ends, trainer: BaseProcess) -> None:
         """Do what the process that trains asks for until it ends, or is ended.
@@ -116,8 +126,8 @@ class Overseen:
             if not ready and at_most != left:
                 continue
             if not ready:
-                assert self._spec.time_limit is not None
-                limit = duration(self._spec.time_limit)
+                assert self._limit is not None
+                limit = duration(self._limit)
                 return self._fail(f"it has taken longer than the limit of {limit} a seed")
             if ends.source in ready:
                 try:
@@ -136,14 +146,14 @@ class Overseen:
 
     def _seconds_left(self) -> float | None:
         """How long the seeds in work may still take; None without a limit."""
-        if self._spec.time_limit is None:
+        if self._limit is None:
             return None
         together = max(1, len(self._in_work))
-        return max(0.0, self._since + together * self._spec.time_limit - time.monotonic())
+        return max(0.0, self._since + together * self._limit - time.monotonic())
 
     @property
-    def _in_work(self) -> list[int]:
-        return [seed for seed in self.left if seed in self._begun]
+    def _in_work(self) -> list[Slot]:
+        return [slot for slot in self.left if slot in self._begun]
 
     def _answer(self, ends: Ends) -> bool:
         """Do what one message asks for; whether there may be more."""
@@ -160,23 +170,29 @@ class Overseen:
     ) -> Callable[[], None]:
         """What a message asks for; GarbledError, or what checks raise, for what it may not."""
         if kind == "begin":
-            return partial(self._begin, self._known(body["seed"], self.left))
+            return partial(self._begin, self._slot(body, body["seed"], self.left))
         if kind == "progress":
-            return partial(self._pass_on, PROGRESS.validate_python(body))
+            progress = PROGRESS.validate_python(body)
+            place = self._known(body["place"], self._folders)
+            return partial(self._pass_on, Slot(place, progress.seed), progress)
         if kind == "score" and samples is not None:
-            seed = self._known(body["seed"], self._in_work)
+            slot = self._slot(body, body["seed"], self._in_work)
             round = self._known(body["round"], range(self._task.budget.rounds))
-            return partial(self._score, seed, round, samples, to)
+            return partial(self._score, slot, round, samples, to)
         if kind == "result":
             result = SeedResult.model_validate(body["result"])
-            self._known(result.seed, self._in_work)
+            slot = self._slot(body, result.seed, self._in_work)
             result.at_once = body["at_once"] is True
-            return partial(self._complete, result, samples)
+            return partial(self._complete, slot, result, samples)
         if kind == "error":
             return partial(self._give_up, *(str(body[name]) for name in ERROR))
         if kind == "end":
             return self._end
         raise GarbledError(f"of kind {kind[:40]!r}")
+
+    def _slot(self, body: Mapping[str, Any], seed: Any, known: Collection[Slot]) -> Slot:
+        place = self._known(body["place"], self._folders)
+        return Slot(place, self._known(seed, [slot.seed for slot in known if slot.place == place]))
 
     def _known(self, number: Any, known: Collection[int]) -> int:
         if not isinstance(number, int) or number not in known:
@@ -203,30 +219,31 @@ class Overseen:
         else:
             self._fail(f"its process has failed: {text}", trace)
 
-    def _begin(self, seed: int) -> None:
-        self._begun[seed] = time.monotonic()
-        for each in self._in_work:
-            self._together[each] = max(len(self._in_work), self._together.get(each, 0))
-        self._judge.begin(seed)
+    def _begin(self, slot: Slot) -> None:
+        self._begun[slot] = time.monotonic()
+        in_work = self._in_work
+        for each in in_work:
+            self._together[each] = max(len(in_work), self._together.get(each, 0))
+        self._judges[slot.place].begin(slot.seed)
 
-    def _pass_on(self, progress: Progress) -> None:
-        self._steps[progress.seed] = max(progress.step, self._steps.get(progress.seed, 0))
+    def _pass_on(self, slot: Slot, progress: Progress) -> None:
+        self._steps[slot] = max(progress.step, self._steps.get(slot, 0))
         self._tell("progress", progress)
 
-    def _score(self, seed: int, round: int, samples: Tensor, to: Connection) -> None:
+    def _score(self, slot: Slot, round: int, samples: Tensor, to: Connection) -> None:
         try:
-            metrics = self._judge.score(seed, round, samples)
+            metrics = self._judges[slot.place].score(slot.seed, round, samples)
         except EndedError as ended:
             answer: dict[str, Any] = {"status": ended.status, "reason": str(ended)}
         else:
             answer = {"metrics": dict(metrics)}
         messages.send(to, "scored", answer)
 
-    def _complete(self, result: SeedResult, samples: Tensor | None) -> None:
-        result = self._judge.complete(result, samples)
+    def _complete(self, slot: Slot, result: SeedResult, samples: Tensor | None) -> None:
+        result = self._judges[slot.place].complete(result, samples)
         result.judged_apart = True
-        self._held.append(result)
-        self.left.remove(result.seed)
+        self._held[slot] = result
+        self.left.remove(slot)
         self._since = time.monotonic()
         if not self._in_work:
             self._release()
@@ -236,18 +253,18 @@ class Overseen:
 
         In sum: what holds all of them up is on the clock of the one that was at work just then.
         """
-        held, self._held = self._held, []
+        held, self._held = self._held, {}
         if not held:
             return
-        together = max(self._together[each.seed] for each in held)
-        elapsed = time.monotonic() - min(self._begun[each.seed] for each in held)
+        together = max(self._together[slot] for slot in held)
+        elapsed = time.monotonic() - min(self._begun[slot] for slot in held)
         took = elapsed * len(held) / together
-        claimed = sum(each.timing.wall_seconds for each in held)
-        for result in held:
+        claimed = sum(each.timing.wall_seconds for each in held.values())
+        for slot, result in held.items():
             if claimed < (1 - SHARE) * took - SLACK:
                 reason = f"its clock shows {claimed:.1f} s where the judge's shows {took:.1f} s"
-                result = self._failed(result.seed, reason)
-            self._tell("seed", result)
+                result = self._failed(slot, reason)
+            self._tell("seed", (slot, result))
 
     def _ended(self, code: int | None) -> None:
         """Say what became of seeds whose process has ended before them."""
@@ -262,17 +279,17 @@ class Overseen:
     def _fail(self, reason: str, trace: str = "") -> None:
         """Have the seeds in work, or the first that was to be, fail for one reason."""
         self._release()
-        for seed in self._in_work or self.left[:1]:
+        for slot in self._in_work or self.left[:1]:
             if trace:
-                path = self._spec.folder / f"seed-{seed}" / TRACEBACK
+                path = self._folders[slot.place] / f"seed-{slot.seed}" / TRACEBACK
                 write_atomically(path, trace.encode(errors="replace"))
-            self._tell("seed", self._failed(seed, reason))
-            self.left.remove(seed)
+            self._tell("seed", (slot, self._failed(slot, reason)))
+            self.left.remove(slot)
 
-    def _failed(self, seed: int, reason: str) -> SeedResult:
-        seconds = time.monotonic() - self._begun.setdefault(seed, self._since)
+    def _failed(self, slot: Slot, reason: str) -> SeedResult:
+        seconds = time.monotonic() - self._begun.setdefault(slot, self._since)
         result = SeedResult(
-            seed=seed,
+            seed=slot.seed,
             status="failed",
             reason=reason,
             metrics=dict.fromkeys(self._task.bounds),
@@ -285,24 +302,28 @@ class Overseen:
             samples_sha256=None,
             judged_apart=True,
         )
-        result = self._judge.complete(result, None)
-        result.at_once = self._steps.get(seed, 0) == 0
+        result = self._judges[slot.place].complete(result, None)
+        result.at_once = self._steps.get(slot, 0) == 0
         return result
 
 
 class Elsewhere:
-    """The judge as the process that trains sees it: at the other ends of pipes."""
+    """A spec's judge as the process that trains sees it: at the other ends of pipes."""
 
-    def __init__(self, judge: Ends) -> None:
-        self._judge = judge
+    def __init__(self, judge: Ends, place: int) -> None:
+        self._judge, self._place = judge, place
+
+    def report(self, progress: Progress) -> None:
+        """Tell how far a seed is."""
+        self._send("progress", asdict(progress))
 
     def begin(self, seed: int) -> None:
         """A seed is about to be trained, or the rest of it that a checkpoint has left."""
-        messages.send(self._judge.to, "begin", {"seed": seed})
+        self._send("begin", {"seed": seed})
 
     def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:
         """The metrics that are due at the end of a round; EndedError for what has diverged."""
-        messages.send(self._judge.to, "score", {"seed": seed, "round": round}, samples)
+        self._send("score", {"seed": seed, "round": round}, samples)
         _, answer, _ = messages.receive(self._judge.source)
         if "metrics" not in answer:
             raise EndedError(answer["status"], answer["reason"])
@@ -312,12 +333,19 @@ class Elsewhere:
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """Hand a result over, for the judge to complete; it is as it was."""
         body = {"result": result.model_dump(mode="json"), "at_once": result.at_once}
-        messages.send(self._judge.to, "result", body, samples)
+        self._send("result", body, samples)
         return result
+
+    def _send(self, kind: str, body: Mapping[str, Any], samples: Tensor | None = None) -> None:
+        messages.send(self._judge.to, kind, {**body, "place": self._place}, samples)
 
 
 def _train(
-    spec: Spec, seeds: Sequence[int], judge: Ends, inherited: Sequence[Connection], stop: Stop
+    specs: Mapping[int, Spec],
+    slots: Sequence[Slot],
+    judge: Ends,
+    inherited: Sequence[Connection],
+    stop: Stop,
 ) -> None:
     """Train seeds, in a process of its own, whose every word goes to the judge."""
     for each in inherited:
@@ -325,15 +353,12 @@ def _train(
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=judge.close)  # what a GAN forks has no word in it
 
-    def report(progress: Progress) -> None:
-        messages.send(judge.to, "progress", asdict(progress))
-
-    elsewhere = Elsewhere(judge)
+    elsewhere = {place: Elsewhere(judge, place) for place in specs}
     with suppress(Exception):  # of the sending: the judge then sees that this process has ended
         try:
-            for result in train_seeds(
-                look_up(spec), seeds, report=report, stop=stop, judge=elsewhere
-            ):
+            jobs = {place: look_up(spec) for place, spec in specs.items()}
+            reports = {place: each.report for place, each in elsewhere.items()}
+            for _, result in train_slots(jobs, slots, reports, elsewhere, stop):
                 if result.engine == "eager":
                     break  # the next seed is to find nothing that this one's GAN has changed
         except BaseException as error:  # a GAN's own KeyboardInterrupt too: signals are ignored

@@ -25,6 +25,7 @@ from ganbench import registry
 from ganbench.errors import InputError, first_line
 from ganbench.harness.apart import DiedError
 from ganbench.harness.spec import Job, Progress, Spec, Stop
+from ganbench.harness.train import slots_of
 from ganbench.harness.workers import Said, spread
 from ganbench.results.schema import SeedResult
 from ganbench.system import files, leftovers
@@ -259,7 +260,7 @@ def train(task: Task) -> Iterator[tuple[Said, Files]]:
         raise OtherCodeError(f"{place} is not the ganbench that asks: install the same there")
     with leftovers.held_folder() as scratch:
         spec = _unpacked(task, scratch)
-        work = spread([spec], [(0, task.seeds)], 1, threading.Event())
+        work = spread([spec], [slots_of(task.seeds)], 1, threading.Event())
         with closing(work):
             for _, said in work:
                 if isinstance(said, SeedResult):

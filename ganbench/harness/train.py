@@ -1,4 +1,4 @@
-"""`train_seeds`: some seeds of a job, by the only training loop.
+"""`train_seeds`: some seeds of a job, by the only training loop; `train_slots`: of several jobs.
 
 They run on one thread: a seed's bits then do not depend on how many workers run beside it, and for
 small networks a second thread gains nothing.
@@ -7,11 +7,11 @@ small networks a second thread gains nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganbench.engine.precision import products
 from ganbench.engine.stack import UnstackableError
@@ -27,7 +27,16 @@ from ganbench.results.schema import SeedResult
 from ganbench.system.threads import one_thread
 
 Group = tuple[Sequence[SeedRun], Learner]  # runs that have come equally far, and what trains them
-MakeRun = Callable[[int], SeedRun]
+
+
+class Slot(NamedTuple):
+    """One seed of the job at a place among several."""
+
+    place: int
+    seed: int
+
+
+MakeRun = Callable[[Slot], SeedRun]
 
 
 def train_seeds(
@@ -45,18 +54,45 @@ def train_seeds(
     until then is in its result. A seed that a stop finds not begun has none. They are scored here,
     unless a `judge` elsewhere does so. Raises InputError for what breaks the GAN's contract.
     """
+    slots, judges = slots_of(seeds), {0: judge or judge_of(job)}
     stop = stop or threading.Event()
-    judge = judge or judge_of(job)
+    for _, result in train_slots({0: job}, slots, {0: report}, judges, stop):
+        yield result
 
-    def make(seed: int) -> SeedRun:
-        return SeedRun(job, seed, report, stop, judge)
 
+def train_slots(
+    jobs: Mapping[int, Job],
+    slots: Sequence[Slot],
+    reports: Mapping[int, Report],
+    judges: Mapping[int, Scorer],
+    stop: Stop,
+) -> Iterator[tuple[Slot, SeedResult]]:
+    """Train seeds of jobs that differ in hyper-parameters only, as `train_seeds` does those of one.
+
+    All at once, where the settings can be stacked too: they may differ in learning rates.
+    """
+    places: dict[int, Slot] = {}
+
+    def make(slot: Slot) -> SeedRun:
+        place, seed = slot
+        run = SeedRun(jobs[place], seed, reports[place], stop, judges[place])
+        places[id(run)] = slot
+        return run
+
+    job = jobs[slots[0].place]
     with one_thread(), products(job.spec.precision), naming(job):
-        for runs, learner in _groups(make, seeds, stop):
+        for runs, learner in _groups(make, slots, stop):
             for run in runs:
-                judge.begin(run.seed)
+                judges[places[id(run)].place].begin(run.seed)
             for run in _train(runs, learner):
-                yield judge.complete(run.result(), run.recorder.samples)
+                slot = places[id(run)]
+                result = judges[slot.place].complete(run.result(), run.recorder.samples)
+                yield slot, result
+
+
+def slots_of(seeds: Sequence[int], place: int = 0) -> list[Slot]:
+    """The slots of one job."""
+    return [Slot(place, seed) for seed in seeds]
 
 
 def judge_of(job: Job) -> Judge:
@@ -96,28 +132,43 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
             run.close()
 
 
-def _groups(make: MakeRun, seeds: Sequence[int], stop: Stop) -> Iterator[Group]:
-    """All seeds of a Game at once, in groups that have come equally far; else one by one."""
-    first, note, saves = make(seeds[0]), "", True
+def _groups(make: MakeRun, slots: Sequence[Slot], stop: Stop) -> Iterator[Group]:
+    """All slots of a Game at once, in groups that have come equally far; else one by one.
+
+    Where the settings of jobs cannot be stacked, those of each by themselves.
+    """
+    first, note, saves = make(slots[0]), "", True
     if isinstance(first.gan, Trainer):
-        runs = sorted((first, *map(make, seeds[1:])), key=lambda run: run.first_round)
+        runs = sorted((first, *map(make, slots[1:])), key=lambda run: run.first_round)
         equal = [list(group) for _, group in groupby(runs, key=lambda run: run.first_round)]
         try:
             groups = [(group, _learner(group)) for group in equal]
         except UnstackableError as error:
+            if len(apart := by_place(slots)) > 1:
+                note = one_line(f"one setting after the other: {error}", NOTE_LENGTH)
+                first.recorder.tell(0, {}, note=note)
+                for each in apart:
+                    yield from _groups(make, each, stop)
+                return
             saves = not error.keeps
             again = "" if saves else f"; {AGAIN}"
             note = one_line(f"one seed after the other: {error}", NOTE_LENGTH - len(again)) + again
-            first = make(seeds[0])  # once more, as making and trying have left nothing as it was
+            first = make(slots[0])  # once more, as making and trying have left nothing as it was
         else:
             yield from groups
             return
     eager = Eager(note)
-    for seed in seeds:
-        if seed == seeds[0] or not stop.is_set():
-            run = first if seed == seeds[0] else make(seed)
+    for slot in slots:
+        if slot == slots[0] or not stop.is_set():
+            run = first if slot == slots[0] else make(slot)
             run.engine_note, run.saves = note or None, saves
             yield [run], eager
+
+
+def by_place(slots: Sequence[Slot]) -> list[list[Slot]]:
+    """The slots of each job."""
+    places = dict.fromkeys(slot.place for slot in slots)
+    return [[slot for slot in slots if slot.place == place] for place in places]
 
 
 def _learner(runs: Sequence[SeedRun]) -> Learner:
@@ -137,7 +188,7 @@ def rehearse(
     stop, make = threading.Event(), _rehearsal(job, steps)
     clocks: list[dict[str, float]] = []
     with one_thread(), products(job.spec.precision), naming(job):
-        for number, (runs, learner) in enumerate(_groups(make, seeds, stop)):
+        for number, (runs, learner) in enumerate(_groups(make, slots_of(seeds), stop)):
             if isinstance(learner, Stacked):
                 learner.tell_noise_apart()
             if number == 0:
@@ -153,7 +204,7 @@ def rehearse(
 def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
     """Seconds of each part of one seed's first steps, eagerly; of a Game noise, D, G too."""
     with one_thread(), products(job.spec.precision), naming(job):
-        run = _rehearsal(job, steps)(seed)
+        run = _rehearsal(job, steps)(Slot(0, seed))
         if isinstance(run.gan, Trainer):
             run.gan.during = run.env.clock.during
         (clock,) = _rehearse([run], Eager())
@@ -163,7 +214,7 @@ def rehearse_apart(job: Job, seed: int, steps: int) -> dict[str, float]:
 def _rehearsal(job: Job, steps: int) -> MakeRun:
     """Makes the runs of a job that is one round of so many steps, unscored."""
     short = replace(job, budget=replace(job.budget, steps=steps, evaluations=1))
-    return lambda seed: SeedRun(short, seed, lambda _: None, threading.Event())
+    return lambda slot: SeedRun(short, slot.seed, lambda _: None, threading.Event())
 
 
 def _rehearse(runs: Sequence[SeedRun], learner: Learner) -> list[dict[str, float]]:

@@ -8,22 +8,25 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from ganbench.harness.apart import DIED, DiedError, described, input_errors, train_apart
-from ganbench.harness.spec import Job, Progress, Report, Spec, Stop
-from ganbench.harness.train import train_seeds
+from ganbench.harness.spec import MANY_STEPS, Job, Progress, Report, Spec, Stop
+from ganbench.harness.train import Slot, by_place, slots_of, train_seeds
 from ganbench.results.schema import SeedResult
 from ganbench.system import processes
 
 GRACE = 2.0  # seconds that a worker has to end when all is given up
 
-Share = tuple[int, Sequence[int]]  # the place of a job, and some of its seeds
+Share = Sequence[Slot]  # what a worker trains: of one job, or of some that are trained together
+MOST_TOGETHER = 64  # seeds of several jobs
+T = TypeVar("T")
 Said = Progress | SeedResult | Exception  # how far a seed is, what came of it, or an error
 
 
@@ -38,20 +41,22 @@ def train_all(
 ) -> Iterator[tuple[int, SeedResult]]:
     """(place in `jobs`, result) of each seed as it ends; what a stop finds not begun is left out.
 
-    A worker trains as many seeds of a job at once as fall to its share. It is two processes, of
+    A worker trains as many seeds of a job at once as fall to its share, and those of other jobs too
+    that differ from it in real numbers only, as a sweep's do. It is two processes, of
     which one judges what the other makes; a single one is this process, unless it must be `apart`.
     An InputError, of what breaks the GAN's contract, is raised at once by a single worker, else
     when all the others are done.
     """
     stop = stop or threading.Event()
+    here = not apart and (workers == 1 or len(jobs) * len(seeds) == 1)
+    families = [[place] for place in range(len(jobs))] if here else _families(jobs)
     work = [
-        (place, share)
-        for place in range(len(jobs))
-        for share in shared_out(seeds, len(jobs), workers)
+        share for family in families for share in _shares(family, seeds, len(families), workers)
     ]
-    if not apart and min(workers, len(work)) == 1:
-        for place, share in work:
-            for result in train_seeds(jobs[place], share, report=report, stop=stop):
+    if here:
+        for share in work:
+            place, mine = share[0].place, [slot.seed for slot in share]
+            for result in train_seeds(jobs[place], mine, report=report, stop=stop):
                 yield place, result
         return
     errors: list[Exception] = []
@@ -67,7 +72,43 @@ def train_all(
         raise errors[0]
 
 
-def shared_out(seeds: Sequence[int], jobs: int, workers: int) -> list[Sequence[int]]:
+def _families(jobs: Sequence[Job]) -> list[list[int]]:
+    """The places of jobs that may be trained together: short ones, alike but for real numbers.
+
+    Long ones are no faster together, and the first of them would be done when all are.
+    """
+    families: list[list[int]] = []
+    for place, job in enumerate(jobs):
+        kin = (each for each in families if _are_kin(jobs[each[0]], job))
+        family = next(kin, None)
+        if family is None:
+            families.append([place])
+        else:
+            family.append(place)
+    return families
+
+
+def _are_kin(one: Job, other: Job) -> bool:
+    def rest(job: Job) -> tuple[Spec, dict[str, Any]]:
+        spec = replace(job.spec, hparams={}, folder=Path(), tuning_trials=0)
+        return spec, {
+            name: float if isinstance(value, float) else value
+            for name, value in job.hparams.items()
+        }
+
+    return max(one.budget.steps, other.budget.steps) < MANY_STEPS and rest(one) == rest(other)
+
+
+def _shares(
+    family: Sequence[int], seeds: Sequence[int], families: int, workers: int
+) -> list[Share]:
+    """All seeds of jobs that are trained together, in shares."""
+    slots = [slot for place in family for slot in slots_of(seeds, place)]
+    least = 1 if len(family) == 1 else -(-len(slots) // MOST_TOGETHER)
+    return shared_out(slots, families, max(workers, least * families))
+
+
+def shared_out(seeds: Sequence[T], jobs: int, workers: int) -> list[Sequence[T]]:
     """A job's seeds in as few shares as keep all the workers busy, if each of `jobs` is so cut."""
     shares = min(len(seeds), -(-workers // jobs))
     return [seeds[first::shares] for first in range(shares)]
@@ -85,7 +126,8 @@ def spread(
 
 @dataclass(frozen=True, kw_only=True)
 class _Worker:
-    place: int  # of its job
+    place: int  # of its job, or the first of them
+    share: list[Slot]  # without a result
     process: BaseProcess
     words: Connection  # what it says
 
@@ -118,11 +160,14 @@ class _Workers:
 
     def _start(self) -> None:
         while self._work and len(self._running) < self._most:
-            place, seeds = self._work.popleft()
+            share = self._work.popleft()
+            specs = {slot.place: self._specs[slot.place] for slot in share}
             words, theirs = processes.CONTEXT.Pipe(duplex=False)
-            process = processes.start(_work, self._specs[place], seeds, theirs, self._event)
+            process = processes.start(_work, specs, share, theirs, self._event)
             theirs.close()
-            self._running[words] = _Worker(place=place, process=process, words=words)
+            self._running[words] = _Worker(
+                place=share[0].place, share=list(share), process=process, words=words
+            )
 
     def _hear(self, worker: _Worker) -> Iterator[tuple[int, Said]]:
         """Take what a worker says, or that it has ended."""
@@ -132,14 +177,29 @@ class _Workers:
             del self._running[worker.words]
             worker.process.join()
             if worker.process.exitcode != 0:
-                yield worker.place, DiedError(DIED)
+                yield from self._broke(worker, DiedError(DIED))
             return
         if kind == "left":
-            self._work.appendleft((worker.place, said))
+            self._again(said)
         elif kind == "error":
-            yield worker.place, _error(*said)
+            yield from self._broke(worker, _error(*said))
+        elif kind == "seed":
+            slot, result = said
+            worker.share.remove(slot)
+            yield slot.place, result
         else:
             yield worker.place, said
+
+    def _broke(self, worker: _Worker, error: Exception) -> Iterator[tuple[int, Said]]:
+        """Say what a worker was ended by, or have each of its several jobs show whether it was."""
+        if len(by_place(worker.share)) > 1:
+            self._again(worker.share)
+        else:
+            yield worker.place, error
+
+    def _again(self, slots: Sequence[Slot]) -> None:
+        """Have what is left of some jobs trained next, each by itself."""
+        self._work.extendleft(reversed(by_place(slots)))
 
 
 def _error(kind: str, text: str, trace: str) -> Exception:
@@ -151,7 +211,7 @@ def _error(kind: str, text: str, trace: str) -> Exception:
     return error
 
 
-def _work(spec: Spec, seeds: Sequence[int], words: Connection, stop: Any) -> None:
+def _work(specs: Mapping[int, Spec], share: Sequence[Slot], words: Connection, stop: Any) -> None:
     """What a worker does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it sets the event
 
@@ -159,7 +219,7 @@ def _work(spec: Spec, seeds: Sequence[int], words: Connection, stop: Any) -> Non
         words.send((kind, said))
 
     try:
-        train_apart(spec, seeds, tell, words, stop)
+        train_apart(specs, share, tell, words, stop)
     except BrokenPipeError:  # nobody listens any more
         pass
     except Exception as error:

@@ -13,7 +13,7 @@ from ganbench.errors import InputError
 from ganbench.harness import apart
 from ganbench.harness.apart import Overseen
 from ganbench.harness.spec import Spec, look_up, task_of
-from ganbench.harness.train import train_seeds
+from ganbench.harness.train import Slot, slots_of, train_seeds
 from ganbench.harness.workers import train_all
 from ganbench.results.schema import SeedResult
 from ganbench.system.limits import LONGEST
@@ -154,24 +154,25 @@ def test_seeds_that_share_a_clock_are_timed_together(
     monkeypatch: pytest.MonkeyPatch, claims: tuple[float, ...], status: str
 ) -> None:
     """A stack of three takes 90 s."""
-    told: list[tuple[str, SeedResult]] = []
+    told: list[tuple[str, tuple[Slot, SeedResult]]] = []
     spec = Spec(task="dirac", baseline="mlp_gan")
-    overseen = Overseen(spec, task_of(spec), range(3), lambda *said: told.append(said), Event())
+    slots = slots_of(range(3))
+    overseen = Overseen({0: spec}, task_of(spec), slots, lambda *said: told.append(said), Event())
     now = 0.0
     monkeypatch.setattr(apart.time, "monotonic", lambda: now)
-    for seed in range(3):
-        overseen._begin(seed)
+    for slot in slots:
+        overseen._begin(slot)
     now = 90.0
-    for seed, claimed in enumerate(claims):
+    for slot, claimed in zip(slots, claims, strict=True):
         assert told == []
-        result = a_seed(seed, "diverged")
+        result = a_seed(slot.seed, "diverged")
         result.timing.wall_seconds = claimed
-        overseen._complete(result, None)
-    assert [seed.seed for _, seed in told] == [0, 1, 2]
-    assert {seed.status for _, seed in told} == {status}
+        overseen._complete(slot, result, None)
+    assert [slot for _, (slot, _) in told] == slots
+    assert {seed.status for _, (_, seed) in told} == {status}
     if status == "failed":
-        assert told[0][1].reason is not None
-        assert told[0][1].reason.endswith(" s where the judge's shows 90.0 s")
+        reason = told[0][1][1].reason
+        assert reason is not None and reason.endswith(" s where the judge's shows 90.0 s")
     assert not overseen.left
 
 
