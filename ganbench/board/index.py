@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ class Index:
         base = resolved(root)
         known = self._known(base / task if task else base)
         paths = store.result_files(root, task)
-        stamps = {path: (f"{base}/{path.parent.name}/{path.name}", _stamp(path)) for path in paths}
+        stamps = {path: (_key(base / path.parent.name / path.name), _stamp(path)) for path in paths}
         kept = {
             path: before[1]
             for path, (key, stamp) in stamps.items()
@@ -95,7 +96,7 @@ class Index:
 
     def _known(self, folder: Path) -> dict[str, tuple[str, str]]:
         query = "select path, stamp, entry from entries where path between ? and ?"
-        inside = f"{folder}/", f"{folder}0"  # 0 comes after /
+        inside = f"{_key(folder)}/", f"{_key(folder)}0"  # 0 comes after /
         return {p: (stamp, text) for p, stamp, text in self._connection.execute(query, inside)}
 
     def _keep(self, statement: str, rows: Sequence[tuple[str | int, ...]]) -> None:
@@ -123,6 +124,11 @@ def opened() -> Iterator[Index]:
         yield index
     finally:
         index.close()
+
+
+def _key(path: Path) -> str:
+    """A path's bytes as text, as SQLite takes no name that is not of UTF-8."""
+    return os.fsencode(path).decode("latin-1")
 
 
 def stamp_of_code(package: Path) -> str:

@@ -18,6 +18,8 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
+from ganbench.errors import InputError
+
 T = TypeVar("T")
 
 PRELOADED = [
@@ -40,13 +42,23 @@ class Process(CONTEXT.Process):  # type: ignore[misc]
     """
 
     def start(self) -> None:
-        """Start it."""
+        """Start it; InputError where the server ends before it has, and another one too."""
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
-            super().start()
+            self._start()
         finally:
             sys.modules["__main__"] = main
+
+    def _start(self) -> None:
+        try:
+            try:
+                super().start()
+            except (EOFError, ConnectionError):  # which a new server may not end by
+                super().start()
+        except (EOFError, ConnectionError) as error:
+            what = "no worker process can be started: what starts them ends at once"
+            raise InputError(what) from error
 
 
 CONTEXT.Process = Process

@@ -96,6 +96,16 @@ def test_boards_side_by_side_are_not_mixed(root, tmp_path):
     assert [found.name for found in entries(tmp_path / "board")[0]] == ["alone"]
 
 
+def test_folders_whose_names_are_no_text(tmp_path):
+    """As a file system allows; each keeps its own."""
+    folders = [tmp_path / os.fsdecode(name) for name in (b"\xfe", b"\xff", b"\\xff")]
+    for number, folder in enumerate(folders):
+        write(folder, a_result(name=f"of-{number}"))
+    for _ in range(2):
+        found = [entries(folder)[0] for folder in folders]
+        assert [[each.name for each in one] for one in found] == [["of-0"], ["of-1"], ["of-2"]]
+
+
 def test_damaged_files_are_named_each_time(root):
     (root / "toy" / "bad.json").write_text("{}")
     assert [len(part) for _ in range(2) for part in entries(root)] == [2, 1, 2, 1]

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 
 import pytest
 
+from ganbench.errors import InputError
 from ganbench.system import processes
 
 
@@ -24,6 +26,26 @@ def test_workers_begin_with_the_environment_of_now(monkeypatch, tmp_path):
         with processes.pool(1, os.chdir, str(tmp_path)) as pool:
             assert pool.submit(os.getenv, "GANBENCH_TEST").result() == value
             assert pool.submit(os.getcwd).result() == str(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not processes.FORKED, reason="there is no server")
+def test_a_server_that_has_ended_is_started_anew():
+    processes.prepare()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    process = processes.start(os.getpid)
+    process.join()
+    assert process.exitcode == 0
+
+
+@pytest.mark.skipif(not processes.FORKED, reason="there is no server")
+def test_a_server_that_always_ends_is_a_line(monkeypatch):
+    def ended(fds: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", ended)
+    with pytest.raises(InputError, match="no worker process can be started"):
+        processes.start(os.getpid)
 
 
 PARENT = """
