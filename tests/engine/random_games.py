@@ -634,9 +634,9 @@ def _constant_of_seed(game: Game) -> Game:
     return scaled(game, lambda: constant)
 
 
-def _rate_of_seed(game: Game) -> Game:
-    rate = 1e-3 * (1 + float(torch.rand(())))
-    return replace(game, d_optimizer=partial(torch.optim.Adam, lr=rate))
+def _betas_of_seed(game: Game) -> Game:
+    betas = (0.5 * float(torch.rand(())), 0.9)
+    return replace(game, d_optimizer=partial(torch.optim.Adam, betas=betas))
 
 
 def _inner_training(game: Game) -> Game:
@@ -716,7 +716,7 @@ IMPURE: dict[str, Callable[[Game], Game]] = {
     "item": _item,
     "mask": _mask,
     "constant of a seed": _constant_of_seed,
-    "rate of a seed": _rate_of_seed,
+    "betas of a seed": _betas_of_seed,
     "third network": _inner_training,
     "mean of past fakes": _average_of_fakes,
     "counts calls": lambda game: replace(

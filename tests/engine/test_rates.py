@@ -103,12 +103,11 @@ def test_only_one_network_at_its_own_rate() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Keras's Adam", "AdamW"])
-def test_compiled_too(name: str) -> None:
+def test_compiled_too() -> None:
     """As among others with the same rate: the compiler's sums are of stacks of one size."""
 
     def make(rate: float) -> Game:
-        return game(partial(OPTIMIZERS[name], lr=rate))
+        return game(partial(nn.Adam, lr=rate))
 
     real = data(len(LEARNING))
     together = trained(players(make, LEARNING), real, compiled=True)
