@@ -38,9 +38,16 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else "no message"
 
 
+def printable(value: object) -> str:
+    """A path or somebody's text with what cannot be printed replaced, as what moves a cursor."""
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value)
+    )
+
+
 def one_line(text: str, most: int = 60) -> str:
     """Somebody's text as it may stand in a line: what cannot be printed replaced, and cut off."""
-    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    shown = printable(text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 

@@ -57,7 +57,7 @@ def _of_former(text: str, path: Path) -> Result:
     """The result in a file of the first schema."""
     try:
         new = renewed(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path} is no result of the first schema: {what[:200]}") from error
     return schema.loads(json.dumps(new), str(path))

@@ -23,7 +23,7 @@ from ganbench.cli.options import (
     workers_option,
 )
 from ganbench.cli.progress import confined, show_progress, watch, working
-from ganbench.errors import MOST_LINE, InputError, one_line
+from ganbench.errors import MOST_LINE, InputError, one_line, printable
 from ganbench.system import processes
 from ganbench.system.limits import MOST_SEEDS
 
@@ -57,7 +57,7 @@ def submit(entry: str, task: str, most: int | None, to: Path, root: Path, out: P
     for note in done.notes:
         click.echo(note, err=True)
     for path in done.files:
-        click.echo(path)
+        click.echo(printable(path))
 
 
 @click.command()
@@ -108,7 +108,7 @@ def verify(
     if findings:
         sys.exit(1)
     if plan is None:
-        click.echo(f"{result}: nothing wrong with its files; --rerun tests the scores")
+        click.echo(f"{printable(result)}: nothing wrong with its files; --rerun tests the scores")
         return
     if not quiet:
         click.echo(plan.line, err=True)
@@ -119,7 +119,7 @@ def verify(
     else:
         seed = None if hidden == "fresh" else hidden
         outcome = _rerun_hidden(result, plan.seeds, seed, attach, count, quiet)
-    click.echo(f"{result}: {outcome.line}")
+    click.echo(printable(f"{result}: {outcome.line}"))
     if outcome.verdict != "consistent":
         sys.exit(INCONCLUSIVE if outcome.verdict == "inconclusive" else 1)
 
@@ -263,7 +263,7 @@ def leaderboard_migrate(root: Path) -> None:
 
     done, problems = migration.migrate(root, watch=watch)
     for path in done:
-        click.echo(path)
+        click.echo(printable(path))
     click.echo(f"{len(done)} files renewed", err=True)
     report_problems(problems)
 
@@ -283,7 +283,7 @@ def leaderboard_merge(others: Sequence[Path], root: Path) -> None:
             problems.append(str(error))
             continue
         aside = f", the former is in {added.set_aside}" if added.set_aside else ""
-        click.echo(f"{added.path}: {len(added.result.seeds)} seeds{aside}")
+        click.echo(printable(f"{added.path}: {len(added.result.seeds)} seeds{aside}"))
     report_problems(problems)
 
 
@@ -328,7 +328,7 @@ def leaderboard_site(
             workers=workers,
             watch=unwatched if quiet else watch,
         )
-    click.echo(f"{built.pages} pages: {out / 'index.html'}")
+    click.echo(f"{built.pages} pages: {printable(out / 'index.html')}")
     report_problems(built.problems, kept.problem)
 
 

@@ -19,6 +19,7 @@ from ganbench.cli.options import (
 )
 from ganbench.cli.progress import IMPORTING, show_progress, working
 from ganbench.cli.run_commands import stopping
+from ganbench.errors import printable
 from ganbench.system.limits import MOST_SEEDS
 
 
@@ -81,7 +82,7 @@ def reproduce(
         for note in found.notes:
             terminal.print(note, soft_wrap=True)
         for picture in found.pictures:
-            terminal.print(f"picture   {picture}", soft_wrap=True)
+            terminal.print(f"picture   {printable(picture)}", soft_wrap=True)
     sys.exit(0 if found.whole else 1)
 
 

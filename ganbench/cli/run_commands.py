@@ -27,7 +27,7 @@ from ganbench.cli.options import (
     workers_option,
 )
 from ganbench.cli.progress import IMPORTING, confined, show_progress, working
-from ganbench.errors import InputError
+from ganbench.errors import InputError, printable
 from ganbench.results.beside import refuse_of_others, result_beside
 from ganbench.system import processes
 from ganbench.system.limits import LAST_SEED, LONGEST_BENCH, MOST_SEEDS
@@ -191,7 +191,7 @@ def plot(folder: Path) -> None:
 
         drawn = pictures.redraw(folder)
     for picture in drawn:
-        click.echo(picture)
+        click.echo(printable(picture))
 
 
 @click.command()
@@ -241,7 +241,7 @@ def sample(folder: Path, count: int, seed: int, draw: int, target: Path) -> None
             samples.write_arrays(target, {"samples": made})
         else:
             samples.write_npy(target, made)
-    click.echo(f"{target}: float32 of shape {made.shape}")
+    click.echo(f"{printable(target)}: float32 of shape {made.shape}")
 
 
 class stopping:  # noqa: N801 - used as a context manager

@@ -19,6 +19,7 @@ from ganbench.board.text import (
     with_interval,
 )
 from ganbench.cli.fitting import Styled, console, print_table
+from ganbench.errors import printable
 from ganbench.results.schema import Result, SeedResult, Summary, mean_speed
 from ganbench.scoring import VIEWS, clear_position, only_bounds
 from ganbench.system.words import duration, many
@@ -62,9 +63,9 @@ def print_result(finished: Finished, *, every: bool) -> None:
         how = f"{result.protocol.device}, one thread a seed, {finished.seeds[0].engine}"
         out.print(f"{speed:,.0f} steps/s on {how}")
     out.print(f"seconds a seed: {_spent(finished.seeds)}")
-    out.print(f"result    {finished.path}", soft_wrap=True)
+    out.print(f"result    {printable(finished.path)}", soft_wrap=True)
     for picture in finished.pictures:
-        out.print(f"picture   {picture}", soft_wrap=True)
+        out.print(f"picture   {printable(picture)}", soft_wrap=True)
 
 
 def _learning(result: Result) -> str:
@@ -206,7 +207,7 @@ def print_sweep(finished: Sequence[Finished]) -> None:
     print_table(out, title, rows, spare=("std", "seconds", "steps/s", metric), hint=HINT)
     out.print("bold: the best score, and those whose interval meets its own; seconds a seed")
     for each in finished:
-        out.print(f"result    {each.path}", soft_wrap=True)
+        out.print(f"result    {printable(each.path)}", soft_wrap=True)
 
 
 def print_audit(task: str, findings: Sequence[Finding]) -> None:

@@ -21,7 +21,7 @@ from ganbench.cli.options import (
     spec_options,
 )
 from ganbench.cli.progress import IMPORTING, Tell, working
-from ganbench.errors import InputError
+from ganbench.errors import InputError, printable
 from ganbench.registry import Listing
 from ganbench.results.beside import refuse_of_others
 from ganbench.system.files import write_atomically
@@ -155,7 +155,7 @@ def audit(
         if not as_json:
             tables.print_audit(name, found)
             for picture in pictures:
-                click.echo(f"picture   {picture}")
+                click.echo(f"picture   {printable(picture)}")
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     broken = sum(not finding.kept for finding in findings)
@@ -176,7 +176,7 @@ def data_fetch(name: str, quiet: bool) -> None:
     """Fetch a data set (mnist, fashion_mnist) into the cache, verify it, print its folder."""
     from ganbench import data
 
-    click.echo(data.fetch(name, quiet=quiet))
+    click.echo(printable(data.fetch(name, quiet=quiet)))
 
 
 @click.command()
@@ -191,8 +191,9 @@ def new(name: str) -> None:
     if not target.parent.is_dir():
         raise InputError(f"no folder {str(target.parent)!r} to write {target.name} into")
     write_atomically(target, Path(__file__).with_name("scaffold.py").read_bytes())
-    click.echo(f"{target} written; try: ganbench run {target} --task ring8 --budget quick")
-    click.echo(f"after each change: ganbench check {target}")
+    named = printable(target)
+    click.echo(f"{named} written; try: ganbench run {named} --task ring8 --budget quick")
+    click.echo(f"after each change: ganbench check {named}")
 
 
 COLORS = {"ok": "green", "note": "yellow", "fails": "red"}

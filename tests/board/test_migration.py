@@ -126,12 +126,19 @@ def test_hyper_parameters_become_those_that_were_used(tmp_path: Path) -> None:
     assert (used["g_hidden"], used["d_activation"], used["g_lr"]) == ([7], "relu", 0.0005)
 
 
-@pytest.mark.parametrize("key", ["task", "seeds", "machine", "protocol", "entry"])
-def test_what_is_no_result_is_named_and_stays(tmp_path: Path, key: str) -> None:
-    document = {name: value for name, value in OLD.items() if name != key}
+def without(key: str) -> str:
+    return json.dumps({name: value for name, value in OLD.items() if name != key})
+
+
+NO_RESULTS = [without(key) for key in ("task", "seeds", "machine", "protocol", "entry")]
+NO_RESULTS += [f'{json.dumps(OLD)[:-1]}, "more": {"[" * 100_000}']  # deeper than Python goes
+
+
+@pytest.mark.parametrize("before", NO_RESULTS, ids=[*"tsmpe", "deep"])
+def test_what_is_no_result_is_named_and_stays(tmp_path: Path, before: str) -> None:
     path = tmp_path / "ring8" / "bad.json"
     write(tmp_path, OLD)
-    path.write_text(before := json.dumps(document))
+    path.write_text(before)
     done = migrate(tmp_path)
     assert done.exit_code == 2
     assert "bad.json is no result of the first schema" in done.stderr

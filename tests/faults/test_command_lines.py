@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ganbench import audit, check, data, site
@@ -154,6 +154,9 @@ def test_odd_arguments(
 ) -> None:
     @tries(80)
     @given(line=lines())
+    @example(line=["leaderboard", "site", "--leaderboard", "\udcff"])
+    @example(line=["leaderboard", "site", "--out", "\x1b"])
+    @example(line=["new", "\x1b.py"])
     def attempt(line: list[str]) -> None:
         run_odd(line)
         tried[f"lines of `{line[0]}`"] += 1
