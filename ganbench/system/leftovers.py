@@ -6,6 +6,7 @@ however that is. What nobody holds any more, and nobody has touched for a minute
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -42,7 +43,7 @@ def held_folder(parent: Path | None = None, prefix: str = "ganbench-") -> Iterat
     The leftovers of those that were made so before are cleared. OSError if it cannot be removed.
     """
     parent = parent or Path(tempfile.gettempdir())
-    clear(parent.glob(f"{prefix}{'?' * 8}"))
+    clear(parent.glob(f"{glob.escape(prefix)}{'?' * 8}"))
     made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     descriptor = os.open(made, os.O_RDONLY)
     try:

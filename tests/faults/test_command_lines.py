@@ -156,6 +156,7 @@ def test_odd_arguments(
     @given(line=lines())
     @example(line=["leaderboard", "site", "--leaderboard", "\udcff"])
     @example(line=["leaderboard", "site", "--out", "\x1b"])
+    @example(line=["leaderboard", "site", "--out", "**"])
     @example(line=["new", "\x1b.py"])
     def attempt(line: list[str]) -> None:
         run_odd(line)

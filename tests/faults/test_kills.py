@@ -210,6 +210,17 @@ def test_folders_that_were_left(prefix: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("prefix", [".*-", ".[a-z]*-", ".**-"])
+def test_a_name_is_no_pattern(prefix: str, tmp_path: Path) -> None:
+    """A site that is asked for as `*` would have somebody's hidden folder removed."""
+    other = tmp_path / ".mine-abcd1234"
+    other.mkdir()
+    aged(other, 1e6)
+    with leftovers.held_folder(tmp_path, prefix):
+        assert other.is_dir()
+    assert list(tmp_path.iterdir()) == [other]
+
+
 def test_the_folder_of_a_confined_process_is_no_leftover() -> None:
     """It may have been there for hours: what is written lies deeper."""
     with leftovers.held_folder() as folder:
