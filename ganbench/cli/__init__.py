@@ -6,6 +6,8 @@ import atexit
 import gc
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,7 +20,7 @@ from ganbench.cli import (
     sweep_command,
     tool_commands,
 )
-from ganbench.errors import MOST_LINE, InputError, one_line
+from ganbench.errors import MOST_LINE, InputError, one_line, printable
 
 ENDLESS = re.compile(r"(\S{300})\S+")
 
@@ -30,12 +32,14 @@ class Group(click.Group):
         """Refuse what no file can be called, which functions of the system refuse otherwise."""
         if any("\0" in each for each in args):
             raise click.UsageError("an argument holds a NUL character", ctx)
-        return super().parse_args(ctx, args)
+        with _printable_errors():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _printable_errors():
+                return super().invoke(ctx)
         except InputError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
@@ -48,6 +52,19 @@ class Group(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             click.echo(_shown(f"Error: {place}{error.strerror or error}"), err=True)
             ctx.exit(2)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """What click says of odd arguments, it says as they are: have them printable."""
+    try:
+        yield
+    except click.UsageError as error:
+        said = error.format_message()
+        shown = "\n".join(map(printable, said.splitlines()))
+        if shown == said:
+            raise
+        raise click.UsageError(shown, error.ctx) from error
 
 
 def _shown(line: str) -> str:

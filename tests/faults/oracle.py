@@ -22,6 +22,7 @@ MEMORY = 2**30  # bytes that may be claimed beyond what this process has already
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 PLACES = {"os.mkdir": (0,), "os.remove": (0,), "os.rmdir": (0,), "os.rename": (0, 1)}
 PLACES |= {"os.truncate": (0,), "os.symlink": (1,), "os.link": (1,), "sqlite3.connect": (0,)}
+RELATIVE_TO = {"os.mkdir": 2, "os.remove": 1, "os.rmdir": 1}  # the descriptor of a folder
 _allowed: list[str] = []  # where may be written, while somebody watches
 _strayed: list[str] = []
 
@@ -37,9 +38,11 @@ def _look(event: str, arguments: tuple[Any, ...]) -> None:
         written: list[Any] = [arguments[0]]
     else:
         written = [arguments[place] for place in PLACES.get(event, ())]
+    folder = arguments[RELATIVE_TO[event]] if event in RELATIVE_TO else -1
+    inside = Path(f"/proc/self/fd/{folder}").readlink() if folder >= 0 else ""
     for path in written:
         if isinstance(path, str | bytes):
-            _note(os.fsdecode(path))
+            _note(os.path.join(inside, os.fsdecode(path)))  # noqa: PTH118 - as below
 
 
 def _note(path: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ganbench import audit, check, data, site
+from ganbench.board import submission
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.harness import bench, entries
@@ -126,7 +127,7 @@ def nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where arguments are all right, what takes long is not begun."""
     for where, name in (
         *((entries, "train_all"), (trials, "run"), (bench, "measure"), (check, "check")),
-        *((audit, "audit_task"), (data, "fetch"), (dirac, "ways")),
+        *((audit, "audit_task"), (data, "fetch"), (dirac, "ways"), (submission, "check")),
     ):
         monkeypatch.setattr(where, name, reached, raising=False)
     monkeypatch.setattr(site.pages, "assets", lambda folder: folder.mkdir())
@@ -158,6 +159,9 @@ def test_odd_arguments(
     @example(line=["leaderboard", "site", "--out", "\x1b"])
     @example(line=["leaderboard", "site", "--out", "**"])
     @example(line=["new", "\x1b.py"])
+    @example(line=["list", "\x1b", "\x1b"])
+    @example(line=["list", "--\x1b"])
+    @example(line=["\x1b"])
     def attempt(line: list[str]) -> None:
         run_odd(line)
         tried[f"lines of `{line[0]}`"] += 1
