@@ -358,7 +358,7 @@ def _train(
         try:
             jobs = {place: look_up(spec) for place, spec in specs.items()}
             reports = {place: each.report for place, each in elsewhere.items()}
-            for _, result in train_slots(jobs, slots, reports, elsewhere, stop):
+            for result in train_slots(jobs, slots, reports, elsewhere, stop):
                 if result.engine == "eager":
                     break  # the next seed is to find nothing that this one's GAN has changed
         except BaseException as error:  # a GAN's own KeyboardInterrupt too: signals are ignored

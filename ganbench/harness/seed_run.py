@@ -60,7 +60,7 @@ class SeedRun:
         self.engine: Engine = "eager"
         self.engine_note: str | None = None
         self.ended: EndedError | None = None
-        self._judge, self._started, self._sampled = judge, False, False
+        self.judge, self._started, self._sampled = judge, False, False
         self.saves = True  # checkpoints
         self._real: Batches | None = None
         self._before = 0.0
@@ -144,8 +144,8 @@ class SeedRun:
                 if self.schedule.has_samples(block.last):
                     with self.env.clock.during("saving"):
                         self._keep_samples(block.last)
-                if block.ends_round and self._judge is not None:
-                    self._end_round(self._judge)
+                if block.ends_round and self.judge is not None:
+                    self._end_round(self.judge)
             except EndedError as ended:
                 self.ended = ended
                 if ended.__cause__ is not None:

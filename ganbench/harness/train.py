@@ -56,8 +56,7 @@ def train_seeds(
     """
     slots, judges = slots_of(seeds), {0: judge or judge_of(job)}
     stop = stop or threading.Event()
-    for _, result in train_slots({0: job}, slots, {0: report}, judges, stop):
-        yield result
+    yield from train_slots({0: job}, slots, {0: report}, judges, stop)
 
 
 def train_slots(
@@ -66,28 +65,28 @@ def train_slots(
     reports: Mapping[int, Report],
     judges: Mapping[int, Scorer],
     stop: Stop,
-) -> Iterator[tuple[Slot, SeedResult]]:
+) -> Iterator[SeedResult]:
     """Train seeds of jobs that differ in hyper-parameters only, as `train_seeds` does those of one.
 
     All at once, where the settings can be stacked too: they may differ in learning rates.
     """
-    places: dict[int, Slot] = {}
 
     def make(slot: Slot) -> SeedRun:
         place, seed = slot
-        run = SeedRun(jobs[place], seed, reports[place], stop, judges[place])
-        places[id(run)] = slot
-        return run
+        return SeedRun(jobs[place], seed, reports[place], stop, judges[place])
 
     job = jobs[slots[0].place]
     with one_thread(), products(job.spec.precision), naming(job):
         for runs, learner in _groups(make, slots, stop):
             for run in runs:
-                judges[places[id(run)].place].begin(run.seed)
+                _judge_of(run).begin(run.seed)
             for run in _train(runs, learner):
-                slot = places[id(run)]
-                result = judges[slot.place].complete(run.result(), run.recorder.samples)
-                yield slot, result
+                yield _judge_of(run).complete(run.result(), run.recorder.samples)
+
+
+def _judge_of(run: SeedRun) -> Scorer:
+    assert run.judge is not None
+    return run.judge
 
 
 def slots_of(seeds: Sequence[int], place: int = 0) -> list[Slot]:

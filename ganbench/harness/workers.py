@@ -48,17 +48,15 @@ def train_all(
     when all the others are done.
     """
     stop = stop or threading.Event()
-    here = not apart and (workers == 1 or len(jobs) * len(seeds) == 1)
-    families = [[place] for place in range(len(jobs))] if here else _families(jobs)
+    if not apart and (workers == 1 or len(jobs) * len(seeds) == 1):
+        for place, job in enumerate(jobs):
+            for result in train_seeds(job, seeds, report=report, stop=stop):
+                yield place, result
+        return
+    families = _families(jobs)
     work = [
         share for family in families for share in _shares(family, seeds, len(families), workers)
     ]
-    if here:
-        for share in work:
-            place, mine = share[0].place, [slot.seed for slot in share]
-            for result in train_seeds(jobs[place], mine, report=report, stop=stop):
-                yield place, result
-        return
     errors: list[Exception] = []
     with closing(spread([job.spec for job in jobs], work, workers, stop)) as sayings:
         for place, said in sayings:
@@ -79,12 +77,12 @@ def _families(jobs: Sequence[Job]) -> list[list[int]]:
     """
     families: list[list[int]] = []
     for place, job in enumerate(jobs):
-        kin = (each for each in families if _are_kin(jobs[each[0]], job))
-        family = next(kin, None)
-        if family is None:
-            families.append([place])
+        for family in families:
+            if _are_kin(jobs[family[0]], job):
+                family.append(place)
+                break
         else:
-            family.append(place)
+            families.append([place])
     return families
 
 
