@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, fx
 
 from ganbench.engine.hoist import hoisting
-from ganbench.system import files
+from ganbench.system import cpu, files
 
 MOST_FILES = 256  # kept, of which those that have not been used for longest go
 MOST_BYTES = 2**28  # of one
@@ -138,8 +138,5 @@ def _name(step: fx.GraphModule, examples: Sequence[Tensor]) -> str | None:
 
 def _cpu_features() -> str:
     """The instruction sets of this CPU, or its name where Linux does not list them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    said = cpu.described()
+    return said.get("flags") or said.get("Features") or platform.processor()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganbench.errors import InputError
 from ganbench.results.schema import Precision
+from ganbench.system import cpu
+
+ZEN_5 = 26  # AMD's family of CPUs from which registers of 512 bits are whole ones
+MANY = 2**20  # multiplications of a product that oneDNN makes up for its longer call in
 
 
 def check_precision(precision: Precision, device: str) -> None:
@@ -45,3 +50,58 @@ def products(precision: Precision) -> Iterator[None]:
     finally:
         for backend, allowed in zip(backends, before, strict=True):
             backend.allow_tf32 = allowed
+
+
+def multiplications(networks: Iterable[nn.Module], batch_size: int) -> int:
+    """Those of the largest product of a batch with a matrix of the networks, about."""
+    weights = [each for network in networks for each in network.parameters() if each.dim() > 1]
+    return batch_size * max((each.numel() for each in weights), default=0)
+
+
+@contextmanager
+def fast_products(count: int) -> Iterator[None]:
+    """Inside, torch has oneDNN compute products of float32, if MKL is slow and the products large.
+
+    `count` is that of the multiplications in the largest of them for one seed: how many are
+    trained beside it must not change its bits.
+    No code but torch's may run there, as torch cannot say meanwhile how exact its products are.
+    """
+    if count < MANY or not _mkl_is_slow():
+        yield
+        return
+    with _by_onednn():
+        yield
+
+
+@functools.cache
+def _mkl_is_slow() -> bool:
+    """Whether MKL uses half of a CPU, and oneDNN all of it, to float32's precision.
+
+    MKL leaves half of each register of 512 bits unused unless the CPU is Intel's.
+    """
+    said = cpu.described()
+    family, flags = said.get("cpu family", ""), said.get("flags", "").split()
+    if said.get("vendor_id") != "AuthenticAMD" or not (family.isdigit() and int(family) >= ZEN_5):
+        return False
+    known = torch.backends.mkldnn.is_available() and hasattr(torch.backends.mkldnn, "matmul")
+    if not known or "avx512f" not in flags or any(each.startswith("amx") for each in flags):
+        return False
+    ones = torch.ones(64, 64)
+    fine = ones + torch.arange(64) * torch.finfo(torch.float32).eps
+    with _by_onednn():
+        return torch.equal(fine @ ones.diag().diag(), fine)
+
+
+@contextmanager
+def _by_onednn() -> Iterator[None]:
+    """Inside, products are oneDNN's, to which torch leaves them if bfloat16 would do.
+
+    It would not: oneDNN computes in bfloat16 what is given in float32 with AMX's instructions only.
+    """
+    settings: Any = torch.backends.mkldnn.matmul
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before

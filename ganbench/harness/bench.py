@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ganbench.core import GAN
+from ganbench.engine.precision import fast_products
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Env
 from ganbench.errors import InputError
@@ -230,7 +231,7 @@ def _work(job: Job, seeds: Sequence[int], steps: int, together: Callable[[], Any
     seconds = rehearse(job, seeds, steps, ready=together)
     memory = machine.peak_memory_bytes(job.spec.device)
     together()
-    with one_thread():
+    with one_thread(), fast_products(SIDE**3):
         matmul_gflops = _matmul_gflops(job.spec.device)
     return _Worked(
         seconds=seconds,

@@ -6,7 +6,6 @@ import functools
 import importlib
 import os
 import platform
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from ganbench.results.schema import Machine
+from ganbench.system import cpu
 from ganbench.system.processes import cores
 
 
@@ -80,14 +80,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        found = re.search(
-            r"^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE
-        )
-        if found:
-            return found.group(1).strip()
-    return platform.processor() or platform.machine()
+    return cpu.described().get("model name") or platform.processor() or platform.machine()
 
 
 def memory_bytes() -> int:
