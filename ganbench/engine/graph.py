@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,11 +26,12 @@ from ganbench.engine.noise import Call, SuppliedNoise
 from ganbench.engine.operations import HANDLERS
 from ganbench.engine.optimizers import rule_of
 from ganbench.engine.player import Player
-from ganbench.engine.precision import at_least_float32
+from ganbench.engine.precision import at_least_float32, fast_products
 from ganbench.engine.trainer import Trainer, inference, labelled, pick
 from ganbench.engine.verdicts import Provenance, shares_right, verdicts_of
 
 aten = torch.ops.aten
+PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
@@ -112,6 +114,7 @@ class Graph:
         self._plain = own_bits(self._module)
         self.places = {name: [i for i, each in enumerate(names) if each == name] for name in names}
         self._loop: Loop | None = None
+        self._products: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def loop(self, *, compiled: bool) -> None:
         """Take many cycles at once; compiled, with some sums in another order."""
@@ -119,7 +122,19 @@ class Graph:
         step = self._module if compiled else self._plain
         with torch.no_grad():
             self._loop = Loop(step, self._memories, self._cycle, cycles, compiled=compiled)
+        if compiled:
+            self._products = partial(fast_products, self._largest_product())
         self.cycles = cycles
+
+    def _largest_product(self) -> int:
+        """The multiplications in the largest product of two matrices of one seed."""
+        seeds = self._parts[0].stop
+        pairs = [
+            [each.meta["val"] for each in node.args[-2:]]
+            for node in self._module.graph.nodes
+            if node.target in PRODUCTS
+        ]
+        return max((a.numel() * b.shape[-1] // seeds for a, b in pairs), default=0)
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """The values of as many cycles as there are inputs."""
@@ -132,7 +147,8 @@ class Graph:
     def _play(self, place: int, inputs: Inputs) -> Tensor:
         """The values of one part of the seeds."""
         if self._loop is not None:
-            return self._loop(inputs.flat(), place)
+            with self._products():
+                return self._loop(inputs.flat(), place)
         (first,) = zip(*inputs.flat(), strict=True)
         values: Tensor = self._plain(*self._memories[place], *first)[0]
         return values.unsqueeze(0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.results.schema import Precision
@@ -52,19 +52,12 @@ def products(precision: Precision) -> Iterator[None]:
             backend.allow_tf32 = allowed
 
 
-def multiplications(networks: Iterable[nn.Module], batch_size: int) -> int:
-    """Those of the largest product of a batch with a matrix of the networks, about."""
-    weights = [each for network in networks for each in network.parameters() if each.dim() > 1]
-    return batch_size * max((each.numel() for each in weights), default=0)
-
-
 @contextmanager
 def fast_products(count: int) -> Iterator[None]:
     """Inside, torch has oneDNN compute products of float32, if MKL is slow and the products large.
 
-    `count` is that of the multiplications in the largest of them for one seed: how many are
-    trained beside it must not change its bits.
-    No code but torch's may run there, as torch cannot say meanwhile how exact its products are.
+    `count` is that of the multiplications in the largest of them, for one seed. No code but torch's
+    may run there, as torch cannot say meanwhile how exact its products are.
     """
     if count < MANY or not _mkl_is_slow():
         yield
@@ -89,7 +82,7 @@ def _mkl_is_slow() -> bool:
     ones = torch.ones(64, 64)
     fine = ones + torch.arange(64) * torch.finfo(torch.float32).eps
     with _by_onednn():
-        return torch.equal(fine @ ones.diag().diag(), fine)
+        return torch.equal(fine @ torch.eye(64), fine)
 
 
 @contextmanager
@@ -98,7 +91,8 @@ def _by_onednn() -> Iterator[None]:
 
     It would not: oneDNN computes in bfloat16 what is given in float32 with AMX's instructions only.
     """
-    settings: Any = torch.backends.mkldnn.matmul
+    mkldnn: Any = torch.backends.mkldnn
+    settings = mkldnn.matmul
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:

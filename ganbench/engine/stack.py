@@ -20,7 +20,6 @@ from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import alike, rule_of, start
-from ganbench.engine.precision import fast_products, multiplications
 from ganbench.engine.purity import check_alike, check_pure
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
@@ -65,7 +64,6 @@ class Stack:
         self.during: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
         self._game, self._batch_shape = first.game, tuple(batch_shape)
         self._device = next(first.generator.parameters()).device
-        self._large = multiplications(first.networks.values(), self._batch_shape[0])
         if self._device.type not in STACKED:
             raise UnstackableError(f"no stack has been tried on {self._device.type}")
         self._examples = self._drawn_examples(examples)
@@ -154,8 +152,7 @@ class Stack:
             graph, of_each = self._graphs[cycle], len(cycle)
             count = of_each * min(graph.cycles, (real.shape[1] - done) // of_each)
             inputs = self._inputs(cycle, real[:, done : done + count])
-            with fast_products(self._large):
-                found = graph(inputs)
+            found = graph(inputs)
             for name, which in graph.places.items():
                 values.setdefault(name, []).append(found[:, which].flatten(0, 1))
             self.steps += count
