@@ -35,6 +35,7 @@ PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
+FAST_PART_BYTES = 2**24  # of fast products, whose calls are long: to stay in what cores share
 
 
 class Inputs(NamedTuple):
@@ -123,10 +124,10 @@ class Graph:
         with torch.no_grad():
             self._loop = Loop(step, self._memories, self._cycle, cycles, compiled=compiled)
         if compiled:
-            self._products = partial(fast_products, self._largest_product())
+            self._products = partial(fast_products, self.largest_product())
         self.cycles = cycles
 
-    def _largest_product(self) -> int:
+    def largest_product(self) -> int:
         """The multiplications in the largest product of two matrices of one seed."""
         seeds = self._parts[0].stop
         pairs = [

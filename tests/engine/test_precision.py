@@ -133,7 +133,7 @@ def stack_of(seeds: list[int]) -> Stack:
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
 def test_the_largest_product_of_a_seed(seeds: list[int]) -> None:
     (graph,) = stack_of(seeds)._graphs.values()
-    assert graph._largest_product() == N * 40 * 24
+    assert graph.largest_product() == N * 40 * 24
 
 
 @without_amx
@@ -162,3 +162,16 @@ def test_a_compiled_stack_takes_them(by_onednn: None, monkeypatch: pytest.Monkey
         learnt.append(torch.cat([p.flatten() for each in networks for p in each.parameters()]))
     assert entered
     assert learnt[1].detach() == pytest.approx(learnt[0].detach(), abs=1e-4)
+
+
+@without_amx
+@pytest.mark.slow
+@pytest.mark.parametrize(("many", "parts"), [(0, 1), (2**40, 3)])
+def test_fast_products_are_of_more_seeds(
+    many: int, parts: int, by_onednn: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "MANY", many)
+    monkeypatch.setattr("ganbench.engine.stack.PART_BYTES", 1)
+    stack = stack_of([0, 1, 2])
+    stack.compile()
+    assert len(stack._graphs[stack._whole]._parts) == parts
