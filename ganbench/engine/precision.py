@@ -79,7 +79,8 @@ def _mkl_is_slow() -> bool:
     if said.get("vendor_id") != "AuthenticAMD" or not (family.isdigit() and int(family) >= ZEN_5):
         return False
     known = torch.backends.mkldnn.is_available() and hasattr(torch.backends.mkldnn, "matmul")
-    if not known or "avx512f" not in flags or any(each.startswith("amx") for each in flags):
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if not known or not wide or any(each.startswith("amx") for each in flags):
         return False
     ones = torch.ones(64, 64)
     fine = ones + torch.arange(64) * torch.finfo(torch.float32).eps

@@ -19,6 +19,7 @@ from ganbench.system.threads import one_thread
 
 N = 64  # in a batch
 ZEN_5 = {"vendor_id": "AuthenticAMD", "cpu family": "26", "flags": "fma avx512f avx512bw"}
+CAPABILITY = "torch.backends.cpu.get_cpu_capability"
 without_amx = pytest.mark.skipif(
     not hasattr(torch.backends.mkldnn, "matmul")
     or any(each.startswith("amx") for each in cpu.described().get("flags", "").split()),
@@ -85,7 +86,6 @@ def test_small_products_are_left_to_mkl(monkeypatch: pytest.MonkeyPatch) -> None
         ({"cpu family": "25"}, False),
         ({"cpu family": ""}, False),
         ({"vendor_id": "GenuineIntel"}, False),
-        ({"flags": "fma avx2"}, False),
         ({"flags": "fma avx512f amx_tile amx_bf16"}, False),
     ],
 )
@@ -93,7 +93,10 @@ def test_of_which_cpus(
     changes: Mapping[str, str], slow: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "described", lambda: ZEN_5 | changes)
+    monkeypatch.setattr(CAPABILITY, lambda: "AVX512")
     assert precision._mkl_is_slow.__wrapped__() is slow
+    monkeypatch.setattr(CAPABILITY, lambda: "AVX2")  # as it can be asked for
+    assert not precision._mkl_is_slow.__wrapped__()
 
 
 def test_a_cpu_of_which_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +107,8 @@ def test_a_cpu_of_which_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 @without_amx
 def test_products_that_are_rounded_to_bfloat16_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "described", lambda: ZEN_5)
+    monkeypatch.setattr(CAPABILITY, lambda: "AVX512")
+    assert precision._mkl_is_slow.__wrapped__()
     monkeypatch.setattr(
         torch.Tensor, "__matmul__", lambda a, b: (a.bfloat16().mm(b.bfloat16())).float()
     )
