@@ -35,7 +35,6 @@ PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
-FAST_PART_BYTES = 2**24  # of fast products, whose calls are long: to stay in what cores share
 
 
 class Inputs(NamedTuple):
@@ -81,7 +80,9 @@ class Graph:
         part_bytes: float = math.inf,
     ) -> None:
         self.cycles = 1
-        self._parts = _parts([*memory.values(), *inputs.flat()], inputs.real.shape[1], part_bytes)
+        tensors, seeds = [*memory.values(), *inputs.flat()], inputs.real.shape[1]
+        self._parts = _parts(tensors, seeds, part_bytes)
+        self._fills_part = _fitting(tensors, seeds, part_bytes) < 2  # one seed, whatever is beside
         self._input_bytes = sum(each.nbytes for each in inputs.flat())
         self._memories = [[each[part] for each in memory.values()] for part in self._parts]
         inputs = inputs.of(self._parts[0])
@@ -123,11 +124,11 @@ class Graph:
         step = self._module if compiled else self._plain
         with torch.no_grad():
             self._loop = Loop(step, self._memories, self._cycle, cycles, compiled=compiled)
-        if compiled:
-            self._products = partial(fast_products, self.largest_product())
+        if compiled and self._fills_part:  # as products may round by how many seeds they are of
+            self._products = partial(fast_products, self._largest_product())
         self.cycles = cycles
 
-    def largest_product(self) -> int:
+    def _largest_product(self) -> int:
         """The multiplications in the largest product of two matrices of one seed."""
         seeds = self._parts[0].stop
         pairs = [
@@ -157,9 +158,14 @@ class Graph:
 
 def _parts(tensors: Sequence[Tensor], seeds: int, part_bytes: float) -> list[slice]:
     """Equal parts of the seeds, as large as may be, where all seeds have the `tensors`."""
-    most = part_bytes * seeds / sum(each.nbytes for each in tensors)
-    size = max(n for n in range(1, seeds + 1) if seeds % n == 0 and n <= max(1, most))
+    most = max(1, _fitting(tensors, seeds, part_bytes))
+    size = max(n for n in range(1, seeds + 1) if seeds % n == 0 and n <= most)
     return [slice(first, first + size) for first in range(0, seeds, size)]
+
+
+def _fitting(tensors: Sequence[Tensor], seeds: int, part_bytes: float) -> float:
+    """How many of the seeds a part has room for."""
+    return part_bytes * seeds / sum(each.nbytes for each in tensors)
 
 
 class _Mapped(Player):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -59,13 +59,11 @@ def fast_products(count: int) -> Iterator[None]:
     `count` is that of the multiplications in the largest of them, for one seed. No code but torch's
     may run there, as torch cannot say meanwhile how exact its products are.
     """
-    with _by_onednn() if are_faster(count) else nullcontext():
+    if count < MANY or not _mkl_is_slow():
         yield
-
-
-def are_faster(count: int) -> bool:
-    """Whether `fast_products` are other ones."""
-    return count >= MANY and _mkl_is_slow()
+        return
+    with _by_onednn():
+        yield
 
 
 @functools.cache

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from ganbench.engine.fidelity import STEPS, TRIALS, Expected, UnfaithfulError, tensors_of
-from ganbench.engine.graph import FAST_PART_BYTES, MAX_STEPS, PART_BYTES, Graph, Inputs, Key
+from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import alike, rule_of, start
-from ganbench.engine.precision import are_faster
 from ganbench.engine.purity import check_alike, check_pure
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
@@ -121,8 +120,7 @@ class Stack:
         updates = self._game.d_updates
         whole = tuple((i + 1) % updates == 0 for i in range(updates))
         if compiled and self._device.type == "cpu":
-            fast = are_faster(max(each.largest_product() for each in self._graphs.values()))
-            graph = self._trace(whole, part_bytes=FAST_PART_BYTES if fast else PART_BYTES)
+            graph = self._trace(whole, part_bytes=PART_BYTES)
         else:
             graph = self._graphs.get(whole) or self._trace(whole)
         graph.loop(compiled=compiled)
