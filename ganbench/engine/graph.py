@@ -20,7 +20,7 @@ from torch.func import functional_call, vmap
 from ganbench.core import Loss
 from ganbench.engine import contract
 from ganbench.engine.gradients import StackedGradients
-from ganbench.engine.invariant import own_bits
+from ganbench.engine.invariant import PRODUCTS, own_bits
 from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, SuppliedNoise
 from ganbench.engine.operations import HANDLERS
@@ -31,7 +31,7 @@ from ganbench.engine.trainer import Trainer, inference, labelled, pick
 from ganbench.engine.verdicts import Provenance, shares_right, verdicts_of
 
 aten = torch.ops.aten
-PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}
+ALL_PRODUCTS = PRODUCTS | {aten.mm, aten.addmm}  # stacked by seeds or not
 Key = tuple[str, ...]  # "G" or "D", a parameter's or buffer's name, and a state's of its optimiser
 MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it is given
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
@@ -134,7 +134,7 @@ class Graph:
         pairs = [
             [each.meta["val"] for each in node.args[-2:]]
             for node in self._module.graph.nodes
-            if node.target in PRODUCTS
+            if getattr(node.target, "overloadpacket", None) in ALL_PRODUCTS
         ]
         return max((a.numel() * b.shape[-1] // seeds for a, b in pairs), default=0)
 

@@ -291,7 +291,7 @@ class Stack:
         return rates if len(of_each) > 1 else rates[:, 0]
 
     def _rates_of(self, first: Trainer, cycle: Sequence[bool], cycles: int) -> list[float]:
-        """Those of one trainer."""
+        """The learning rates of one trainer's updates in so many cycles."""
         game = self._game
         d_count, g_count = self._updates()
         rates: list[float] = []
