@@ -261,6 +261,6 @@ def _printable(seed: SeedResult) -> SeedResult:
 def copied(source: Mapping[str, Path], folder: Path) -> list[Path]:
     """Copy the files of a source into a folder under their names; returns the copies."""
     for name, file in source.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder((folder / name).parent)
         shutil.copyfile(file, folder / name)
     return [folder / name for name in source]

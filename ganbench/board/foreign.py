@@ -104,7 +104,7 @@ def _kept(
         aside = store.unused(target.with_name(f"{target.name}.old"))
         target.rename(aside)
         notes.append(f"the former run is kept in {aside}")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(target.parent)
     folder.rename(target)
     added = store.add(_told_here(result, source[main]), leaderboard)
     if added.set_aside:

@@ -26,7 +26,7 @@ from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, store
 from ganbench.system import processes
-from ganbench.system.files import cache_folder, resolved
+from ganbench.system.files import cache_folder, make_folder, resolved
 
 MADE_BY = (
     *("errors", "hparams", "registry", "scoring", "__init__"),
@@ -114,7 +114,7 @@ def opened() -> Iterator[Index]:
     """The index in the cache folder; where it cannot be used, an empty one in memory."""
     path = cache_folder() / f"leaderboard-{stamp_of_code(PACKAGE)}.sqlite"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _forget_stale(path)
         index = _connected(str(path))
     except (OSError, sqlite3.Error) as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ganbench import dirac
 from ganbench.dirac.play import RATE, STEPS, ways
 from ganbench.reproduce.protocol import Asked, Found, check_rows
+from ganbench.system.files import make_folder
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class DiracGAN:
         check_rows(self.name, list(dict.fromkeys(row.method for row in rows)), asked.only)
         rows = [row for row in rows if not asked.only or row.method in asked.only]
         path = asked.out / "reproduce" / self.name / "fields.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         dirac.picture(path, found)
         agrees = Counter(row.agrees for row in rows)
         return Found(

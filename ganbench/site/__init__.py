@@ -16,7 +16,7 @@ from ganbench.site import entry_page, pages
 from ganbench.site.content import Facts, Line, content
 from ganbench.site.render import Renderer
 from ganbench.system import processes
-from ganbench.system.files import resolved, write
+from ganbench.system.files import make_folder, resolved, write
 from ganbench.system.leftovers import held_folder
 
 __all__ = ["Built", "build"]
@@ -58,7 +58,7 @@ def build(
         for task, own in found.lines.items()
         for name, line in own.items()
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with held_folder(out.parent, f".{out.name}-") as made:
         write(made / MARKER, b"`ganbench leaderboard site` wrote this folder and replaces it.\n")
         pages.assets(made / "assets")

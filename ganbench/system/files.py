@@ -11,6 +11,7 @@ import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with naming(path, temporary):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with temporary.open("xb") as file:
                 leftovers.hold(file.fileno())
@@ -47,8 +48,18 @@ def write(path: Path, content: bytes) -> None:
     Not atomically: fsync would take longer than all else. An OSError names the file.
     """
     with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_bytes(content)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing: thousands too, where pathlib recurses."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        above = takewhile(lambda each: not each.exists(), folder.parents)
+        for each in (*reversed(list(above)), folder):
+            each.mkdir(exist_ok=True)
 
 
 @contextmanager
@@ -117,7 +128,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, so that two processes adding seeds do not lose one another's."""
     import filelock  # with asyncio, for which few commands need wait
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = path.with_name(f".{path.name}.lock")
     with filelock.FileLock(lock):
         try:
@@ -133,7 +144,7 @@ def check_writable(folder: Path, *, deep: bool = False) -> None:
     What a killed process has left there is cleared; with `deep` in the folders inside too.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
         leftovers.clear_in(folder, deep=deep)
