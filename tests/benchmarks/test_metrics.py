@@ -172,37 +172,35 @@ DUELS = {
 }
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> int:
-    """So many for both sides."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    with threadpool_limits(request.param):
-        yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DUELS)
-def test_duel(name, threads, benchmark, capsys):
+def test_duel(name, benchmark, capsys):
     make, small, large = DUELS[name]
     duel = make(*(small if benchmark.disabled else large))
-    ours, theirs = benchmark.pedantic(duel.ours, rounds=1, warmup_rounds=1), duel.theirs()
+    with threadpool_limits(1):
+        ours, theirs = benchmark.pedantic(duel.ours, rounds=1, warmup_rounds=1), duel.theirs()
     assert duel.agree(ours, theirs)
     if benchmark.disabled:
         return
+    for threads in (1, 2):
+        line = measured(duel, threads)
+        with capsys.disabled():
+            print(f"\n{name:38}{threads} threads  {line}")
+
+
+def measured(duel: Duel, threads: int) -> str:
+    """The seconds of both sides on so many threads, and their ratio."""
     pairs: list[tuple[float, float]] = []
     start = time.perf_counter()
-    while len(pairs) < ROUNDS and (not pairs or time.perf_counter() - start < LONG):
-        pairs.append((seconds(duel.ours), duel.share * seconds(duel.theirs)))
+    with threadpool_limits(threads):
+        torch.set_num_threads(threads)
+        while len(pairs) < ROUNDS and (not pairs or time.perf_counter() - start < LONG):
+            pairs.append((seconds(duel.ours), duel.share * seconds(duel.theirs)))
+        torch.set_num_threads(1)
     ratios = sorted(other / mine for mine, other in pairs)
     mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
     spread = f"{ratios[0]:.1f} to {ratios[-1]:.1f}"
-    with capsys.disabled():
-        print(
-            f"\n{name:38}{threads} threads  {mine:9.4f} s {other:9.3f} s  "
-            f"ratio {statistics.median(ratios):.1f} ({spread})"
-        )
+    return f"{mine:9.4f} s {other:9.3f} s  ratio {statistics.median(ratios):.1f} ({spread})"
 
 
 def seconds(side: Side) -> float:
