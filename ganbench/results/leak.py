@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganbench.core import Task
-from ganbench.metrics._pairs import NARROW, squared_distances
+from ganbench.metrics.memorisation import nearest_distances
 from ganbench.results.samples import sha256_of
 
 ALPHA = 1e-8  # the chance that honest samples are called copies
@@ -24,7 +24,6 @@ FEWEST = 32  # rows that are nearest: by chance all of them are the reference's 
 ROWS = 4096  # of the reference, and fresh ones
 SEARCHED = 2**14  # samples among which the nearest are looked for
 WIDE = 32  # coordinates, above which rows are projected to so many: a copy stays one
-BLOCK = 64  # rows whose distances to all samples are taken at once
 # Root mean square of the differences of two images' pixels, in [-1, 1], that makes them one. Of the
 # 8,192 reference images of both data sets a single one is as near to a training image.
 COPY = 0.02
@@ -81,7 +80,7 @@ def look(task: Task, samples: Tensor) -> Leak:
     if made.shape[1] > WIDE:
         onto = torch.randn(made.shape[1], WIDE, generator=rng) / math.sqrt(WIDE)
         held, fresh, made = held @ onto, fresh @ onto, made @ onto
-    distances = _nearest(torch.cat([held, fresh]), made)
+    distances = nearest_distances(torch.cat([held, fresh]), made).numpy()
     found = compared(distances[: len(held)], distances[len(held) :])
     if task.held_out is None:
         return found
@@ -110,17 +109,6 @@ def compared(held: NDArray[np.float64], fresh: NDArray[np.float64]) -> Leak:
         share=float((of_held - of_fresh).max() / rows),
         p_value=float(min(1.0, p.min() * len(ranks))),
     )
-
-
-def _nearest(rows: Tensor, samples: Tensor) -> NDArray[np.float64]:
-    """Distance (n,) of each of the rows (n, d) to the nearest of the samples (m, d), in float64."""
-    far, near = rows.double(), samples.double()
-    if near.shape[1] <= NARROW:  # where a tree is ten times as fast
-        from scipy.spatial import KDTree  # slow to import
-
-        return np.asarray(KDTree(near.numpy()).query(far.numpy())[0])
-    found = torch.cat([squared_distances(block, near).amin(1) for block in far.split(BLOCK)])
-    return np.asarray(found.sqrt().numpy())
 
 
 def _some(samples: Tensor, most: int, rng: torch.Generator) -> Tensor:

@@ -149,13 +149,3 @@ def test_the_p_value_is_hypergeometric():
     found = leak.compared(held, fresh)
     assert found.p_value == pytest.approx(2 * min(of_first, of_second))
     assert found.share == 62 / 64 - 2 / 64
-
-
-@pytest.mark.parametrize("width", [1, 2, 8, 9, 40])
-def test_distances_are_those_to_the_nearest(width: int):
-    rows, made = torch.randn(2, 300, width, generator=generator(0, "picture"))
-    made[:50] = rows[:50]
-    expected = torch.cdist(rows.double(), made.double()).amin(1).numpy()
-    found = leak._nearest(rows, made)
-    assert found == pytest.approx(expected, abs=1e-6)
-    assert found[:50].max() < 1e-6 < found[50:].min()
