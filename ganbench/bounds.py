@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganbench import registry
 from ganbench.errors import InputError
-from ganbench.scoring import read_frozen, why_no_views
+from ganbench.scoring import SPENT, read_frozen, why_no_views
 from ganbench.system import files
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def freeze(name: str) -> Path:
         "version": task.version,
         "source_sha256": files.file_sha256(path),
         "views": dict(task.views),
+        "budget": {name: getattr(task.budget, name) for name in SPENT},
         "pairs": PAIRS,
         "first_pair": {
             who: {k: _rounded(v) for k, v in of.items()} for who, of in first_pair.items()
@@ -171,9 +172,16 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
 
     They do in the last digits from machine to machine, where a classifier is trained above all.
     """
-    version, _, metrics = read_frozen(target)
+    frozen = read_frozen(target)
+    version = frozen.version
     if version != document["version"]:
         return
+    if frozen.budget not in ({}, document["budget"]):  # older files say nothing of it
+        raise InputError(
+            f"the budget is {document['budget']}, and was {frozen.budget} when version {version} "
+            f"was frozen: raise the task's version, or remove {target.name} if no result relies on "
+            "it"
+        )
     first, measured = (
         json.loads(target.read_text(encoding="utf-8"))["first_pair"],
         document["first_pair"],
@@ -184,7 +192,7 @@ def _keep_frozen(document: dict[str, Any], target: Path) -> None:
             f"{version} was frozen: raise the task's version, or remove {target.name} if no result "
             "relies on it"
         )
-    for name, known in metrics.items():
+    for name, known in frozen.metrics.items():
         own = document["metrics"].get(name)
         if own is None or own["version"] != known["version"]:
             continue

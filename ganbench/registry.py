@@ -273,17 +273,17 @@ def read_bounds(path: Path, task: Task) -> dict[str, Any]:
     """The floors and ceilings that `python -m ganbench.bounds` wrote for a task."""
     from ganbench.core import Bound
 
-    version, _, metrics = read_frozen(path)
-    if version != task.version:
+    frozen = read_frozen(path)
+    if frozen.version != task.version:
         raise InputError(
-            f"{path.name} is of version {version}, the task of version {task.version}: "
+            f"{path.name} is of version {frozen.version}, the task of version {task.version}: "
             f"run `python -m ganbench.bounds {task.name}`"
         )
-    if task.tracked not in metrics:
+    if task.tracked not in frozen.metrics:
         raise InputError(f"{path.name} knows nothing of {task.tracked!r}, the task's first metric")
-    if reason := why_no_views(task.views, metrics):
+    if reason := why_no_views(task.views, frozen.metrics):
         raise InputError(f"task {task.name!r}: {reason}")
-    return {name: Bound(**each) for name, each in metrics.items()}
+    return {name: Bound(**each) for name, each in frozen.metrics.items()}
 
 
 def is_unchanged(name: str) -> bool:

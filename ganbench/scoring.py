@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict
 from ganbench.errors import InputError
 
 ALIKE = 3.0  # standard deviations of the floor, within which floor and ceiling are one
+SPENT = ("steps", "batch_size", "evaluations", "evaluation_size")  # of a budget, that runs repeat
 WORST = -1.0  # what a seed scores that failed or diverged: never better than one that finished
 
 Direction = Literal["lower", "higher"]
@@ -64,12 +65,26 @@ class Bounds(TypedDict):
     version: int
 
 
-def read_frozen(path: Path) -> tuple[int, dict[str, str], dict[str, Bounds]]:
-    """A task's version, views and bounds, as `python -m ganbench.bounds` wrote them."""
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """What of a task's version never changes: its views, its bounds, what a run may spend."""
+
+    version: int
+    views: dict[str, str]
+    metrics: dict[str, Bounds]
+    budget: dict[str, int]
+
+
+def read_frozen(path: Path) -> Frozen:
+    """What `python -m ganbench.bounds` wrote of a task."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        metrics = {name: only_bounds(each) for name, each in document["metrics"].items()}
-        return document["version"], document.get("views", {}), metrics
+        return Frozen(
+            version=document["version"],
+            views=document.get("views", {}),
+            metrics={name: only_bounds(each) for name, each in document["metrics"].items()},
+            budget=document.get("budget", {}),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name} is not a file of floors and ceilings: {error}") from error
 

@@ -27,7 +27,7 @@ def spread(real, fake):
 
 TASK = planar_task("{name}", sample, mean=torch.zeros(2).double(),
     covariance=torch.eye(2).double(), more={{"spread": spread}}, {more}
-    budget=Budget(steps=10, batch_size=4, evaluations=1, evaluation_size=300, log_every=1))
+    budget=Budget(steps={steps}, batch_size=4, evaluations=1, evaluation_size=300, log_every=1))
 """
 
 Freeze = Callable[..., tuple[int, str, str]]
@@ -41,8 +41,11 @@ def freeze(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bounds, "PAIRS", 2)
 
-    def run(more: str, height: str = "1.0", name: str = "mine") -> tuple[int, str, str]:
-        Path("mine.py").write_text(TASK.format(more=more, height=height, name=name))
+    def run(
+        more: str, height: str = "1.0", name: str = "mine", steps: int = 10
+    ) -> tuple[int, str, str]:
+        source = TASK.format(more=more, height=height, name=name, steps=steps)
+        Path("mine.py").write_text(source)
         code = bounds.main(["mine.py"])
         said = capsys.readouterr()
         return code, said.out, said.err
@@ -123,6 +126,17 @@ def test_naive_samplers_that_are_none_are_said(freeze: Freeze, naive: str, said:
     assert not Path("mine.json").exists()
 
 
+def test_a_version_keeps_its_budget(freeze: Freeze) -> None:
+    both = "directions={'spread': 'higher', 'height': 'lower'}, "
+    assert freeze(both)[0] == 0
+    before = Path("mine.json").read_text()
+    code, _, errors = freeze(both, steps=20)
+    assert code == 2 and "was frozen: raise the task's version" in errors
+    assert "the budget is {'steps': 20, " in errors and "and was {'steps': 10, " in errors
+    assert Path("mine.json").read_text() == before
+    assert freeze(f"{both}version=2,", steps=20)[0] == 0
+
+
 def test_a_version_keeps_its_naive_samplers(freeze: Freeze) -> None:
     both = "directions={'spread': 'higher', 'height': 'lower'}, "
     assert freeze(both)[0] == 0
@@ -160,7 +174,7 @@ def test_what_is_no_task_is_said_in_one_line(
 )
 def test_a_new_task_starts_at_version_1(name: str, more: str, version: int, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(TASK.format(more=more, height="1.0", name=name))
+    path.write_text(TASK.format(more=more, height="1.0", name=name, steps=10))
     assert registry.load_bare_task(str(path)).version == version
 
 

@@ -22,7 +22,7 @@ from ganbench.core import Task
 from ganbench.env import Env
 from ganbench.errors import InputError
 from ganbench.randomness import generator
-from ganbench.scoring import VIEWS
+from ganbench.scoring import SPENT, VIEWS
 from ganbench.system import files
 
 DRAWS = 200_000
@@ -418,6 +418,7 @@ def test_bounds_are_of_this_source(task_name: str, task: Task) -> None:
     assert document["source_sha256"] == files.file_sha256(path)
     assert document["version"] == task.version
     assert document["views"] == task.views
+    assert document["budget"] == {name: getattr(task.budget, name) for name in SPENT}
     versions = registry.metric_versions()
     assert {k: each["version"] for k, each in document["metrics"].items()} == {
         name: versions.get(name, 1) for name in document["metrics"]

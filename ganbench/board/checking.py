@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from ganbench import registry
 from ganbench.board import attachments, gap
-from ganbench.board.conduct import misconduct
+from ganbench.board.sound import contradictions, wrong_summaries
 from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
-from ganbench.results.schema import Result, SeedResult, Summary
-from ganbench.scoring import score_of, views_of
+from ganbench.results.schema import Result
 
 if TYPE_CHECKING:
     from ganbench.core import Task
@@ -94,73 +92,8 @@ def undeclared(whole: dict[Path, Result]) -> Iterator[str]:
 def inconsistencies(result: Result, path: Path) -> list[str]:
     """What a result claims that does not follow from its own metrics, name and place."""
     lines = [line] if (line := store.misplaced(result, path)) else []
-    numbers = [seed.seed for seed in result.seeds]
-    if len(set(numbers)) != len(numbers):
-        lines.append("holds a seed twice")
-    lines += [line for seed in result.seeds for line in _wrong_score(result, seed)]
+    lines += contradictions(result)
     metrics = stats.summarise(result.seeds, list(result.task.metrics))
-    views = stats.summarise_views(result.seeds, result.task.views)
-    for claimed, expected in ((result.summary, metrics), (result.views, views)):
-        for name, summary in expected.items():
-            if not _alike(claimed.get(name), summary):
-                lines.append(f"summary of {name} does not follow from the seeds")
-    lines += [line] if (line := gap.wrong(result)) else []
-    if result.official:
-        lines += _not_official(result)
-    return lines
-
-
-def _alike(claimed: Summary | None, found: Summary) -> bool:
-    """But for rounding, which differs from machine to machine."""
-    if claimed is None:
-        return False
-    pairs = [(claimed.mean, found.mean), (claimed.std, found.std), (claimed.iqm, found.iqm)]
-    pairs += zip(claimed.ci95 or (None, None), found.ci95 or (None, None), strict=True)
-    return all(_close(one, other) for one, other in pairs)
-
-
-def _wrong_score(result: Result, seed: SeedResult) -> list[str]:
-    """A finished seed's score and views follow from its metrics; any other's are -1 or null."""
-    if set(seed.metrics) != set(result.task.metrics):
-        return [f"seed {seed.seed}: metrics are not those of the task"]
-    positions = result.task.positions(seed.metrics)
-    if seed.status == "ok" and positions is None:
-        lacking = next(m for m in result.task.views.values() if seed.metrics[m] is None)
-        return [f"seed {seed.seed}: status ok, but no {lacking}"]
-    expected = views_of(seed.status, result.task.views, positions)
-    views = [(view, seed.views[view], found) for view, found in expected.items()]
-    pairs = [("score", seed.score, score_of(expected)), *views]
-    return [
-        f"seed {seed.seed}: {name} {claimed} should be {found}"
-        for name, claimed, found in pairs
-        if not _close(claimed, found)
-    ]
-
-
-def _close(claimed: float | None, found: float | None) -> bool:
-    if claimed is None or found is None:
-        return claimed is found
-    return math.isclose(claimed, found, rel_tol=1e-9, abs_tol=1e-12)
-
-
-def _not_official(result: Result) -> list[str]:
-    """An official result is of a bundled task, at its version, budget and bounds."""
-    if result.task.name not in registry.names("tasks"):
-        return [f"official, but {result.task.name!r} is no bundled task"]
-    task = bundled_task(result.task.name)
-    lines = []
-    if task.version != result.task.version:
-        lines.append(f"official, but of version {result.task.version}, not {task.version}")
-    if result.protocol.budget != "full":
-        lines.append(f"official, but of budget {result.protocol.budget}")
-    if task.version != result.task.version:
-        return lines
-    lines += misconduct(result, task)
-    if task.views != result.task.views:
-        lines.append("views are not those of the task")
-    for name, claimed in result.task.metrics.items():
-        bound = task.bounds.get(name)
-        # Of another version are metrics that were measured otherwise: shown, and not ranked by.
-        if bound and bound.version == claimed.version and claimed.bounds != vars(bound):
-            lines.append(f"floor or ceiling of {name} is not that of the task")
-    return lines
+    del metrics["score"]
+    lines += wrong_summaries(result.summary, metrics)
+    return [*lines, line] if (line := gap.wrong(result)) else lines

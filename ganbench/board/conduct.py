@@ -5,32 +5,28 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING
+from itertools import chain, pairwise
 
 from ganbench import registry
 from ganbench.board.standard import are_first
 from ganbench.results.schema import Result, SeedResult
+from ganbench.scoring import SPENT
 from ganbench.system.files import file_sha256
 from ganbench.system.texts import defined
-
-if TYPE_CHECKING:
-    from ganbench.core import Budget, Task
 
 FASTEST = 1e-7  # seconds of training that a step takes at least, of however many seeds at once
 NEIGHBOURS = {"precision", "density", "coverage"}
 DISCRIMINATOR = {"discriminator_accuracy", "discriminator_p_value"}
 # Metrics that are counts, over the samples of an evaluation times a number; of density, its k.
 COUNTED = {"precision": 1, "recall": 1, "coverage": 1, "density": 5, "discriminator_accuracy": 1}
-SPENT = ("steps", "batch_size", "evaluations", "evaluation_size")
 
 
-def misconduct(result: Result, task: Task) -> Iterator[str]:
+def misconduct(result: Result, budget: Mapping[str, int]) -> Iterator[str]:
     """A line for each thing that no run of the task's whole budget leaves behind."""
     for name in SPENT:
-        claimed, due = getattr(result.protocol, name), getattr(task.budget, name)
+        claimed, due = getattr(result.protocol, name), budget[name]
         if claimed != due:
             yield f"official, but of {name} {claimed}, not {due}"
     numbers = sorted(seed.seed for seed in result.seeds)
@@ -40,13 +36,14 @@ def misconduct(result: Result, task: Task) -> Iterator[str]:
         yield "official, but of a reference that does not say so"
     finished = [seed for seed in result.seeds if seed.status == "ok"]
     yield from _copied(finished)
-    budget = task.budget
-    ends = list(accumulate(budget.steps_in(each) for each in range(budget.rounds)))
+    steps = budget["steps"]
+    a_round = math.ceil(steps / budget["evaluations"])
+    ends = [*range(a_round, steps, a_round), steps]
     for seed in finished:
         lines = (
             _wrong_curve(result, seed, ends),
             _wrong_times(result, seed),
-            _wrong_counts(seed, budget),
+            _wrong_counts(seed, budget["evaluation_size"]),
         )
         for line in chain(*lines):
             yield f"seed {seed.seed}: {line}"
@@ -116,9 +113,9 @@ def _wrong_times(result: Result, seed: SeedResult) -> Iterator[str]:
         yield f"its machine has another device than {result.protocol.device}"
 
 
-def _wrong_counts(seed: SeedResult, budget: Budget) -> Iterator[str]:
+def _wrong_counts(seed: SeedResult, n: int) -> Iterator[str]:
     """Metrics of a finished seed that count samples are whole counts, and fit one another."""
-    n, found = budget.evaluation_size, {k: v for k, v in seed.metrics.items() if v is not None}
+    found = {k: v for k, v in seed.metrics.items() if v is not None}
     for name in COUNTED.keys() & found.keys():
         share = Fraction(found[name]).limit_denominator(n * COUNTED[name])  # some tasks take fewer
         if not math.isclose(found[name], share, abs_tol=1e-12):

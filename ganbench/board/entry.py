@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status
+from ganbench.results.stats import iqm
 from ganbench.scoring import WORST, Bounds, Direction, clear_position, why_unplaced
 
 Judged = dict[str, tuple[str, int, Direction, float, float]]
@@ -30,6 +31,7 @@ class BoardEntry:
     that, `refuted` whether it is too much. `hardware` is what times compare on. `labels` says
     whether its losses were told classes. A `reference` takes no rank. `local` is one that lies
     beside a published entry, and `unpaired` says what lies beside this one and is not its own.
+    `wrong` is what `leaderboard check` finds first in an official result.
     """
 
     name: str
@@ -60,6 +62,7 @@ class BoardEntry:
     reference: bool
     local: bool
     unpaired: str | None
+    wrong: str | None
 
     @property
     def tracked(self) -> str:
@@ -137,7 +140,13 @@ def judged_by(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> Judged
     }
 
 
-def board_entry(result: Result, *, local: bool = False, unpaired: str | None = None) -> BoardEntry:
+def board_entry(
+    result: Result,
+    *,
+    local: bool = False,
+    unpaired: str | None = None,
+    wrong: str | None = None,
+) -> BoardEntry:
     """What the board needs of a result; a local one is named as its file is."""
     summary, protocol, info = result.summary, result.protocol, result.task.metrics
     seeds, hidden = result.seeds, result.hidden
@@ -147,7 +156,7 @@ def board_entry(result: Result, *, local: bool = False, unpaired: str | None = N
         version=result.task.version,
         metrics={
             name: {
-                "value": summary[name].iqm,
+                "value": _value(seeds, name),
                 "values": [seed.metrics.get(name) for seed in seeds],
                 **each.bounds,
             }
@@ -177,7 +186,15 @@ def board_entry(result: Result, *, local: bool = False, unpaired: str | None = N
         reference=result.entry.reference,
         local=local,
         unpaired=unpaired,
+        wrong=wrong,
     )
+
+
+def _value(seeds: Sequence[SeedResult], metric: str) -> float | None:
+    """The interquartile mean of a metric over the finished seeds; None without any."""
+    found = (seed.metrics.get(metric) for seed in seeds if seed.status == "ok")
+    values = [value for value in found if value is not None]
+    return iqm(values) if values else None
 
 
 def _bests(seed: SeedResult, metric: str, info: MetricInfo) -> list[list[float]]:

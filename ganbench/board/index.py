@@ -19,7 +19,8 @@ from pathlib import Path
 from pydantic_core import from_json  # several times as fast as json's
 
 import ganbench
-from ganbench.board import attachments
+from ganbench import registry
+from ganbench.board import attachments, sound
 from ganbench.board.entry import BoardEntry, board_entry
 from ganbench.board.ranking import Place
 from ganbench.board.watch import Watch, unwatched
@@ -30,8 +31,8 @@ from ganbench.system.files import cache_folder, make_folder, resolved
 
 MADE_BY = (
     *("errors", "hparams", "registry", "scoring", "__init__"),
-    *(f"board/{name}" for name in ("attachments", "entry", "index", "ranking", "standard")),
-    *(f"board/{name}" for name in ("watch", "__init__")),
+    *(f"board/{name}" for name in ("attachments", "conduct", "entry", "index", "ranking", "sound")),
+    *(f"board/{name}" for name in ("standard", "watch", "__init__")),
     *(f"results/{name}" for name in ("samples", "schema", "stats", "store", "__init__")),
     *(f"system/{name}" for name in ("files", "leftovers", "modules", "processes", "texts")),
     "system/__init__",
@@ -134,8 +135,9 @@ def _key(path: Path) -> str:
 def stamp_of_code(package: Path) -> str:
     """What changes with the code that makes what is kept, so that nothing is taken for its like."""
     digest = hashlib.sha256()
-    for name in MADE_BY:
-        digest.update((package / f"{name}.py").read_bytes())
+    frozen = sorted(registry.folder("tasks").glob("*.json"))
+    for path in (*(package / f"{name}.py" for name in MADE_BY), *frozen):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -195,7 +197,9 @@ def _read(path: Path) -> tuple[str, str]:
     if line := store.misplaced(result, path):
         return "", f"{path} {line}"
     unpaired = attachments.unpaired(result, path)
-    entry = board_entry(result, local=store.is_local(path), unpaired=unpaired)
+    local = store.is_local(path)
+    wrong = None if local else sound.why_unfit(result)
+    entry = board_entry(result, local=local, unpaired=unpaired, wrong=wrong)
     try:
         return json.dumps(entry.document(), allow_nan=False), ""
     except ValueError:

@@ -86,7 +86,7 @@ def _views(task: Document) -> dict[str, str]:
     """The views of the bundled task of that name; of others the first metric is the only one."""
     bounds = {name: MetricInfo(**each).bounds for name, each in task["metrics"].items()}
     if task["name"] in registry.names("tasks"):
-        _, views, _ = read_frozen(registry.folder("tasks") / f"{task['name']}.json")
+        views = read_frozen(registry.folder("tasks") / f"{task['name']}.json").views
         if why_no_views(views, bounds) is None:
             return views
     return {"distribution": next(iter(bounds))}

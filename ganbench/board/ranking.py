@@ -57,6 +57,7 @@ class Row:
             "rank": self.rank,
             "group": self.group,
             "apart": self.apart,
+            "wrong": self.entry.wrong,
             "reference": entry.reference,
             "score": self.score,
             "interval": self.interval,

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 
 from ganbench import registry
 from ganbench.board.entry import BoardEntry, Judged, judged_by
-from ganbench.scoring import Bounds, only_bounds, read_frozen
+from ganbench.scoring import Frozen, only_bounds, read_frozen
 
 REFERENCE = "reference"  # why one takes no rank
+FAILS = "fails the check"
 SEEDS = 10  # that a ranked entry has at least
 SEEDS_OF = {"mnist": 3}  # on a CPU, where a seed takes an hour
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standard:
-    """A task as its board takes it: the version, the views, and the metrics with their bounds."""
-
-    version: int
-    views: dict[str, str]
-    metrics: dict[str, Bounds]
+class Standard(Frozen):
+    """A task as its board takes it; of one that is not bundled, without a budget."""
 
     @property
     def tracked(self) -> str:
@@ -50,7 +47,7 @@ def standard_of(task: str, entries: Sequence[BoardEntry]) -> Standard:
     ((judged, _),) = Counter(tuple(entry.judged_by.items()) for entry in own).most_common(1)
     first = next(entry for entry in own if tuple(entry.judged_by.items()) == judged)
     metrics = {name: only_bounds(each) for name, each in first.metrics.items()}
-    return Standard(version=first.version, views=first.views, metrics=metrics)
+    return Standard(version=first.version, views=first.views, metrics=metrics, budget={})
 
 
 @functools.cache
@@ -59,8 +56,7 @@ def frozen(task: str) -> Standard | None:
     path = registry.folder("tasks") / f"{task}.json"
     if task not in registry.names("tasks") or not path.is_file():
         return None
-    version, views, metrics = read_frozen(path)
-    return Standard(version=version, views=views, metrics=metrics)
+    return Standard(**vars(read_frozen(path)))
 
 
 def are_first(seeds: Sequence[int]) -> bool:
@@ -92,6 +88,7 @@ def why_apart(
         (len(set(entry.seeds)) < len(entry.seeds) or entry.repeated, "a seed twice"),
         (not are_first(entry.seeds), "other seeds"),
         (None in entry.scores, "a seed without a score"),
+        (entry.wrong is not None, FAILS),
         (by is not None and not _has(entry, standard, by), f"no {by} that compares"),
         (count < least, f"{count} of {least} seeds" + (" on it" if hardware else "")),
         (entry.reference, REFERENCE),

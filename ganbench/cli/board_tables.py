@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ganbench.board.standard import FAILS
 from ganbench.board.text import (
     number,
     rank_text,
@@ -53,6 +54,8 @@ def print_boards(boards: Sequence[Board], sort: str, top: int, *, metrics: bool)
         out.print("reference: to be compared with, takes no rank")
     if any(row.entry.local for board in boards for row in board.apart):
         out.print("local: your own run of an entry that is published; `ganbench submit` takes it")
+    for row in (row for board in boards for row in board.apart if row.apart == FAILS):
+        out.print(f"{FAILS}: {row.entry.task}/{row.entry.name}: {row.entry.wrong}", soft_wrap=True)
 
 
 def _print_board(out: Console, board: Board, rows: Sequence[Row]) -> None:

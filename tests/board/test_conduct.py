@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from ganbench import registry
-from ganbench.board import checking
-from ganbench.board.entry import board_entry
-from ganbench.board.standard import standard_of, why_apart
+from ganbench.board import checking, index
+from ganbench.board.standard import FAILS, standard_of, why_apart
 from ganbench.results import schema, stats
 
 BOARD = Path(registry.folder("tasks")).parent / "leaderboard"
@@ -73,6 +72,7 @@ FORGERIES: dict[str, tuple[Callable[[Document], object], str]] = {
     "more samples": (protocol(evaluation_size=100), "of evaluation_size 100, not 4096"),
     "more evaluations": (protocol(evaluations=1000), "of evaluations 1000, not 10"),
     "more steps": (protocol(steps=10**6), "of steps 1000000, not 2500"),
+    "another device": (protocol(device="cuda"), "its machine has another device than cuda"),
     "another budget": (protocol(budget="quick"), "of budget quick"),
     "no curve": (each_seed(lambda seed, _: seed.update(curve=[])), "not the task's 10 evaluations"),
     "half a curve": (each_seed(lambda seed, _: seed["curve"].pop(3)), "not the task's 10"),
@@ -121,18 +121,43 @@ def test_a_forgery_is_named(forgery: str, tmp_path: Path) -> None:
     assert any(says in line and str(path) in line for line in findings), findings
 
 
-@pytest.mark.parametrize(
-    ("forgery", "reason"),
-    [
-        ("one seed ten times", "a seed twice"),
-        ("with other hashes", "a seed twice"),
-        ("seeds of choice", "other seeds"),
-        ("seeds below 0", "other seeds"),
-        ("a seed left out", "other seeds"),
-    ],
-)
-def test_what_the_board_can_tell_it_does_not_rank(forgery: str, reason: str) -> None:
+REASONS = {
+    "one seed ten times": "a seed twice",
+    "with other hashes": "a seed twice",
+    "seeds of choice": "other seeds",
+    "seeds below 0": "other seeds",
+    "a seed left out": "other seeds",
+    "another budget": "quick",
+}  # of all others that they fail the check
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forgery_is_not_ranked(forgery: str, tmp_path: Path) -> None:
     document = copy.deepcopy(HONEST)
     FORGERIES[forgery][0](document)
-    entry = board_entry(summarised(document))
-    assert why_apart(entry, standard_of("gaussian", [entry])) == reason
+    written(summarised(document), tmp_path)
+    with index.opened() as kept:
+        (entry,), _ = kept.entries(tmp_path)
+    reason = why_apart(entry, standard_of("gaussian", [entry]))
+    assert reason == REASONS.get(forgery, FAILS)
+    if reason == FAILS:
+        assert entry.wrong and any(entry.wrong in line for line in checking.check(tmp_path)[1])
+
+
+@pytest.mark.parametrize(
+    ("by", "says"), [(0.3, "seed 1: score 1.0 should be 0.7"), (5, "less than or equal to 1")]
+)
+def test_scores_that_are_raised_without_their_metrics_are_named(
+    by: float, says: str, tmp_path: Path
+) -> None:
+    """Of all seeds but the first, whose samples are there."""
+    document = copy.deepcopy(HONEST)
+    for seed in document["seeds"][1:]:
+        seed["score"] = min(1.0, seed["score"] + by) if by < 1 else seed["score"] + by
+    (tmp_path / "gaussian").mkdir()
+    (tmp_path / "gaussian" / "mlp_gan.json").write_text(json.dumps(document))
+    _, findings = checking.check(tmp_path)
+    assert any(says in line for line in findings), findings
+    with index.opened() as kept:
+        entries, problems = kept.entries(tmp_path)
+    assert problems or [each.wrong for each in entries] != [None]

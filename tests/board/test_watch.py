@@ -67,10 +67,7 @@ def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_check_executes_each_task_once(monkeypatch):
-    loaded = []
-    load = registry.load_task
-    monkeypatch.setattr(registry, "load_task", lambda name: loaded.append(name) or load(name))
+def test_a_check_executes_no_task(monkeypatch):
+    monkeypatch.setattr(registry, "load_task", lambda name: pytest.fail(name))
     checking.bundled_task.cache_clear()
     assert checking.check(BOARD)[1] == []
-    assert sorted(loaded) == sorted(path.name for path in BOARD.iterdir() if path.is_dir())
