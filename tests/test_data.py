@@ -206,6 +206,16 @@ def test_full_disk_leaves_nothing_half_written(given, real, offline, monkeypatch
     assert_whole(data.fetch("mnist"), real)
 
 
+def test_what_a_killed_download_has_left_is_cleared(given, real):
+    folder = data.cache_folder("mnist")
+    folder.mkdir(parents=True)
+    left = folder / f".{SMALL}.{'a' * 32}"
+    left.write_bytes(b"half of it")
+    os.utime(left, (0, 0))
+    assert_whole(data.fetch("mnist"), real)
+    assert not left.exists()
+
+
 def test_cache_that_cannot_be_written(given, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("GANBENCH_CACHE", str(tmp_path / "file"))

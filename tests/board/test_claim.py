@@ -6,12 +6,15 @@ import math
 
 import pytest
 
+from ganbench import registry
 from ganbench.board import claim, power
 from ganbench.errors import InputError
+from ganbench.results import schema
 from ganbench.results.schema import SeedResult
 
 from ..made import a_result, a_seed
 
+BOARD = registry.folder("tasks").parent / "leaderboard"
 TIGHT = [0.25 + 0.01 * i for i in range(10)]
 
 
@@ -101,6 +104,21 @@ def test_too_few_new_seeds_are_refused_with_the_number_that_would_do():
         claim.planned(result, 2)
     assert str(refused.value) == line
     assert claim.planned(result, 3).seeds == 3
+
+
+def test_five_new_seeds_are_too_few_for_three():
+    result = a_result(*seeds(TIGHT[:3]))
+    line = "5 new seeds cannot tell 3 claimed seeds from exaggerated ones, whatever they score: "
+    with pytest.raises(InputError, match=f"^{line}it takes --rerun 7 or more$"):
+        claim.planned(result, 5)
+
+
+@pytest.mark.parametrize(("raised", "verdict"), [(0.0, "consistent"), (0.3, "exaggerated")])
+def test_a_tenth_of_a_score_more_on_gaussian_is_found(raised: float, verdict: str):
+    """Published scores, three times over as new seeds, against the same and against more."""
+    published = schema.load_result(BOARD / "gaussian" / "mlp_gan.json").seeds
+    claimed = [seed.model_copy(update={"score": seed.score + raised}) for seed in published]
+    assert claim.judged(claimed, published * 3, 30).verdict == verdict
 
 
 def test_a_claim_that_takes_more_seeds_than_the_most_is_refused_without_a_number():

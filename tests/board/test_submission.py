@@ -76,6 +76,20 @@ def test_new_seeds_are_compared_with_the_claimed(given: Path, monkeypatch):
     assert outcome.p_value == pytest.approx(1 / 15)
 
 
+@pytest.mark.slow
+def test_a_run_that_has_judged_itself_is_not_taken(world: Path, tmp_path: Path):
+    shutil.copytree(world / "leaderboard", tmp_path / "leaderboard")
+    path = tmp_path / "leaderboard" / "ring8" / f"{NAME}.json"
+    result = schema.load_result(path)
+    assert all(seed.judged_apart for seed in result.seeds)
+    result.seeds[1].judged_apart = False
+    path.write_text(schema.dumps(result))
+    (tmp_path / "runs").symlink_to(world / "runs")
+    with pytest.raises(InputError, match="seed 1 was judged by the process that ran its GAN: run"):
+        submit(tmp_path)
+    assert not (tmp_path / "submission").exists()
+
+
 def no_training(*_: object, **__: object) -> claim.Outcome:
     raise AssertionError("seeds were trained")
 

@@ -179,6 +179,7 @@ def test_verdicts_are_counted():
     counted = text.verdicts_text(["healthy", "mode collapse", None, "mode collapse"])
     assert counted == "2 mode collapse, 1 healthy"
     assert text.verdicts_text([None]) == "-"
+    assert text.verdicts_text(["memorising"] * 10) == "memorising"
 
 
 def test_a_run_shows_its_score_with_the_views_and_then_five_metrics(capsys):

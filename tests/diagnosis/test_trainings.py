@@ -243,6 +243,22 @@ def test_replaying_the_pool_is_memorising(name: str, noise: float) -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "polygons"])
+def test_replaying_training_images_is_memorising(name: str) -> None:
+    task = registry.load_task(name)
+    assert task.training_set is not None
+    images = task.training_set()
+
+    def draw(task: Task, n: int, rng: torch.Generator, round: int) -> Tensor:
+        return images[torch.randint(len(images), (n,), generator=rng)]
+
+    budget = replace(task.budget, evaluation_size=1000, batch_size=16)
+    small = replace(task, budget=budget)
+    verdict = failed(train(small, drawn(draw, **CALM), steps=20, rounds=2), "memorising")
+    assert verdict.text == "memorising: 100 % of images are copies of training samples"
+
+
 def test_a_law_that_is_shifted_fits_poorly() -> None:
     def draw(task: Task, n: int, rng: torch.Generator, round: int) -> Tensor:
         return task.sample(n, rng) + 5 * task.scale

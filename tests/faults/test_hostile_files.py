@@ -158,6 +158,30 @@ def test_a_board_with_a_pipe_and_a_device(tmp_path: Path) -> None:
         assert command == "check" or good.entry.name in done.output
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_in_the_place_of_a_gan(make: Callable[[Path], None], tmp_path: Path):
+    path = tmp_path / "my_gan.py"
+    make(path)
+    done = CliRunner().invoke(main, ["run", str(path), "--task", "dirac", "--steps", "2"])
+    assert done.exit_code == 2 and done.output.startswith("Error: "), done.output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_in_the_place_of_a_former_result(
+    make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "leaderboard" / "dirac" / "mlp_gan-2steps.json"
+    path.parent.mkdir(parents=True)
+    make(path)
+    done = CliRunner().invoke(main, ["run", "mlp_gan", "--task", "dirac", "--steps", "2"])
+    print(done.output)
+    assert "no regular file" in done.output
+
+
 @pytest.mark.parametrize("content", ["[]", "3", "", "{", "[" * 10**5, '"\\ud800"', "\xff"])
 def test_markers_that_say_nothing(content: str, tmp_path: Path) -> None:
     path = tmp_path / "run.json"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,58 @@ def test_a_run_that_is_killed(
         check_whole(folder)
         tried["kills of a run"] += 1
         tried["kills of a run that had a checkpoint"] += before > 0
+
+
+SLOW = """
+import time, torch
+class GAN:
+    def __init__(self, task, *, device="cpu"):
+        self.shape = task.shape
+    def train_step(self, real):
+        open({begun!r}, "w").close()
+        time.sleep(0.1)
+        return {{"mean": real.mean()}}
+    def sample(self, n):
+        return torch.zeros(n, *self.shape)
+"""
+
+
+def marked(mark: str) -> list[int]:
+    """The processes with this word in their environment, however they were started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # of others, or gone by now
+            if mark.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc here")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_leaves_no_process(number: int, tmp_path: Path, tried: Counter[str]) -> None:
+    """Neither a worker, nor what trains beside it, nor the server of them."""
+    begun, source = tmp_path / "begun", tmp_path / "slow.py"
+    source.write_text(SLOW.format(begun=str(begun)))
+    how = ["--task", "dirac", "--steps", "600", "--seeds", "2", "--workers", "2"]
+    mark = {"GANBENCH_MARK": str(tmp_path)}
+    with (tmp_path / "said").open("w") as said:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "ganbench", "run", source.name, *how],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **mark},
+            stderr=said,
+        )
+    with run:
+        while run.poll() is None and not begun.exists():
+            time.sleep(0.05)
+        assert len(marked(str(tmp_path))) >= 4, (tmp_path / "said").read_text()
+        run.send_signal(number)
+    until = time.monotonic() + 60
+    while marked(str(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert marked(str(tmp_path)) == []
+    tried["runs whose processes were counted"] += 1
 
 
 def write_for_ever(path: str) -> str:
@@ -257,6 +310,43 @@ import sys; from pathlib import Path; sys.path.insert(0, {tests!r})
 from made import a_result, a_seed; from ganbench.results import store
 for seed in range(int(sys.argv[1]), 96, 32): store.add(a_result(a_seed(seed)), Path({root!r}))
 """
+
+
+ADD_FOR_EVER = """
+import sys; from pathlib import Path; sys.path.insert(0, {tests!r})
+from made import a_result, a_seed; from ganbench.results import store
+for seed in range(int(sys.argv[1]), 10**6, 8):
+    store.add(a_result(a_seed(seed)), Path({root!r})); print(seed, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_writers_of_one_entry_that_are_killed(tmp_path: Path, tried: Counter[str]) -> None:
+    """What one has been told is there stays there, and nobody waits for the dead."""
+    code = ADD_FOR_EVER.format(tests=str(ROOT / "tests"), root=str(tmp_path))
+    rng, told = random.Random(0), set()
+    for first in range(0, 8 * (1 if times() == 1 else 20), 8):
+        run = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(100_000 + 1_000 * first + number)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(8)
+        ]
+        for each in run:
+            assert each.stdout is not None
+            told.add(int(each.stdout.readline()))
+        for each in run:
+            time.sleep(rng.uniform(0.0, 0.2))
+            each.kill()
+            told |= {int(line) for line in each.communicate()[0].split()}
+        tried["kills of a writer of an entry"] += len(run)
+    store.add(a_result(a_seed(0)), tmp_path)
+    (path,) = store.result_files(tmp_path)
+    assert {0, *told} <= {seed.seed for seed in schema.load_result(path).seeds}
+    tried["seeds added beside kills"] += len(told)
 
 
 @long_form

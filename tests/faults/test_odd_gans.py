@@ -217,6 +217,17 @@ def tried_one(
     assert all(seed[1] in ("failed", "diverged") for seed in found)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["sys.exit(0)", "os._exit(0)"])
+def test_a_gan_that_exits_is_no_success(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, found = run(tmp_path / "odd", monkeypatch, step=f"self.n == 5 and {what}")
+    print(done.output)
+    assert done.exit_code == 1
+    assert [seed[1:2] + seed[4:5] for seed in found] == [["failed", -1.0]] * 2
+
+
 def listed(cases: Cases) -> list[tuple[str, str, str | None]]:
     return [(where, what, words) for where, each in cases.items() for what, words in each.items()]
 

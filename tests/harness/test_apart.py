@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -123,6 +124,21 @@ def test_a_seed_that_ends_its_process_has_failed_and_the_others_go_on(
     first, second = trained(spec_of(tmp_path, once), range(2))
     assert (first.status, first.score, first.reason) == ("failed", -1.0, ENDS[what])
     assert (second.status, second.reason) == ("ok", None)
+
+
+COPIES = {
+    "a task of its own": "from ganbench import registry; task = registry.load_task('ring8')",
+    "what its process holds": "task = next(o for o in gc.get_objects() if type(o) is Task)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_of_the_reference_have_failed_however_it_was_got(tmp_path: Path, how: str) -> None:
+    what = f"{COPIES[how]}; self.sample = lambda n: task.reference[:n]"
+    (seed,) = trained(replace(spec_of(tmp_path, what), task="ring8"))
+    assert (seed.status, seed.score) == ("failed", -1.0)
+    assert seed.reason is not None and seed.reason.startswith("samples are copies of the reference")
 
 
 @pytest.mark.slow
