@@ -1,11 +1,12 @@
 """How long the board takes as entries are added.
 
-    python tests/benchmarks/board_scale.py RESULT.json [--entries 100 1000 10000]
+    python tests/benchmarks/board_scale.py [--entries 100 1000 10000]
 
-Copies of a real result with scores of their own, spread over `--tasks` tasks. `ganbench
-leaderboard show`, `check` and `site` run in processes of their own; `first` is without an index of
-the files, `again` with it. Prints seconds on the clock, on cores (CPU), the most memory of the
-process (MB), and the size of the files, of their index and of the site (MB).
+Copies of the published results of mlp_gan, of each task in turn, with values of the metric that is
+tracked, and so scores, of their own. `ganbench leaderboard show`, `check` and `site` run in
+processes of their own; `first` is without an index of the files, `again` with it. Prints seconds on
+the clock, on cores (CPU), the most memory of the process (MB), and the size of the files, of their
+index and of the site (MB).
 """
 
 from __future__ import annotations
@@ -16,26 +17,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ganbench.results import schema, stats
+from ganbench.scoring import score_of
+
+BOARD = Path(__file__).parents[2] / "leaderboard"
 
 
-def fill(folder: Path, real: schema.Result, entries: int, tasks: int) -> None:
-    """Write so many results, some better, some worse."""
+def fill(folder: Path, texts: Sequence[str], entries: int) -> None:
+    """Write so many results, some better, some worse, that can be ranked."""
     rng = np.random.default_rng(0)
-    text = schema.dumps(real)
     for place in range(entries):
-        result = schema.loads(text, "the given result")
-        result.entry.name = f"entry_{place // tasks}"
-        result.task.name = real.task.name if place % tasks == 0 else f"task_{place % tasks}"
-        level = rng.normal(0.5, 0.3)
+        result = schema.loads(texts[place % len(texts)], "a published result")
+        result.entry.name = f"entry_{place // len(texts)}"
+        level, tracked = rng.normal(), result.tracked
         for seed in result.seeds:
-            seed.score = float(np.clip(level + 0.05 * rng.normal(), -1, 1))
-            seed.views = dict.fromkeys(seed.views, seed.score)
-        result.summary["score"] = stats.summarise_values([seed.score for seed in result.seeds])
+            value = seed.metrics[tracked] * float(np.exp(level + 0.1 * rng.normal()))
+            seed.metrics[tracked] = seed.curve[-1].metrics[tracked] = value
+            seed.views = result.task.positions(seed.metrics)
+            seed.score = score_of(seed.views)
+        result.summary = stats.summarise(result.seeds, list(result.task.metrics))
+        result.views = stats.summarise_views(result.seeds, result.task.views)
         path = folder / result.task.name / f"{result.entry.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(schema.dumps(result))
@@ -66,16 +72,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("result", type=Path, help="a real result of ten seeds")
     parser.add_argument("--entries", type=int, nargs="*", default=[100, 1000, 10_000])
-    parser.add_argument("--tasks", type=int, default=1)
     options = parser.parse_args()
-    real = schema.load_result(options.result)
+    texts = [path.read_text() for path in sorted(BOARD.glob("*/mlp_gan.json"))]
     print("entries command     first: s, CPU s, MB     again: s, CPU s, MB")
     for entries in options.entries:
         with tempfile.TemporaryDirectory() as scratch:
             root, out, caches = (Path(scratch) / name for name in ("board", "site", "caches"))
-            fill(root, real, entries, options.tasks)
+            fill(root, texts, entries)
             board = ["--leaderboard", str(root)]
             show = ["show", *board]
             check = ["check", *board]
@@ -84,7 +88,7 @@ def main() -> None:
                 first, again = (cost_of(*command, cache=caches / name) for _ in range(2))
                 print(f"{entries:7} {name:8}{first}  {again}", flush=True)
             pages = sum(1 for _ in out.rglob("*.html"))
-            assert pages == entries + options.tasks + 3, pages
+            assert pages == entries + len(texts) + 3, pages
             sizes = (megabytes(root), megabytes(caches / "show"), megabytes(out))
             print("{:7} files {:.1f} MB, index {:.1f} MB, site {:.1f} MB".format(entries, *sizes))
 
