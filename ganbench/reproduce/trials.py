@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from ganbench.errors import InputError
 from ganbench.harness import bench, checkpoint, entries
 from ganbench.harness.spec import MANY_STEPS, Job, Spec, look_up
-from ganbench.harness.workers import train_all
+from ganbench.harness.workers import shared_out, train_all
 from ganbench.reproduce.protocol import Asked
 from ganbench.results.samples import read_arrays
 from ganbench.results.schema import SeedResult, dumps, mean_speed
@@ -112,25 +113,25 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
 
 def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked: Asked) -> str:
     """How long the rest of all rows takes, by a short training of each; "" of short runs."""
-    left = {name: sum(_left(job, seed) for seed in seeds) for name, job in jobs.items()}
-    lines, total = [], 0.0
-    at_once = -(-len(seeds) // max(1, -(-workers // len(jobs))))  # seeds of a row in a worker
+    shares = shared_out(seeds, len(jobs), workers)
+    lines, busy = [], [0.0] * workers
     for name, job in jobs.items():
-        if job.budget.steps < MANY_STEPS or not left[name]:
+        left = [sum(_left(job, seed) for seed in share) for share in shares]
+        if job.budget.steps < MANY_STEPS or not sum(left):
             continue
         if asked.stop is not None and asked.stop.is_set():
             return ""
         asked.tell(f"{name}: trying how fast it trains here")
-        rate = bench.rate(job, range(at_once))
-        total += left[name] / rate
+        rate = bench.rate(job, range(len(shares[0])))
+        for steps in left:  # each to the worker that is free first
+            heapq.heapreplace(busy, busy[0] + steps / rate)
         lines.append(
-            f"{name}: {left[name]:,} steps left of {len(seeds)} runs, {rate:,.0f} a second on a "
-            f"core: {duration(left[name] / rate)}"
+            f"{name}: {sum(left):,} steps left of {len(seeds)} runs, {rate:,.0f} a second on a "
+            f"core: {duration(sum(left) / rate)}"
         )
     if not lines:
         return ""
-    seconds = total / min(workers, len(lines) * -(-len(seeds) // at_once))
-    whole = f"about {duration(seconds)} in all on {workers} workers"
+    whole = f"about {duration(max(busy))} in all on {workers} workers"
     return "\n".join([*lines, f"{whole}; whenever it is stopped, the same command goes on"])
 
 

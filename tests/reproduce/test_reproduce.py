@@ -203,4 +203,7 @@ def test_the_time_that_it_takes_is_said_before(
     assert told[0] == "seven: trying how fast it trains here"
     assert told[1].startswith("seven: 16 steps left of 2 runs, 4 a second on a core: 4 s\n")
     assert "about 4 s in all on 1 workers" in told[1]
+    tiny.run(Asked(seeds=3, only=["eight"], workers=2, tell=told.append))  # of which one has two
+    assert told[3].startswith("eight: 24 steps left of 3 runs, 4 a second on a core: 6 s\n")
+    assert "about 4 s in all on 2 workers" in told[3]
     assert [trials.duration(each) for each in (40, 720, 21_900)] == ["40 s", "12 min", "6 h 05 min"]
