@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ganbench import registry
 from ganbench.board import checking, index
 from ganbench.board.standard import FAILS, standard_of, why_apart
+from ganbench.cli import main
 from ganbench.results import schema, stats
 
 BOARD = Path(registry.folder("tasks")).parent / "leaderboard"
@@ -142,6 +144,15 @@ def test_a_forgery_is_not_ranked(forgery: str, tmp_path: Path) -> None:
     assert reason == REASONS.get(forgery, FAILS)
     if reason == FAILS:
         assert entry.wrong and any(entry.wrong in line for line in checking.check(tmp_path)[1])
+
+
+def test_why_it_fails_is_said_below_the_table(tmp_path: Path) -> None:
+    document = copy.deepcopy(HONEST)
+    FORGERIES["larger batches"][0](document)
+    written(summarised(document), tmp_path)
+    where = ["--task", "gaussian", "--leaderboard", str(tmp_path)]
+    said = CliRunner().invoke(main, ["leaderboard", "show", *where]).stdout
+    assert "fails the check: gaussian/mlp_gan: official, but of batch_size 400, not 4\n" in said
 
 
 @pytest.mark.parametrize(
