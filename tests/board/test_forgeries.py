@@ -38,6 +38,7 @@ class Entry:
         published = store.path_of(BOARD, TASK, name)
         shutil.copytree(store.attached(published), self.folder, dirs_exist_ok=True)
         self.document: Document = json.loads(published.read_text())
+        self.document["hidden"] = None  # a forger leaves out what would tell
 
     @property
     def seeds(self) -> list[Document]:
@@ -351,7 +352,7 @@ def test_new_seeds_tell_of_a_source_that_was_replaced_and_hashed(tmp_path: Path)
 
 def test_how_many_forgeries_there_are() -> None:
     forged = [*CHECKED, *VERIFIED, *RERUN, WEAK]
-    assert len(forged) >= 20 and len(FORGERIES) == 18
+    assert len(forged) >= 20 and len(FORGERIES) == 19
 
 
 @pytest.mark.slow
