@@ -114,7 +114,7 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
 def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked: Asked) -> str:
     """How long the rest of all rows takes, by a short training of each; "" of short runs."""
     shares = shared_out(seeds, len(jobs), workers)
-    lines, busy = [], [0.0] * workers
+    lines, busy = [], [0.0] * min(workers, processes.cores())
     for name, job in jobs.items():
         left = [sum(_left(job, seed) for seed in share) for share in shares]
         if job.budget.steps < MANY_STEPS or not sum(left):
@@ -123,7 +123,7 @@ def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked:
             return ""
         asked.tell(f"{name}: trying how fast it trains here")
         rate = bench.rate(job, range(len(shares[0])))
-        for steps in left:  # each to the worker that is free first
+        for steps in left:  # each on the core that is free first
             heapq.heapreplace(busy, busy[0] + steps / rate)
         lines.append(
             f"{name}: {sum(left):,} steps left of {len(seeds)} runs, {rate:,.0f} a second on a "
