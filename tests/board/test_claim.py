@@ -114,7 +114,7 @@ def test_five_new_seeds_are_too_few_for_three():
 
 
 @pytest.mark.parametrize(("raised", "verdict"), [(0.0, "consistent"), (0.3, "exaggerated")])
-def test_a_tenth_of_a_score_more_on_gaussian_is_found(raised: float, verdict: str):
+def test_three_tenths_more_on_gaussian_are_found(raised: float, verdict: str):
     """Published scores, three times over as new seeds, against the same and against more."""
     published = schema.load_result(BOARD / "gaussian" / "mlp_gan.json").seeds
     claimed = [seed.model_copy(update={"score": seed.score + raised}) for seed in published]

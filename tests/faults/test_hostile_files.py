@@ -178,7 +178,6 @@ def test_a_pipe_or_a_device_in_the_place_of_a_former_result(
     path.parent.mkdir(parents=True)
     make(path)
     done = CliRunner().invoke(main, ["run", "mlp_gan", "--task", "dirac", "--steps", "2"])
-    print(done.output)
     assert "no regular file" in done.output
 
 

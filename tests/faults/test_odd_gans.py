@@ -223,8 +223,7 @@ def test_a_gan_that_exits_is_no_success(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done, found = run(tmp_path / "odd", monkeypatch, step=f"self.n == 5 and {what}")
-    print(done.output)
-    assert done.exit_code == 1
+    assert done.exit_code == 1, done.output
     assert [seed[1:2] + seed[4:5] for seed in found] == [["failed", -1.0]] * 2
 
 
