@@ -31,7 +31,8 @@ class BoardEntry:
     that, `refuted` whether it is too much. `hardware` is what times compare on. `labels` says
     whether its losses were told classes. A `reference` takes no rank. `local` is one that lies
     beside a published entry, and `unpaired` says what lies beside this one and is not its own.
-    `wrong` is what `leaderboard check` finds first in an official result.
+    `samples` are the hashes of what seeds generated, `created` when the result was written. `wrong`
+    is what `leaderboard check` finds first in an official result.
     """
 
     name: str
@@ -62,6 +63,8 @@ class BoardEntry:
     reference: bool
     local: bool
     unpaired: str | None
+    samples: list[str | None]
+    created: str
     wrong: str | None
 
     @property
@@ -186,6 +189,8 @@ def board_entry(
         reference=result.entry.reference,
         local=local,
         unpaired=unpaired,
+        samples=[seed.samples_sha256 for seed in seeds],
+        created=result.created_at,
         wrong=wrong,
     )
 

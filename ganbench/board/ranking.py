@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ganbench.board.entry import BoardEntry
-from ganbench.board.standard import REFERENCE, Standard, standard_of, why_apart
+from ganbench.board.standard import REFERENCE, Standard, standard_of, why_apart, without_copies
 from ganbench.errors import InputError, did_you_mean
 from ganbench.results import stats
 from ganbench.results.stats import TimeToQuality
@@ -301,7 +301,8 @@ def boards(
     by_task: dict[str, list[BoardEntry]] = {}
     for entry in entries:
         by_task.setdefault(entry.task, []).append(entry)
-    standards = {task: standard_of(task, own) for task, own in sorted(by_task.items())}
+    by_task = {task: without_copies(own) for task, own in sorted(by_task.items())}
+    standards = {task: standard_of(task, own) for task, own in by_task.items()}
     if by is not None and entries:
         standards = _with_positions(standards, by)
     found = []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ganbench import registry
 from ganbench.board.entry import BoardEntry, Judged, judged_by
 from ganbench.scoring import Frozen, only_bounds, read_frozen
+
+K = TypeVar("K")
 
 REFERENCE = "reference"  # why one takes no rank
 FAILS = "fails the check"
@@ -62,6 +65,25 @@ def frozen(task: str) -> Standard | None:
 def are_first(seeds: Sequence[int]) -> bool:
     """Whether these are the seeds 0, 1, ... without a gap, as nobody has chosen them."""
     return sorted(seeds) == list(range(len(seeds)))
+
+
+def without_copies(entries: Sequence[BoardEntry]) -> list[BoardEntry]:
+    """A task's entries; `wrong` is those that have samples of one that was written before."""
+    published = sorted((e for e in entries if not e.local), key=lambda e: (e.created, e.name))
+    found = copies({e.name: e.samples for e in published})
+    wrong = {name: f"has the samples of {before}" for name, before in found.items()}
+    return [e if e.local or e.wrong else replace(e, wrong=wrong.get(e.name)) for e in entries]
+
+
+def copies(samples: Mapping[K, Iterable[str | None]]) -> dict[K, K]:
+    """Of entries' hashes of samples, the oldest first: who has one of which entry before."""
+    first: dict[str, K] = {}
+    found: dict[K, K] = {}
+    for name, hashes in samples.items():
+        for each in hashes:
+            if each is not None and (before := first.setdefault(each, name)) != name:
+                found.setdefault(name, before)
+    return found
 
 
 def why_apart(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,33 @@ def test_copies_share_a_group_and_the_worse_does_not():
         ("worse", 2, (3, 3)),
     ]
     assert board.apart == []
+
+
+def with_samples(name, hashes, created, *, local=False):
+    made = an_entry(name, 0.2).model_copy(update={"created_at": created})
+    for place, digest in enumerate(hashes):
+        made.seeds[place] = made.seeds[place].model_copy(update={"samples_sha256": digest})
+    return board_entry(made, local=local)
+
+
+def test_whose_samples_are_those_of_an_entry_before_is_not_ranked():
+    own, other = [f"{seed:064x}" for seed in range(10)], [f"{seed:064x}" for seed in range(10, 20)]
+    entries = [
+        with_samples("a_copy_of_one_seed", [own[3], *other[1:]], "2026-01-03"),
+        with_samples("copy", own, "2026-01-02"),
+        with_samples("original", own, "2026-01-01"),
+        with_samples("original", own, "2026-01-01", local=True),  # the same run, made again
+        with_samples("without_hashes", [None] * 10, "2026-01-04"),
+    ]
+    (board,) = ranking.boards(entries)
+    assert {row.entry.name for row in board.ranked} == {"original", "without_hashes"}
+    assert {row.entry.name: (row.apart, row.entry.wrong) for row in board.apart} == {
+        "a_copy_of_one_seed": ("fails the check", "has the samples of original"),
+        "copy": ("fails the check", "has the samples of original"),
+        "original.local": ("local", None),
+    }
+    elsewhere = replace(entries[1], task="another", created="2025-01-01")
+    assert len(ranking.boards([*entries, elsewhere])[1].ranked) == 2
 
 
 def test_no_strict_order_inside_a_group():
