@@ -19,7 +19,7 @@ MOST_COORDINATES = 2
 REACH = 7.5  # standard deviations, beyond which a Gaussian counts as 0: it is 6e-13
 PER_ROW = 8  # products of waves that are as fast as all the pairs of a row, over the rows
 ROOM = 1 / 8  # of the spread of the real side, at either end
-ROWS = 512  # whose waves stay in cache
+CACHE = 2**17  # waves of a block of rows, which stay in cache
 
 
 Ends = list[tuple[float, float]]
@@ -114,7 +114,7 @@ def _summed(samples: Tensor, axes: list[Series]) -> Tensor:
     roots = [axis.weights(samples).sqrt() for axis in axes]
     weights = torch.einsum(f"{','.join(names)}->{names}", *roots)
     sums = torch.zeros_like(weights)
-    for rows in samples.split(ROWS):
+    for rows in samples.split(max(1, CACHE // max(weights.shape))):
         columns = zip(axes, rows.double().unbind(1), strict=True)
         sums += torch.einsum(of_rows, *(axis.waves(x) for axis, x in columns))
     return sums.mul_(weights)
