@@ -19,11 +19,27 @@ from ganbench.scoring import Bound as Bound
 from ganbench.scoring import Direction
 from ganbench.system.tensors import plain
 
-Metric = Callable[[Tensor, Tensor], "float | Mapping[str, float]"]
+Value = float | Mapping[str, float]
+Metric = Callable[[Tensor, Tensor], Value]
 Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
 Sampler = Callable[[int, torch.Generator], Tensor]
 Loss = Callable[..., "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """A metric in which several fakes take less time together than one after the other.
+
+    `several` takes real (m, *shape) and fakes (S, n, *shape), and gives of each what `one` does.
+    """
+
+    one: Metric
+    several: Callable[[Tensor, Tensor], Sequence[Value]]
+
+    def __call__(self, real: Tensor, fake: Tensor) -> Value:
+        """Of one fake."""
+        return self.one(real, fake)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,9 +251,18 @@ class Task:
 
     def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Every metric of the task between two sample tensors of shape (n, *shape)."""
-        values: dict[str, float] = {}
-        for measure in self.measures():
-            values.update(measure(real, fake))
+        return self.evaluate_all(real, fake[None])[0]
+
+    def evaluate_all(self, real: Tensor, fakes: Tensor) -> list[dict[str, float]]:
+        """What `evaluate` says of each of fakes (S, n, *shape), all at once."""
+        values: list[dict[str, float]] = [{} for _ in fakes]
+        for name, metric in self.metrics.items():
+            if isinstance(metric, AtOnce) and len(fakes) > 1:
+                found = metric.several(real, fakes)
+            else:
+                found = [metric(real, fake) for fake in fakes]
+            for known, value in zip(values, found, strict=True):
+                known.update(_named(name, value))
         return values
 
     def measures(self) -> Iterator[Measure]:
@@ -247,8 +272,7 @@ class Task:
             def measure(
                 real: Tensor, fake: Tensor, name: str = name, metric: Metric = metric
             ) -> Mapping[str, float]:
-                value = metric(real, fake)
-                return value if isinstance(value, Mapping) else {name: float(value)}
+                return _named(name, metric(real, fake))
 
             yield measure
 
@@ -273,6 +297,11 @@ class Task:
         if (shape := tuple(made.shape)) != expected:
             raise InputError(f"{source} must return shape {expected} {on}, got {shape}")
         return made
+
+
+def _named(name: str, value: Value) -> Mapping[str, float]:
+    """The quantities that a metric has returned, or the one by its own name."""
+    return value if isinstance(value, Mapping) else {name: float(value)}
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -213,14 +213,20 @@ class Env:
 
         They are computed on one thread: on cores that others use too, threads wait for one another.
         """
+        return self.evaluate_all([samples])[0]
+
+    def evaluate_all(self, samples: Sequence[Tensor]) -> list[dict[str, float]]:
+        """What `evaluate` says of the samples of each of several seeds, all at once."""
         n = self.budget.evaluation_size
-        fake = self.task.check(samples, n, f"sample({n})").to(self.judging)
+        checked = [self.task.check(each, n, f"sample({n})") for each in samples]
         with one_thread():
-            if not bool(torch.isfinite(fake).all()):
+            fakes = torch.stack(checked).to(self.judging)
+            if not bool(torch.isfinite(fakes).all()):
                 raise InputError(f"samples hold NaN or Inf on task {self.task.name!r}")
             if self.thorough or self.round + 1 >= self.budget.rounds:
-                return self.task.evaluate(self._reference, fake)
-            return dict(next(self.task.measures())(self._reference, fake))
+                return self.task.evaluate_all(self._reference, fakes)
+            measure = next(self.task.measures())
+            return [dict(measure(self._reference, fake)) for fake in fakes]
 
     def deal(self, steps: int | None = None) -> Tensor:
         """The real batches of this round, (steps, batch_size, *task.shape)."""

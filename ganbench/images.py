@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganbench import data, metrics
 from ganbench.classifier import features_and_probabilities, scaled
-from ganbench.core import Budget, Metric, Task
+from ganbench.core import AtOnce, Budget, Metric, Task
 from ganbench.randomness import REFERENCE_SEED
 
 # 50 epochs of 468 batches: 60,000 images in batches of 128, the rest of an epoch left out.
@@ -113,9 +113,16 @@ def image_metrics(name: str) -> dict[str, Metric]:
     }
 
 
-def two_sample(real: Tensor, fake: Tensor) -> Mapping[str, float]:
-    """The classifier two-sample test on the pixels of images (n, channels, 28, 28)."""
+def _tested(real: Tensor, fake: Tensor) -> Mapping[str, float]:
     return metrics.discriminator_test(real.flatten(1), fake.flatten(1))
+
+
+def _all_tested(real: Tensor, fakes: Tensor) -> Sequence[Mapping[str, float]]:
+    return metrics.discriminator_tests(real.flatten(1), fakes.flatten(2))
+
+
+two_sample = AtOnce(_tested, _all_tested)
+"""The classifier two-sample test on the pixels of images (n, channels, 28, 28)."""
 
 
 @functools.cache

@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from ganbench import metrics
-from ganbench.core import Budget, Metric, Modes, Sampler, Task
+from ganbench.core import AtOnce, Budget, Metric, Modes, Sampler, Task
 from ganbench.metrics._kept import part
 from ganbench.metrics.curves import Curve
 from ganbench.randomness import REFERENCE_SEED
 from ganbench.scoring import Direction
+
+T = TypeVar("T")
 
 BUDGET = Budget(steps=20_000, batch_size=256, evaluations=20, evaluation_size=4096, log_every=500)
 VIEWS = {
@@ -76,8 +78,8 @@ def distance_metrics(
 
     in_scale = ("divided", *scale.tolist())
 
-    def scaled(metric: Metric) -> Metric:
-        def measure(real: Tensor, fake: Tensor) -> float | Mapping[str, float]:
+    def scaled(metric: Callable[[Tensor, Tensor], T]) -> Callable[[Tensor, Tensor], T]:
+        def measure(real: Tensor, fake: Tensor) -> T:
             def divided() -> Tensor:
                 return real / scale.to(real.device)
 
@@ -91,7 +93,9 @@ def distance_metrics(
         "wasserstein": scaled(metrics.wasserstein),
         "sliced_wasserstein": scaled(metrics.sliced_wasserstein),
         "precision": scaled(neighbours),
-        "discriminator_accuracy": scaled(metrics.discriminator_test),
+        "discriminator_accuracy": AtOnce(
+            scaled(metrics.discriminator_test), scaled(metrics.discriminator_tests)
+        ),
     }
 
 

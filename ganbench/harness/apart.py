@@ -18,13 +18,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from ganbench.core import Task
 from ganbench.errors import InputError, first_line
 from ganbench.harness import machine, messages
-from ganbench.harness.judge import Judge
+from ganbench.harness.judge import Judge, Outcome
 from ganbench.harness.messages import Ends, GarbledError
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.seed_run import TRACEBACK
@@ -176,9 +177,10 @@ class Overseen:
             place = self._known(body["place"], self._folders)
             return partial(self._pass_on, Slot(place, progress.seed), progress)
         if kind == "score" and samples is not None:
-            slot = self._slot(body, body["seed"], self._in_work)
+            seeds = [self._slot(body, seed, self._in_work).seed for seed in body["seeds"]]
             round = self._known(body["round"], range(self._task.budget.rounds))
-            return partial(self._score, slot, round, samples, to)
+            made = dict(zip(seeds, samples, strict=True))
+            return partial(self._score, body["place"], round, made, to)
         if kind == "result":
             result = SeedResult.model_validate(body["result"])
             slot = self._slot(body, result.seed, self._in_work)
@@ -230,14 +232,13 @@ class Overseen:
         self._steps[slot] = max(progress.step, self._steps.get(slot, 0))
         self._tell("progress", progress)
 
-    def _score(self, slot: Slot, round: int, samples: Tensor, to: Connection) -> None:
-        try:
-            metrics = self._judges[slot.place].score(slot.seed, round, samples)
-        except EndedError as ended:
-            answer: dict[str, Any] = {"status": ended.status, "reason": str(ended)}
-        else:
-            answer = {"metrics": dict(metrics)}
-        messages.send(to, "scored", answer)
+    def _score(self, place: int, round: int, samples: Mapping[int, Tensor], to: Connection) -> None:
+        outcomes = self._judges[place].score(round, samples)
+        answers = [
+            [each.status, str(each)] if isinstance(each, EndedError) else dict(each)
+            for each in (outcomes[seed] for seed in samples)
+        ]
+        messages.send(to, "scored", {"outcomes": answers})
 
     def _complete(self, slot: Slot, result: SeedResult, samples: Tensor | None) -> None:
         result = self._judges[slot.place].complete(result, samples)
@@ -321,14 +322,15 @@ class Elsewhere:
         """A seed is about to be trained, or the rest of it that a checkpoint has left."""
         self._send("begin", {"seed": seed})
 
-    def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:
-        """The metrics that are due at the end of a round; EndedError for what has diverged."""
-        self._send("score", {"seed": seed, "round": round}, samples)
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
+        """Of seeds' samples at the end of a round the metrics that are due."""
+        made = torch.stack([each.cpu() for each in samples.values()])
+        self._send("score", {"seeds": list(samples), "round": round}, made)
         _, answer, _ = messages.receive(self._judge.source)
-        if "metrics" not in answer:
-            raise EndedError(answer["status"], answer["reason"])
-        metrics: Mapping[str, float] = answer["metrics"]
-        return metrics
+        return {
+            seed: each if isinstance(each, dict) else EndedError(*each)
+            for seed, each in zip(samples, answer["outcomes"], strict=True)
+        }
 
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """Hand a result over, for the judge to complete; it is as it was."""

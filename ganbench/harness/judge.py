@@ -29,6 +29,8 @@ from ganbench.system.threads import one_thread
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
 JUDGED = ("ok", "interrupted")  # seeds of which metrics are known
 
+Outcome = Mapping[str, float] | EndedError  # metrics, or why a seed has diverged
+
 
 class Scorer(Protocol):
     """What a seed in training has its samples scored by."""
@@ -36,8 +38,8 @@ class Scorer(Protocol):
     def begin(self, seed: int) -> None:
         """A seed is about to be trained, or the rest of it that a checkpoint has left."""
 
-    def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:
-        """The metrics that are due at the end of a round, from 0; EndedError for what diverged."""
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
+        """Of seeds' samples at the end of a round, from 0, the metrics that are due."""
 
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """The result of a seed that has ended, with all that its last `samples` are worth."""
@@ -64,19 +66,30 @@ class Judge:
         """Make place for what is seen of a seed."""
         self._rounds[seed] = {}
 
-    def score(self, seed: int, round: int, samples: Tensor) -> Mapping[str, float]:
-        """The metrics of (evaluation_size, *task.shape) samples: the first, at last all of them."""
-        if not bool(torch.isfinite(samples).all()):
-            raise EndedError("diverged", f"samples hold NaN or Inf after round {round + 1}")
-        largest = float(self._task.reference.abs().max()) or 1.0  # there may be nothing but 0
-        if float(samples.abs().max()) > RUNAWAY * largest:
-            raise EndedError("diverged", f"samples run away to infinity after round {round + 1}")
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
+        """Of (evaluation_size, *task.shape) samples the first metric, at last all of them."""
+        reasons = {seed: self._why_diverged(made) for seed, made in samples.items()}
+        whole = {seed: made for seed, made in samples.items() if reasons[seed] is None}
         self._env.round = round
-        metrics = self._env.evaluate(samples)
+        found = self._env.evaluate_all(list(whole.values())) if whole else []
         step = min((round + 1) * self._budget.steps_per_round, self._budget.steps)
-        scored = Scored(sha256=sha256_of(samples), step=step, metrics=metrics)
-        self._rounds[seed][round] = scored
-        return metrics
+        outcomes: dict[int, Outcome] = {
+            seed: EndedError("diverged", f"{reason} after round {round + 1}")
+            for seed, reason in reasons.items()
+            if reason
+        }
+        for (seed, made), metrics in zip(whole.items(), found, strict=True):
+            scored = Scored(sha256=sha256_of(made), step=step, metrics=metrics)
+            self._rounds[seed][round] = scored
+            outcomes[seed] = metrics
+        return outcomes
+
+    def _why_diverged(self, samples: Tensor) -> str | None:
+        if not bool(torch.isfinite(samples).all()):
+            return "samples hold NaN or Inf"
+        largest = float(self._task.reference.abs().max()) or 1.0  # there may be nothing but 0
+        runs_away = float(samples.abs().max()) > RUNAWAY * largest
+        return "samples run away to infinity" if runs_away else None
 
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """A result with metrics, views, score, hash and verdict by what this judge has seen itself.
@@ -128,7 +141,9 @@ class Judge:
         last, sha256 = self._budget.rounds - 1, sha256_of(samples)
         rounds = self._rounds[seed]
         if last not in rounds or rounds[last].sha256 != sha256:
-            self.score(seed, last, samples)
+            outcome = self.score(last, {seed: samples})[seed]
+            if isinstance(outcome, EndedError):
+                raise outcome
         return rounds[last]
 
     def _verdict(self, result: SeedResult, samples: Tensor | None) -> Verdict:

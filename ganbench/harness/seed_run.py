@@ -132,20 +132,42 @@ class SeedRun:
         return self._real.part(block.first - block.start, block.last - block.start)
 
     def note(self, block: Block, outcome: Outcome) -> None:
-        """Note what a trained block logged, and at a round's end what its samples are worth."""
+        """Note what a trained block logged."""
+        with self._noting():
+            if isinstance(outcome, EndedError):
+                raise outcome
+            if block.first == 0:
+                self._note_first(outcome)
+            seconds = self.env.clock.seconds[block.label] - self._before
+            self.recorder.note_block(block, outcome, seconds)
+            if self.schedule.has_samples(block.last):
+                with self.env.clock.during("saving"):
+                    self._keep_samples(block.last)
+
+    def samples(self) -> Tensor | None:
+        """The samples of the round for the judge; None if that has ended the run."""
+        with self._noting(), self.env.clock.during("sampling"):
+            seed = stream(self.seed, "evaluation", self.env.round)
+            made = self._sample(self.job.budget.evaluation_size, seed)
+            return made.to(self.env.judging)
+        return None
+
+    def end_round(self, samples: Tensor, scored: Mapping[str, float] | EndedError) -> None:
+        """Note what the samples of the round are worth, and save where the run stands."""
+        with self._noting():
+            if isinstance(scored, EndedError):
+                raise scored
+            *_, info = self.env.end_round(scored)
+            with self.env.clock.during("saving"):
+                self.recorder.note_round(samples, info)
+                self._save()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Have the clock run inside, and what is raised there end the run."""
         with self.at_work():
             try:
-                if isinstance(outcome, EndedError):
-                    raise outcome
-                if block.first == 0:
-                    self._note_first(outcome)
-                seconds = self.env.clock.seconds[block.label] - self._before
-                self.recorder.note_block(block, outcome, seconds)
-                if self.schedule.has_samples(block.last):
-                    with self.env.clock.during("saving"):
-                        self._keep_samples(block.last)
-                if block.ends_round and self.judge is not None:
-                    self._end_round(self.judge)
+                yield
             except EndedError as ended:
                 self.ended = ended
                 if ended.__cause__ is not None:
@@ -191,22 +213,6 @@ class SeedRun:
         )
         result.at_once = self.ended is not None and self.ended.at_once
         return result
-
-    def _end_round(self, judge: Scorer) -> None:
-        """Have the samples of a round scored, and save where the run stands."""
-        with self.env.clock.during("sampling"):
-            samples = self._evaluated_samples()
-        with self.env.clock.during("evaluation"):
-            metrics = judge.score(self.seed, self.env.round, samples)
-        *_, info = self.env.end_round(metrics)
-        with self.env.clock.during("saving"):
-            self.recorder.note_round(samples, info)
-            self._save()
-
-    def _evaluated_samples(self) -> Tensor:
-        """The samples of this round for the judge."""
-        seed = stream(self.seed, "evaluation", self.env.round)
-        return self._sample(self.job.budget.evaluation_size, seed).to(self.env.judging)
 
     def _keep_samples(self, step: int) -> None:
         """Have samples kept for the pictures of a step, with the features seen there."""

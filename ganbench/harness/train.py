@@ -13,19 +13,22 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from ganbench.engine.precision import products
 from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, one_line
 from ganbench.harness.checkpoint import AGAIN
 from ganbench.harness.judge import Judge, Scorer
-from ganbench.harness.learners import Eager, Learner, Stacked
+from ganbench.harness.learners import Eager, Learner, Stacked, shared
 from ganbench.harness.recorder import WAITING
 from ganbench.harness.seed_run import NOTE_LENGTH, SeedRun
 from ganbench.harness.spec import Job, Report, Stop
 from ganbench.results.schema import SeedResult
 from ganbench.system.threads import one_thread
 
+NUMBERS = 2**24  # in samples that are scored at once: 64 MiB
 Group = tuple[Sequence[SeedRun], Learner]  # runs that have come equally far, and what trains them
 
 
@@ -121,6 +124,8 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
                 run.begin(block)
             for run, outcome in zip(live, learner.train(live, block), strict=True):
                 run.note(block, outcome)
+            if block.ends_round:
+                _end_round([run for run in live if not run.ended])
             yield from (run for run in live if run.ended)
             live = [run for run in live if not run.ended]
             if not live:
@@ -129,6 +134,29 @@ def _train(runs: Sequence[SeedRun], learner: Learner) -> Iterator[SeedRun]:
     finally:
         for run in runs:
             run.close()
+
+
+def _end_round(runs: Sequence[SeedRun]) -> None:
+    """Have the samples of a round scored, those of one judge at once."""
+    by_judge: dict[int, list[SeedRun]] = {}
+    for run in runs:
+        if run.judge is not None:
+            by_judge.setdefault(id(run.judge), []).append(run)
+    for own in by_judge.values():
+        made = [(run, samples) for run in own if (samples := run.samples()) is not None]
+        size = max(1, NUMBERS // made[0][1].numel()) if made else 1
+        for first in range(0, len(made), size):
+            _score(made[first : first + size])
+
+
+def _score(made: Sequence[tuple[SeedRun, Tensor]]) -> None:
+    """End the round of runs of one judge by what their samples score."""
+    runs, first = [run for run, _ in made], made[0][0]
+    with shared(runs, "evaluation"):
+        samples = {run.seed: each for run, each in made}
+        scored = _judge_of(first).score(first.env.round, samples)
+    for run, each in made:
+        run.end_round(each, scored[run.seed])
 
 
 def _groups(make: MakeRun, slots: Sequence[Slot], stop: Stop) -> Iterator[Group]:
