@@ -216,7 +216,7 @@ class Env:
         return self.evaluate_all([samples])[0]
 
     def evaluate_all(self, samples: Sequence[Tensor]) -> list[dict[str, float]]:
-        """What `evaluate` says of the samples of each of several seeds, all at once."""
+        """What `evaluate` says of the samples of each of several seeds, in less time."""
         n = self.budget.evaluation_size
         checked = [self.task.check(each, n, f"sample({n})") for each in samples]
         with one_thread():

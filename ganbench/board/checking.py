@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ganbench import registry
 from ganbench.board import attachments, gap
 from ganbench.board.sound import contradictions, wrong_summaries
-from ganbench.board.standard import copies
+from ganbench.board.standard import SAME, age, copies
 from ganbench.board.watch import Watch, unwatched
 from ganbench.errors import InputError
 from ganbench.results import schema, stats, store
@@ -67,12 +67,12 @@ def strangers(root: Path, known: Sequence[Path]) -> Iterator[Path]:
 def duplicates(whole: dict[Path, Result]) -> Iterator[str]:
     """Entries of a task that share samples: one under two names."""
     by_task: dict[str, dict[Path, list[str | None]]] = defaultdict(dict)
-    for path in sorted(whole, key=lambda path: (whole[path].created_at, path)):
+    for path in sorted(whole, key=lambda path: age(whole[path].created_at, path.stem)):
         hashes = [seed.samples_sha256 for seed in whole[path].seeds]
         by_task[whole[path].task.name][path] = hashes
     for own in by_task.values():
         for path, before in copies(own).items():
-            yield f"{path}: has the samples of {before}"
+            yield f"{path}: {SAME.format(before)}"
 
 
 def undeclared(whole: dict[Path, Result]) -> Iterator[str]:

@@ -31,8 +31,8 @@ class BoardEntry:
     that, `refuted` whether it is too much. `hardware` is what times compare on. `labels` says
     whether its losses were told classes. A `reference` takes no rank. `local` is one that lies
     beside a published entry, and `unpaired` says what lies beside this one and is not its own.
-    `samples` are the hashes of what seeds generated, `created` when the result was written. `wrong`
-    is what `leaderboard check` finds first in an official result.
+    `samples` are the hashes of what seeds generated, `created` when the result was first
+    written. `wrong` is what `leaderboard check` finds first, and a board cannot rank.
     """
 
     name: str

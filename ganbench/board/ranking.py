@@ -301,8 +301,8 @@ def boards(
     by_task: dict[str, list[BoardEntry]] = {}
     for entry in entries:
         by_task.setdefault(entry.task, []).append(entry)
-    by_task = {task: without_copies(own) for task, own in sorted(by_task.items())}
-    standards = {task: standard_of(task, own) for task, own in by_task.items()}
+    standards = {task: standard_of(task, own) for task, own in sorted(by_task.items())}
+    by_task = {task: without_copies(by_task[task], each) for task, each in standards.items()}
     if by is not None and entries:
         standards = _with_positions(standards, by)
     found = []

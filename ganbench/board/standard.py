@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from ganbench import registry
@@ -16,6 +18,7 @@ K = TypeVar("K")
 
 REFERENCE = "reference"  # why one takes no rank
 FAILS = "fails the check"
+SAME = "has the same samples as {}"  # another entry of the task
 SEEDS = 10  # that a ranked entry has at least
 SEEDS_OF = {"mnist": 3}  # on a CPU, where a seed takes an hour
 
@@ -67,12 +70,23 @@ def are_first(seeds: Sequence[int]) -> bool:
     return sorted(seeds) == list(range(len(seeds)))
 
 
-def without_copies(entries: Sequence[BoardEntry]) -> list[BoardEntry]:
-    """A task's entries; `wrong` is those that have samples of one that was written before."""
-    published = sorted((e for e in entries if not e.local), key=lambda e: (e.created, e.name))
-    found = copies({e.name: e.samples for e in published})
-    wrong = {name: f"has the samples of {before}" for name, before in found.items()}
-    return [e if e.local or e.wrong else replace(e, wrong=wrong.get(e.name)) for e in entries]
+def without_copies(entries: Sequence[BoardEntry], standard: Standard) -> list[BoardEntry]:
+    """A task's entries; `wrong` are those to be ranked with samples of one that is older."""
+    taking = [e for e in entries if why_apart(e, standard) in (None, REFERENCE)]
+    taking.sort(key=lambda e: age(e.created, e.name))
+    found = copies({e.name: e.samples for e in taking})
+    wrong = {id(e): SAME.format(found[e.name]) for e in taking if e.name in found}
+    return [replace(e, wrong=wrong[id(e)]) if id(e) in wrong else e for e in entries]
+
+
+def age(created: str, name: str) -> tuple[float, str]:
+    """What the oldest entry has least of, by the date that its result bears; none is the newest."""
+    try:
+        date = datetime.fromisoformat(created)
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        seconds = math.inf
+    return seconds, name
 
 
 def copies(samples: Mapping[K, Iterable[str | None]]) -> dict[K, K]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from torch import Tensor
 
 from ganbench import errors, registry
-from ganbench.board import attachments, checking, claim, confined, gap
+from ganbench.board import attachments, checking, claim, confined, gap, index
 from ganbench.board.attachments import MOST_SAMPLES
 from ganbench.board.checking import bundled_task
 from ganbench.board.confined import copied
 from ganbench.board.entry import board_entry
-from ganbench.board.standard import standard_of, why_apart
+from ganbench.board.standard import standard_of, why_apart, without_copies
 from ganbench.board.watch import Watch, unwatched
 from ganbench.check import check
 from ganbench.core import Task
@@ -84,7 +84,7 @@ def submit(
         samples.write_seeds(folder / SAMPLES, kept)
         made.append(folder / SAMPLES)
     files.write_atomically(target, path.read_bytes())
-    notes = [*chosen, *notes, *_unranked(result)]
+    notes = [*chosen, *notes, *_unranked(result, root)]
     return Submission(files=[target, *made], notes=notes)
 
 
@@ -140,11 +140,16 @@ def _spec(result: Result, source: Path) -> Spec:
     )
 
 
-def _unranked(result: Result) -> list[str]:
+def _unranked(result: Result, root: Path) -> list[str]:
     """A note if the entry will be shown on the board, but not ranked."""
-    entry = board_entry(result)
-    reason = why_apart(entry, standard_of(entry.task, [entry]))
-    return [f"{entry.name} will be shown, but not ranked: {reason}"] if reason else []
+    own = board_entry(result)
+    with index.opened() as kept:
+        others, _ = kept.entries(root, own.task)
+    entries = [own, *(each for each in others if not each.local and each.name != own.name)]
+    standard = standard_of(own.task, entries)
+    own = without_copies(entries, standard)[0]
+    reason = own.wrong or why_apart(own, standard)
+    return [f"{own.name} will be shown, but not ranked: {reason}"] if reason else []
 
 
 def _find(root: Path, task: str, entry: str) -> tuple[Path, list[str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -25,8 +24,8 @@ from torch import Tensor
 from ganbench.core import Task
 from ganbench.errors import InputError, first_line
 from ganbench.harness import machine, messages
-from ganbench.harness.judge import Judge, Outcome
-from ganbench.harness.messages import Ends, GarbledError
+from ganbench.harness.judge import Judge, Worth
+from ganbench.harness.messages import ERROR, Ends, GarbledError, described, input_errors
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Progress, Spec, look_up, task_of
@@ -35,7 +34,6 @@ from ganbench.results.schema import SeedResult, Timing
 from ganbench.system import processes
 from ganbench.system.devices import resolve_device
 from ganbench.system.files import write_atomically
-from ganbench.system.modules import describe
 from ganbench.system.threads import one_thread
 from ganbench.system.words import duration
 
@@ -46,8 +44,6 @@ SLACK, SHARE = 3.0, 0.2  # seconds, and a share, by which two honest clocks may 
 DIED = "a worker died, perhaps for want of memory: go on with --workers 1 (and `run` with --resume)"
 # From outside, or for want of memory.
 ENDED_BY = (getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM)
-
-ERROR = ("type", "text", "traceback")  # what is said of one
 
 Tell = Callable[[str, Any], None]  # "progress", "seed", "error" or "left", and what of it
 Stop = Any  # an event of processes.CONTEXT
@@ -177,14 +173,20 @@ class Overseen:
             place = self._known(body["place"], self._folders)
             return partial(self._pass_on, Slot(place, progress.seed), progress)
         if kind == "score" and samples is not None:
-            seeds = [self._slot(body, seed, self._in_work).seed for seed in body["seeds"]]
+            place = self._known(body["place"], self._folders)
+            seeds = self._distinct(
+                body["seeds"], [s.seed for s in self._in_work if s.place == place]
+            )
+            self._check_shape(samples, len(seeds))
             round = self._known(body["round"], range(self._task.budget.rounds))
             made = dict(zip(seeds, samples, strict=True))
-            return partial(self._score, body["place"], round, made, to)
+            return partial(self._score, place, round, made, to)
         if kind == "result":
             result = SeedResult.model_validate(body["result"])
             slot = self._slot(body, result.seed, self._in_work)
             result.at_once = body["at_once"] is True
+            if samples is not None:
+                self._check_shape(samples)
             return partial(self._complete, slot, result, samples)
         if kind == "error":
             return partial(self._give_up, *(str(body[name]) for name in ERROR))
@@ -195,6 +197,19 @@ class Overseen:
     def _slot(self, body: Mapping[str, Any], seed: Any, known: Collection[Slot]) -> Slot:
         place = self._known(body["place"], self._folders)
         return Slot(place, self._known(seed, [slot.seed for slot in known if slot.place == place]))
+
+    def _distinct(self, numbers: Any, known: Collection[int]) -> list[int]:
+        if not isinstance(numbers, list) or not 0 < len(numbers) <= len(known):
+            raise GarbledError("of no list of seeds in work")
+        found = [self._known(number, known) for number in numbers]
+        if len(set(found)) < len(found):
+            raise GarbledError("of a seed twice")
+        return found
+
+    def _check_shape(self, samples: Tensor, *seeds: int) -> None:
+        shape = (*seeds, self._task.budget.evaluation_size, *self._task.shape)
+        if samples.shape != shape:
+            raise GarbledError(f"of samples of shape {tuple(samples.shape)}, not {shape}")
 
     def _known(self, number: Any, known: Collection[int]) -> int:
         if not isinstance(number, int) or number not in known:
@@ -233,12 +248,12 @@ class Overseen:
         self._tell("progress", progress)
 
     def _score(self, place: int, round: int, samples: Mapping[int, Tensor], to: Connection) -> None:
-        outcomes = self._judges[place].score(round, samples)
+        worth = self._judges[place].score(round, samples)
         answers = [
             [each.status, str(each)] if isinstance(each, EndedError) else dict(each)
-            for each in (outcomes[seed] for seed in samples)
+            for each in (worth[seed] for seed in samples)
         ]
-        messages.send(to, "scored", {"outcomes": answers})
+        messages.send(to, "scored", {"worth": answers})
 
     def _complete(self, slot: Slot, result: SeedResult, samples: Tensor | None) -> None:
         result = self._judges[slot.place].complete(result, samples)
@@ -322,14 +337,14 @@ class Elsewhere:
         """A seed is about to be trained, or the rest of it that a checkpoint has left."""
         self._send("begin", {"seed": seed})
 
-    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
-        """Of seeds' samples at the end of a round the metrics that are due."""
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Worth]:
+        """Of seeds' samples at the end of a round: the metrics due, or what ends a seed."""
         made = torch.stack([each.cpu() for each in samples.values()])
         self._send("score", {"seeds": list(samples), "round": round}, made)
         _, answer, _ = messages.receive(self._judge.source)
         return {
             seed: each if isinstance(each, dict) else EndedError(*each)
-            for seed, each in zip(samples, answer["outcomes"], strict=True)
+            for seed, each in zip(samples, answer["worth"], strict=True)
         }
 
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
@@ -366,22 +381,3 @@ def _train(
         except BaseException as error:  # a GAN's own KeyboardInterrupt too: signals are ignored
             messages.send(judge.to, "error", dict(zip(ERROR, described(error), strict=True)))
         messages.send(judge.to, "end", {})
-
-
-def described(error: BaseException) -> tuple[str, str, str]:
-    """An error's kind, line and traceback, which do not come along otherwise."""
-    trace = "".join(traceback.format_exception(error))
-    if isinstance(error, InputError):
-        return type(error).__name__, str(error), trace
-    if isinstance(error, OSError):  # of a disk that is full, as the command itself says it
-        place = f"{error.filename}: " if error.filename else ""
-        return InputError.__name__, f"{place}{error.strerror or first_line(error)}", trace
-    return type(error).__name__, describe(error), trace
-
-
-def input_errors() -> dict[str, type[Exception]]:
-    """The kinds of errors that are a user's to mend, by name."""
-    found: list[type[Exception]] = [InputError]
-    for kind in found:  # which grows meanwhile
-        found += kind.__subclasses__()
-    return {kind.__name__: kind for kind in found}

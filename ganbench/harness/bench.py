@@ -108,7 +108,7 @@ def measure(
         eager = rehearse_apart(job, 0, min(steps, 2 * PROBE))
         flops = _flops(job, 0)
         report(f"{spec.task}: how long an evaluation takes")
-        evaluating = max(map(len, shares)) * _evaluation_seconds(job)
+        evaluating = _evaluation_seconds(job, max(map(len, shares)))
     rate = sum(each.steps_per_second for each in worked)
     training = job.budget.steps * seeds / rate
     whole = max(each.seconds["warmup"] for each in worked) + training + evaluating
@@ -139,8 +139,8 @@ def rate(job: Job, seeds: Sequence[int], seconds: float = 2.0) -> float:
     return len(seeds) * (steps - 1) / took
 
 
-def _evaluation_seconds(job: Job) -> float:
-    """How long the evaluations of a seed's run take, by those of real samples."""
+def _evaluation_seconds(job: Job, seeds: int) -> float:
+    """How long the evaluations of that many seeds' runs take, by those of real samples."""
     task, rounds = job.task, job.budget.rounds
     env = Env(task, budget=job.budget, device=job.spec.device, thorough=False)
     samples = task.sample(job.budget.evaluation_size, generator(0, "examples"))
@@ -148,7 +148,7 @@ def _evaluation_seconds(job: Job) -> float:
     def seconds(round: int) -> float:
         env.round = round
         start = time.perf_counter()
-        env.evaluate(samples)
+        env.evaluate_all([samples] * seeds)
         return time.perf_counter() - start
 
     seconds(rounds - 1)  # imports, and makes of the reference, what is then there

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganbench import metrics
 from ganbench.bounds import measured
-from ganbench.core import Bound, Metric, Task
+from ganbench.core import AtOnce, Bound, Metric, Task, Value
 from ganbench.errors import InputError
 from ganbench.planar import covariance_metrics, distance_metrics
 from ganbench.randomness import generator
@@ -188,7 +188,14 @@ def moved(task: Task, isometry: Isometry) -> Task:
         return lambda *given: there(draw(*given))
 
     def judged(metric: Metric) -> Metric:
-        return lambda real, fake: metric(back(real), back(fake))
+        def one(real: Tensor, fake: Tensor) -> Value:
+            return metric(back(real), back(fake))
+
+        def several(real: Tensor, fakes: Tensor) -> Sequence[Value]:
+            assert isinstance(metric, AtOnce)
+            return metric.several(back(real), torch.stack([back(fake) for fake in fakes]))
+
+        return AtOnce(one, several) if isinstance(metric, AtOnce) else one
 
     facts: dict[str, Tensor] = {}
     if task.mean is not None and task.covariance is not None:

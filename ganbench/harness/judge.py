@@ -29,7 +29,8 @@ from ganbench.system.threads import one_thread
 RUNAWAY = 1e6  # samples this many times larger than any real one have diverged
 JUDGED = ("ok", "interrupted")  # seeds of which metrics are known
 
-Outcome = Mapping[str, float] | EndedError  # metrics, or why a seed has diverged
+Worth = Mapping[str, float] | EndedError
+"""Of samples: their metrics, or that their seed has diverged."""
 
 
 class Scorer(Protocol):
@@ -38,8 +39,8 @@ class Scorer(Protocol):
     def begin(self, seed: int) -> None:
         """A seed is about to be trained, or the rest of it that a checkpoint has left."""
 
-    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
-        """Of seeds' samples at the end of a round, from 0, the metrics that are due."""
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Worth]:
+        """Of seeds' samples at the end of a round, from 0: the metrics due, or what ends a seed."""
 
     def complete(self, result: SeedResult, samples: Tensor | None) -> SeedResult:
         """The result of a seed that has ended, with all that its last `samples` are worth."""
@@ -66,14 +67,14 @@ class Judge:
         """Make place for what is seen of a seed."""
         self._rounds[seed] = {}
 
-    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
-        """Of (evaluation_size, *task.shape) samples the first metric, at last all of them."""
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Worth]:
+        """Of (evaluation_size, *task.shape) samples the first metric, at last all; or what ends."""
         reasons = {seed: self._why_diverged(made) for seed, made in samples.items()}
         whole = {seed: made for seed, made in samples.items() if reasons[seed] is None}
         self._env.round = round
         found = self._env.evaluate_all(list(whole.values())) if whole else []
         step = min((round + 1) * self._budget.steps_per_round, self._budget.steps)
-        outcomes: dict[int, Outcome] = {
+        worth: dict[int, Worth] = {
             seed: EndedError("diverged", f"{reason} after round {round + 1}")
             for seed, reason in reasons.items()
             if reason
@@ -81,8 +82,8 @@ class Judge:
         for (seed, made), metrics in zip(whole.items(), found, strict=True):
             scored = Scored(sha256=sha256_of(made), step=step, metrics=metrics)
             self._rounds[seed][round] = scored
-            outcomes[seed] = metrics
-        return outcomes
+            worth[seed] = metrics
+        return worth
 
     def _why_diverged(self, samples: Tensor) -> str | None:
         if not bool(torch.isfinite(samples).all()):
@@ -98,16 +99,16 @@ class Judge:
         whose samples are copies of the reference has failed.
         """
         start = time.perf_counter()
-        if result.status == "ok" and samples is not None:
-            with one_thread():
-                copied = leak.leak_of(self._task, samples)
-            if copied is not None:
-                result = result.model_copy(update={"status": "failed", "reason": copied})
-        task, rounds = self._task, self._rounds.setdefault(result.seed, {})
+        rounds = self._rounds.setdefault(result.seed, {})
+        if samples is not None and self._why_diverged(samples):
+            samples = None
+        if result.status == "ok" and (wrong := self._why_not_ok(samples)):
+            result = result.model_copy(update={"status": "failed", "reason": wrong})
+        task = self._task
         known: Mapping[str, float] = {}
         if result.status == "ok" and samples is not None:
             known = self._last(result.seed, samples).metrics
-        elif result.status in JUDGED:
+        elif result.status == "interrupted":
             known = rounds[max(rounds)].metrics if rounds else _present(result.metrics)
         metrics = {name: known.get(name) for name in task.bounds}
         positions = task.positions(known) if result.status == "ok" else None
@@ -136,14 +137,19 @@ class Judge:
         )
         return completed
 
+    def _why_not_ok(self, samples: Tensor | None) -> str | None:
+        """Why a seed with these last samples, which have not diverged, cannot have ended well."""
+        if samples is None:
+            return "it has ended without samples that can be judged"
+        with one_thread():
+            return leak.leak_of(self._task, samples)
+
     def _last(self, seed: int, samples: Tensor) -> Scored:
         """The last round of a finished seed, which these samples are of."""
         last, sha256 = self._budget.rounds - 1, sha256_of(samples)
         rounds = self._rounds[seed]
         if last not in rounds or rounds[last].sha256 != sha256:
-            outcome = self.score(last, {seed: samples})[seed]
-            if isinstance(outcome, EndedError):
-                raise outcome
+            self.score(last, {seed: samples})
         return rounds[last]
 
     def _verdict(self, result: SeedResult, samples: Tensor | None) -> Verdict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -17,6 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.errors import InputError, first_line
+from ganbench.system.modules import describe
+
+ERROR = ("type", "text", "traceback")  # what is said of one
 MOST = 2**26  # bytes of a message beside samples
 MOST_SAMPLES = 2**31
 
@@ -72,3 +77,22 @@ def _samples(source: Connection, shape: list[int]) -> Tensor:
     content = source.recv_bytes(min(wanted, MOST_SAMPLES))
     array = np.frombuffer(bytearray(content), np.float32).reshape(shape)
     return torch.from_numpy(array)
+
+
+def described(error: BaseException) -> tuple[str, str, str]:
+    """An error's kind, line and traceback, which do not come along otherwise."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, InputError):
+        return type(error).__name__, str(error), trace
+    if isinstance(error, OSError):  # of a disk that is full, as the command itself says it
+        place = f"{error.filename}: " if error.filename else ""
+        return InputError.__name__, f"{place}{error.strerror or first_line(error)}", trace
+    return type(error).__name__, describe(error), trace
+
+
+def input_errors() -> dict[str, type[Exception]]:
+    """The kinds of errors that are a user's to mend, by name."""
+    found: list[type[Exception]] = [InputError]
+    for kind in found:  # which grows meanwhile
+        found += kind.__subclasses__()
+    return {kind.__name__: kind for kind in found}

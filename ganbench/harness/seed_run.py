@@ -18,7 +18,7 @@ from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import ContractError, InputError, ResumeError
 from ganbench.harness import checkpoint, machine
-from ganbench.harness.judge import JUDGED, Scorer
+from ganbench.harness.judge import JUDGED, Scorer, Worth
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Report, Stop, build
@@ -152,7 +152,7 @@ class SeedRun:
             return made.to(self.env.judging)
         return None
 
-    def end_round(self, samples: Tensor, scored: Mapping[str, float] | EndedError) -> None:
+    def end_round(self, samples: Tensor, scored: Worth) -> None:
         """Note what the samples of the round are worth, and save where the run stands."""
         with self._noting():
             if isinstance(scored, EndedError):
@@ -164,7 +164,7 @@ class SeedRun:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Have the clock run inside, and what is raised there end the run."""
+        """Have the clock run inside, and an EndedError there end the run."""
         with self.at_work():
             try:
                 yield

@@ -16,7 +16,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ganbench.harness.apart import DIED, DiedError, described, input_errors, train_apart
+from ganbench.harness.apart import DIED, DiedError, train_apart
+from ganbench.harness.messages import described, input_errors
 from ganbench.harness.spec import MANY_STEPS, Job, Progress, Report, Spec, Stop
 from ganbench.harness.train import Slot, by_place, slots_of, train_seeds
 from ganbench.results.schema import SeedResult

@@ -79,7 +79,8 @@ def merge(before: Result, new: Result) -> Result:
     trials = max(before.entry.tuning_trials, new.entry.tuning_trials)
     entry = new.entry.model_copy(update={"tuning_trials": trials})
     update = {"task": task, "entry": entry, "seeds": ordered, "summary": summary, "views": views}
-    return new.model_copy(update={**update, "official": official})
+    known = {"official": official, "created_at": before.created_at}
+    return new.model_copy(update={**update, **known})
 
 
 def _set_aside(path: Path) -> Path:

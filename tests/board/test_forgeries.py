@@ -208,7 +208,7 @@ CHECKED: dict[Callable[[Entry], None], str] = {
     reordered_seeds: "those of seed 0 are not the result's",
     permuted_samples: "those of seed 0 are not the result's",
     another_entrys_samples: "those of seed 0 are not the result's",
-    another_entry_renamed: "has the samples of ",
+    another_entry_renamed: "has the same samples as ",
     another_entrys_seeds_with_noise: "its coverage is no share of 4,096 samples",
     rescaled_curves: "its precision is no share of 4,096 samples",
     precise_without_density: "its precision, density and coverage are not of the same samples",

@@ -39,6 +39,16 @@ def test_seeds_of_an_entry_become_one(tmp_path: Path) -> None:
     assert content(tmp_path / "jobs") == before
 
 
+def test_an_entry_keeps_the_date_of_its_first_seeds(tmp_path: Path) -> None:
+    """By which the board knows the older of two with the same samples."""
+    dates = ("2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00")
+    for seed, date in enumerate(dates):
+        made = a_result(a_seed(seed)).model_copy(update={"created_at": date})
+        found = store.add(made, tmp_path).result
+    assert [seed.seed for seed in found.seeds] == [0, 1]
+    assert found.created_at == dates[0]
+
+
 def test_what_does_not_fit_is_set_aside(tmp_path: Path) -> None:
     others = boards(tmp_path)
     store.add(a_result(a_seed(5), sha="another"), tmp_path / "board")

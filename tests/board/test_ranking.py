@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from ganbench.board import comparison, overall, ranking, sound
 from ganbench.board.entry import board_entry
-from ganbench.board.standard import standard_of, why_apart
+from ganbench.board.standard import age, standard_of, why_apart
 from ganbench.cli import main
 from ganbench.errors import InputError
 from ganbench.results import schema, stats
@@ -45,7 +45,7 @@ def test_copies_share_a_group_and_the_worse_does_not():
 
 
 def with_samples(name, hashes, created, *, local=False):
-    made = an_entry(name, 0.2).model_copy(update={"created_at": created})
+    made = an_entry(name, 0.2, seeds=len(hashes)).model_copy(update={"created_at": created})
     for place, digest in enumerate(hashes):
         made.seeds[place] = made.seeds[place].model_copy(update={"samples_sha256": digest})
     return board_entry(made, local=local)
@@ -63,12 +63,51 @@ def test_whose_samples_are_those_of_an_entry_before_is_not_ranked():
     (board,) = ranking.boards(entries)
     assert {row.entry.name for row in board.ranked} == {"original", "without_hashes"}
     assert {row.entry.name: (row.apart, row.entry.wrong) for row in board.apart} == {
-        "a_copy_of_one_seed": ("fails the check", "has the samples of original"),
-        "copy": ("fails the check", "has the samples of original"),
+        "a_copy_of_one_seed": ("fails the check", "has the same samples as original"),
+        "copy": ("fails the check", "has the same samples as original"),
         "original.local": ("local", None),
     }
     elsewhere = replace(entries[1], task="another", created="2025-01-01")
     assert len(ranking.boards([*entries, elsewhere])[1].ranked) == 2
+
+
+def test_only_what_takes_a_rank_can_keep_another_from_it():
+    own = [f"{seed:064x}" for seed in range(10)]
+    whole = with_samples("whole", own, "2026-01-02")
+    older = replace(whole, created="2026-01-01")
+    others = [
+        with_samples("three_of_its_seeds", own[:3], "2026-01-01"),
+        replace(older, name="fails_itself", wrong="summary of score does not follow"),
+        replace(older, name="of_an_older_task", version=0),
+        replace(older, name="quick", budget="quick"),
+        replace(older, name="refuted", refuted=True),
+    ]
+    (board,) = ranking.boards([*others, whole])
+    assert [row.entry.name for row in board.ranked] == ["whole"]
+    assert {row.entry.name for row in board.apart if row.entry.wrong} == {"fails_itself"}
+    reference = replace(older, name="reference", reference=True)
+    (board,) = ranking.boards([whole, reference])
+    assert [row.entry.wrong for row in board.apart] == ["has the same samples as reference"]
+
+
+def test_the_older_entry_is_found_by_dates_as_by_hours_of_any_zone():
+    dates = {
+        "noon in London": "2026-01-01T12:00:00+00:00",
+        "earlier, in Tokyo": "2026-01-01T20:00:00+09:00",
+        "later, in Honolulu": "2026-01-01T03:00:00-10:00",
+        "without a zone": "2026-01-01T11:30:00",
+        "no date": "",
+        "nor this": "0001-01-01T00:00:00+23:00 or so",
+    }
+    ordered = sorted(dates, key=lambda name: age(dates[name], name))
+    assert ordered == [
+        "earlier, in Tokyo",
+        "without a zone",
+        "noon in London",
+        "later, in Honolulu",
+        "no date",
+        "nor this",
+    ]
 
 
 def test_no_strict_order_inside_a_group():

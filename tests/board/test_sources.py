@@ -215,10 +215,14 @@ def test_a_submission_that_will_not_be_ranked_says_why(world: Path, seeds: str):
 
 
 def test_the_reason_is_that_of_the_board(world: Path):
-    result = schema.load_result(Path(__file__).parents[2] / "leaderboard/ring8/oracle.json")
-    assert submission._unranked(result) == ["oracle will be shown, but not ranked: reference"]
+    root, says = Path(__file__).parents[2] / "leaderboard", "will be shown, but not ranked:"
+    result = schema.load_result(root / "ring8/oracle.json")
+    assert submission._unranked(result, root) == [f"oracle {says} reference"]
     few = result.model_copy(update={"seeds": result.seeds[:3]})
-    assert submission._unranked(few) == ["oracle will be shown, but not ranked: 3 of 10 seeds"]
+    assert submission._unranked(few, root) == [f"oracle {says} 3 of 10 seeds"]
+    entry = result.entry.model_copy(update={"name": "mine"})
+    mine = result.model_copy(update={"entry": entry, "created_at": "2099-01-01T00:00:00+00:00"})
+    assert submission._unranked(mine, root) == [f"mine {says} has the same samples as oracle"]
 
 
 def test_an_entry_that_begins_with_the_name_is_suggested(world: Path):

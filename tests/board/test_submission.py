@@ -279,7 +279,7 @@ def test_the_same_samples_under_two_names_are_found(given: Path):
     copy.write_text(given.read_text().replace(f'"{NAME}"', '"mine-4steps"'))
     _, findings = checking.check(given.parents[1])
     (line,) = findings
-    assert "has the samples of" in line
+    assert "has the same samples as" in line
 
 
 def test_only_one_setting_of_a_source_is_without_trials(tmp_path: Path):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
+from ganbench.core import AtOnce, Value
 from ganbench.harness import train
-from ganbench.harness.judge import Judge, Outcome
+from ganbench.harness.hidden import Hidden, variant
+from ganbench.harness.judge import Judge, Worth
 from ganbench.harness.recorder import EndedError
 from ganbench.harness.spec import Spec, look_up
 from ganbench.harness.train import judge_of, train_seeds
+from ganbench.randomness import generator
 
 
 @pytest.mark.parametrize("name", ["gaussian", "sine"])
@@ -24,6 +28,37 @@ def test_several_are_evaluated_as_each_alone(name: str) -> None:
     real = task.reference[:1024]
     fakes = torch.stack([scale * task.sample(1024, rng) for scale in (1.0, 1.5, 0.1)])
     assert task.evaluate_all(real, fakes) == [task.evaluate(real, fake) for fake in fakes]
+
+
+TOGETHER = [name for name in registry.names("tasks") if name not in ("dirac", "veegan1200")]
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_classifiers_of_every_task_train_together(name: str) -> None:
+    metric = registry.load_bare_task(name).metrics["discriminator_accuracy"]
+    assert isinstance(metric, AtOnce)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_several_can_share_is_asked_for_once(hidden: bool) -> None:
+    task = registry.load_task("gaussian")
+    metric = task.metrics["discriminator_accuracy"]
+    assert isinstance(metric, AtOnce)
+    asked = []
+
+    def several(real: Tensor, fakes: Tensor) -> Sequence[Value]:
+        asked.append(tuple(fakes.shape))
+        return metric.several(real, fakes)
+
+    watched = {**task.metrics, "discriminator_accuracy": AtOnce(metric.one, several)}
+    task = replace(task, metrics=watched)
+    if hidden:
+        task = variant(task, Hidden(seed=3))
+    fakes = torch.stack([task.sample(512, generator(seed, "examples")) for seed in range(3)])
+    found = task.evaluate_all(task.reference[:512], fakes)
+    assert asked == [(3, 512, 2)]
+    assert found == [task.evaluate(task.reference[:512], fake) for fake in fakes]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("round", [0, 19])
@@ -53,7 +88,7 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._judge, name)
 
-    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Outcome]:
+    def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Worth]:
         self.asked.append(list(samples))
         return self._judge.score(round, samples)
 
