@@ -27,13 +27,15 @@ reference is drawn from REFERENCE_SEED itself. Imports nothing of the package.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+Sampler = Callable[[int, torch.Generator], Tensor]  # draws so many
 
 REFERENCE_SEED = 20_260_101
 EAGER_LATENT, STACKED_LATENT = "latent", "latents"  # frozen names, as all are

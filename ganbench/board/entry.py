@@ -157,14 +157,7 @@ def board_entry(
         name=result.entry.name + (LOCAL if local else ""),
         task=result.task.name,
         version=result.task.version,
-        metrics={
-            name: {
-                "value": _value(seeds, name),
-                "values": [seed.metrics.get(name) for seed in seeds],
-                **each.bounds,
-            }
-            for name, each in info.items()
-        },
+        metrics={name: _measured(seeds, name, each) for name, each in info.items()},
         views=result.task.views,
         positions={view: found.iqm for view, found in result.views.items()},
         score=summary["score"].iqm,
@@ -195,11 +188,12 @@ def board_entry(
     )
 
 
-def _value(seeds: Sequence[SeedResult], metric: str) -> float | None:
-    """The interquartile mean of a metric over the finished seeds; None without any."""
-    found = (seed.metrics.get(metric) for seed in seeds if seed.status == "ok")
-    values = [value for value in found if value is not None]
-    return iqm(values) if values else None
+def _measured(seeds: Sequence[SeedResult], metric: str, info: MetricInfo) -> Measured:
+    """A metric over the seeds, of which those that finished count for its mean."""
+    values = [seed.metrics.get(metric) for seed in seeds]
+    pairs = zip(seeds, values, strict=True)
+    finished = [value for seed, value in pairs if seed.status == "ok" and value is not None]
+    return {"value": iqm(finished) if finished else None, "values": values, **info.bounds}
 
 
 def _bests(seed: SeedResult, metric: str, info: MetricInfo) -> list[list[float]]:

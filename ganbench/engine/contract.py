@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganbench.core import Game, Sampler
+from ganbench.engine.game import Game
 from ganbench.errors import ContractError, one_line
+from ganbench.randomness import Sampler
 from ganbench.system.modules import describe
 from ganbench.system.places import named, within
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ganbench.core import Loss
 from ganbench.engine import contract
+from ganbench.engine.game import Loss
 from ganbench.engine.gradients import StackedGradients
 from ganbench.engine.invariant import PRODUCTS, own_bits
 from ganbench.engine.loop import Loop, traced

@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ganbench.core import Sampler
 from ganbench.errors import InputError
-from ganbench.randomness import STACKED_LATENT, generator, stream
+from ganbench.randomness import STACKED_LATENT, Sampler, generator, stream
 
 CHUNK = 64  # steps
 WHOLE = 16  # numbers that torch draws at once

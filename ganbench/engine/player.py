@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ganbench.core import Game, Loss
 from ganbench.engine import contract
+from ganbench.engine.game import Game, Loss
 
 
 class Player(ABC):

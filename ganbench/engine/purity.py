@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ganbench.core import Game
 from ganbench.engine.fidelity import tensors_of
+from ganbench.engine.game import Game
 from ganbench.engine.state import ImpureError, State, UnwatchableError
 from ganbench.engine.trainer import Trainer
 from ganbench.system.modules import authors_frame, place

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganbench.core import Game, Loss
 from ganbench.engine import contract
+from ganbench.engine.game import Game, Loss
 from ganbench.engine.player import Player
 from ganbench.engine.precision import at_least_float32, autocast
 from ganbench.engine.verdicts import shares_right, verdicts_of
