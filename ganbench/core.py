@@ -39,7 +39,7 @@ class AtOnce:
     several: Callable[[Tensor, Tensor], Sequence[Value]]
 
     def __call__(self, real: Tensor, fake: Tensor) -> Value:
-        """Of one fake."""
+        """What the metric says of one fake."""
         return self.one(real, fake)
 
 

@@ -90,7 +90,7 @@ def age(created: str, name: str) -> tuple[float, str]:
 
 
 def copies(samples: Mapping[K, Iterable[str | None]]) -> dict[K, K]:
-    """Of entries' hashes of samples, the oldest first: who has one of which entry before."""
+    """Which entry came before, for each that has one of its samples by hash; the oldest first."""
     first: dict[str, K] = {}
     found: dict[K, K] = {}
     for name, hashes in samples.items():

@@ -174,9 +174,7 @@ class Overseen:
             return partial(self._pass_on, Slot(place, progress.seed), progress)
         if kind == "score" and samples is not None:
             place = self._known(body["place"], self._folders)
-            seeds = self._distinct(
-                body["seeds"], [s.seed for s in self._in_work if s.place == place]
-            )
+            seeds = self._distinct(body["seeds"], _seeds_at(place, self._in_work))
             self._check_shape(samples, len(seeds))
             round = self._known(body["round"], range(self._task.budget.rounds))
             made = dict(zip(seeds, samples, strict=True))
@@ -196,7 +194,7 @@ class Overseen:
 
     def _slot(self, body: Mapping[str, Any], seed: Any, known: Collection[Slot]) -> Slot:
         place = self._known(body["place"], self._folders)
-        return Slot(place, self._known(seed, [slot.seed for slot in known if slot.place == place]))
+        return Slot(place, self._known(seed, _seeds_at(place, known)))
 
     def _distinct(self, numbers: Any, known: Collection[int]) -> list[int]:
         if not isinstance(numbers, list) or not 0 < len(numbers) <= len(known):
@@ -321,6 +319,10 @@ class Overseen:
         result = self._judges[slot.place].complete(result, None)
         result.at_once = self._steps.get(slot, 0) == 0
         return result
+
+
+def _seeds_at(place: int, slots: Collection[Slot]) -> list[int]:
+    return [slot.seed for slot in slots if slot.place == place]
 
 
 class Elsewhere:

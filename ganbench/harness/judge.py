@@ -69,16 +69,16 @@ class Judge:
 
     def score(self, round: int, samples: Mapping[int, Tensor]) -> Mapping[int, Worth]:
         """Of (evaluation_size, *task.shape) samples the first metric, at last all; or what ends."""
-        reasons = {seed: self._why_diverged(made) for seed, made in samples.items()}
-        whole = {seed: made for seed, made in samples.items() if reasons[seed] is None}
+        worth: dict[int, Worth] = {}
+        whole: dict[int, Tensor] = {}
+        for seed, made in samples.items():
+            if reason := self._why_diverged(made):
+                worth[seed] = EndedError("diverged", f"{reason} after round {round + 1}")
+            else:
+                whole[seed] = made
         self._env.round = round
         found = self._env.evaluate_all(list(whole.values())) if whole else []
         step = min((round + 1) * self._budget.steps_per_round, self._budget.steps)
-        worth: dict[int, Worth] = {
-            seed: EndedError("diverged", f"{reason} after round {round + 1}")
-            for seed, reason in reasons.items()
-            if reason
-        }
         for (seed, made), metrics in zip(whole.items(), found, strict=True):
             scored = Scored(sha256=sha256_of(made), step=step, metrics=metrics)
             self._rounds[seed][round] = scored
