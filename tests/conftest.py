@@ -15,6 +15,7 @@ import torch
 
 from ganbench import data, registry
 from ganbench.board import index
+from ganbench.cli import progress
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.registry import Baseline
@@ -46,6 +47,12 @@ def index_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as where there is no terminal, whoever runs the tests in whichever."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that say what takes them long say it on no machine, unless a test is about that."""
+    monkeypatch.setattr(progress, "PATIENCE", 3600.0)
 
 
 @pytest.fixture(autouse=True)

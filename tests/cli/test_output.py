@@ -39,6 +39,7 @@ def resolve(task, **hparams):
     print("while resolving")
     return {"width": hparams["width"] or 3}
 """
+PATIENCE = progress.PATIENCE  # of users, not of the tests
 SAID = [f"while {what}" for what in ("importing", "resolving", "building", "training", "sampling")]
 
 
@@ -153,7 +154,10 @@ def wait_for(line: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_short_work_is_not_said(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_work_is_not_said(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", PATIENCE)
     with working("first", quiet=quiet) as tell:
         tell("second")
     assert capsys.readouterr() == ("", "")
