@@ -7,6 +7,7 @@ A test that takes `task_name` or `baseline_name` runs once for each that the reg
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ganbench.registry import Baseline
 from ganbench.system import threads
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, beside others
 
 CONFORMANCE = {"task_name": "tasks", "baseline_name": "baselines"}
 load_task = functools.cache(registry.load_task)

@@ -175,8 +175,10 @@ def test_killed_and_resumed_gives_the_same_bits(baseline):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seeds", ["1", "2"])  # in this process, and in two
+@pytest.mark.parametrize(
+    ("number", "seeds"),
+    [(signal.SIGTERM, "1"), (signal.SIGINT, "2")],  # in this process, and in two
+)
 def test_interrupted_run_is_written_and_resumed(number: signal.Signals, seeds: str):
     given = ("--steps", "4000", "--seeds", seeds, "--workers", seeds)
     arguments = ("run", "mlp_gan", "--task", "gaussian", *given)

@@ -95,6 +95,10 @@ PRESETS = [
     ("mlp_gan_batchnorm", "ring8", 50),
     ("mlp_gan", "mnist", 5),
 ]
+# Compiling takes long, and what is left out has no operation of its own.
+COMPILED = [
+    each for each in PRESETS if each[:2] not in [("mlp_gan", "gaussian"), ("mlp_gan", "ring8")]
+]
 
 
 @pytest.mark.slow
@@ -359,9 +363,7 @@ def test_blocks_do_not_matter() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["dropout", "three updates of D", "batch norm", "tensors in losses"]
-)
+@pytest.mark.parametrize("name", ["dropout", "tensors in losses"])
 def test_compiled_as_not(name: str) -> None:
     seeds = [0, 4]
     real = data(seeds, 50, N, 2)
@@ -376,12 +378,12 @@ def test_compiled_as_not(name: str) -> None:
 
 @pytest.mark.slow
 def test_parts_of_the_seeds_learn_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds = [0, 4, 7, 8]
+    seeds = [0, 4]
     real = data(seeds, 20, N, 2)
     logs = []
-    for part_bytes, parts in ((math.inf, 1), (1, 4)):
+    for part_bytes, parts in ((math.inf, 1), (1, 2)):
         monkeypatch.setattr("ganbench.engine.stack.PART_BYTES", part_bytes)
-        stack = Stack(trainers(GAMES["dropout, three updates"], seeds), (N, 2))
+        stack = Stack(trainers(GAMES["dropout"], seeds), (N, 2))
         stack.compile()
         assert len(stack._graphs[stack._whole]._parts) == parts
         logs.append(stack.train(real))
@@ -405,7 +407,7 @@ def one_ulp_up(trainer: Trainer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("baseline", "task", "steps"), PRESETS)
+@pytest.mark.parametrize(("baseline", "task", "steps"), COMPILED)
 def test_a_compiled_baseline_as_not(baseline: str, task: str, steps: int) -> None:
     """Losses within 1e-4, or, of a game that makes more of rounding, within three times of that.
 
