@@ -39,10 +39,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(argument, registry.names(kind))
 
 
+@pytest.fixture
+def index_folder(tmp_path: Path) -> Path:
+    """Where what is known of leaderboards is kept; a module may share one among its tests."""
+    return tmp_path.with_name(f"{tmp_path.name}-cache")
+
+
 @pytest.fixture(autouse=True)
-def index_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def index_of_its_own(monkeypatch: pytest.MonkeyPatch, index_folder: Path) -> None:
     """No test reads or writes the user's index of leaderboards."""
-    monkeypatch.setattr(index, "cache_folder", lambda: tmp_path.with_name(f"{tmp_path.name}-cache"))
+    monkeypatch.setattr(index, "cache_folder", lambda: index_folder)
 
 
 @pytest.fixture(autouse=True)

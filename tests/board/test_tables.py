@@ -29,6 +29,12 @@ PUBLISHED = [path for path in BOARD.glob("*/*.json") if not store.is_local(path)
 NAMES = {path.stem for path in PUBLISHED}
 
 
+@pytest.fixture(scope="module")
+def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all these tests: they change no file of the board, which takes long to rank."""
+    return tmp_path_factory.mktemp("index")
+
+
 def show(*options: str, columns: int | None = None) -> str:
     arguments = ["leaderboard", "show", "--leaderboard", str(BOARD), *options]
     environment = {"COLUMNS": None if columns is None else str(columns)}
