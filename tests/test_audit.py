@@ -53,7 +53,6 @@ def test_every_promise_is_kept(tmp_path: Path) -> None:
         ("sine", "sine_rmse", 512),
         ("mnist", "frechet", 256),
         ("mnist", "memorisation", 256),
-        ("stacked_mnist", "frechet", 256),
         ("polygons", "triangle_precision", 256),
     ],
 )

@@ -22,6 +22,7 @@ from .runs import Run, drawn, game, saturating, train
 
 POINTS = [name for name in registry.names("tasks") if "mnist" not in name]  # and curves
 SEEDS = 5
+SLOW = ("polygons", "veegan1200")  # of which one seed is evaluated
 CALM = {"d_accuracy": 0.55, "d_loss": 1.3}
 
 
@@ -285,12 +286,12 @@ def test_at_most_one_in_fifty_healthy_seeds_is_called_something_else() -> None:
     alarms = Counter[str]()
     for name in POINTS:
         task = registry.load_task(name)
-        for seed in range(SEEDS):
+        for seed in range(1 if name in SLOW else SEEDS):
             samples = task.sample(1024, torch.Generator().manual_seed(1000 + seed))
             small = replace(task, budget=replace(task.budget, evaluation_size=1024))
             verdict, _ = judged(small, samples)
             alarms[f"{name}: {verdict.text}" if verdict.kind != "healthy" else "healthy"] += 1
-    assert alarms["healthy"] >= 0.98 * len(POINTS) * SEEDS, alarms
+    assert alarms["healthy"] >= 0.98 * alarms.total(), alarms
 
 
 @pytest.mark.slow

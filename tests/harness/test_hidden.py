@@ -218,12 +218,10 @@ def scores(baseline: str, task: str, folder: Path, parameters: Hidden | None) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("baseline", "error"), [("oracle", 0.02), ("moment_matching", 0.02), ("flow_matching", 0.05)]
-)
-def test_who_learns_from_data_scores_the_same(baseline: str, error: float, tmp_path: Path):
+@pytest.mark.parametrize("baseline", ["oracle", "moment_matching"])
+def test_who_learns_from_data_scores_the_same(baseline: str, tmp_path: Path):
     """And no result on hidden parameters is official, or has the name of a public one."""
     public = scores(baseline, "gaussian", tmp_path, None)
     secret = scores(baseline, "gaussian", tmp_path, Hidden(seed=1))
-    assert sum(secret) / 3 == pytest.approx(sum(public) / 3, abs=error)
+    assert sum(secret) / 3 == pytest.approx(sum(public) / 3, abs=0.02)
     assert min(public) > 0.9
