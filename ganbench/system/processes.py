@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,7 @@ PRELOADED = [
     "torch._dynamo",  # which a worker's first trace imports, as slowly as torch itself
     "ot.lp",
 ]
+PAUSES = (0.0, 0.1, 1.0)  # seconds: one that was killed refuses for a while before it is gone
 CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
 FORKED = sys.platform == "linux" and CONFINED not in os.environ
 
@@ -51,11 +53,14 @@ class Process(CONTEXT.Process):  # type: ignore[misc]
             sys.modules["__main__"] = main
 
     def _start(self) -> None:
-        try:
+        for pause in PAUSES:
             try:
                 super().start()
+                return
             except (EOFError, ConnectionError):  # which a new server may not end by
-                super().start()
+                time.sleep(pause)
+        try:
+            super().start()
         except (EOFError, ConnectionError) as error:
             what = "no worker process can be started: what starts them ends at once"
             raise InputError(what) from error

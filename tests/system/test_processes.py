@@ -38,6 +38,23 @@ def test_a_server_that_has_ended_is_started_anew():
     assert process.exitcode == 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not processes.FORKED, reason="there is no server")
+def test_a_server_that_takes_a_while_to_end_is_waited_for(monkeypatch):
+    """Its socket is closed by then, and the process not yet gone."""
+    connect, errors = forkserver.connect_to_new_process, [EOFError, *2 * [ConnectionRefusedError]]
+
+    def refusing(fds: object) -> object:
+        if errors:
+            raise errors.pop(0)
+        return connect(fds)
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", refusing)
+    process = processes.start(os.getpid)
+    process.join()
+    assert (process.exitcode, errors) == (0, [])
+
+
 @pytest.mark.skipif(not processes.FORKED, reason="there is no server")
 def test_a_server_that_always_ends_is_a_line(monkeypatch):
     def ended(fds: object) -> None:
