@@ -26,6 +26,7 @@ from ganbench.system import threads
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, beside others
 
+PATIENCE = progress.PATIENCE
 CONFORMANCE = {"task_name": "tasks", "baseline_name": "baselines"}
 load_task = functools.cache(registry.load_task)
 load_baseline = functools.cache(registry.load_baseline)
@@ -70,6 +71,12 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that say what takes them long say it on no machine, unless a test is about that."""
     monkeypatch.setattr(progress, "PATIENCE", 3600.0)
+
+
+@pytest.fixture
+def as_for_users(no_hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of when a command says what takes it long."""
+    monkeypatch.setattr(progress, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture(autouse=True)

@@ -53,17 +53,15 @@ class Process(CONTEXT.Process):  # type: ignore[misc]
             sys.modules["__main__"] = main
 
     def _start(self) -> None:
-        for pause in PAUSES:
+        for pause in (*PAUSES, None):
             try:
                 super().start()
                 return
-            except (EOFError, ConnectionError):  # which a new server may not end by
+            except (EOFError, ConnectionError) as error:  # which a new server may not end by
+                if pause is None:
+                    what = "no worker process can be started: what starts them ends at once"
+                    raise InputError(what) from error
                 time.sleep(pause)
-        try:
-            super().start()
-        except (EOFError, ConnectionError) as error:
-            what = "no worker process can be started: what starts them ends at once"
-            raise InputError(what) from error
 
 
 CONTEXT.Process = Process

@@ -13,7 +13,6 @@ from ganbench.cli import main, progress
 
 BOARD = Path(__file__).parents[2] / "leaderboard"
 LAST = len(list(BOARD.glob("*/*.json"))) - 1
-PATIENCE = progress.PATIENCE  # of users, not of the tests
 
 
 @pytest.fixture
@@ -48,15 +47,13 @@ def test_quiet_is_quiet(impatient, tmp_path):
         assert " of " not in done.stderr
 
 
-def test_what_is_quick_says_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE", PATIENCE)
+def test_what_is_quick_says_nothing(as_for_users, capsys):
     assert list(progress.watch("counting", range(3))) == [0, 1, 2]
     assert capsys.readouterr().err == ""
 
 
-def test_lines_come_every_so_often(capsys, monkeypatch):
+def test_lines_come_every_so_often(as_for_users, capsys, monkeypatch):
     moments = iter([0.0, 1.0, 2.5, 2.5, 3.0, 13.0, 13.0, 14.0])
-    monkeypatch.setattr(progress, "PATIENCE", PATIENCE)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(moments))
     assert list(progress.watch("counting", range(5))) == list(range(5))
     assert capsys.readouterr().err == "counting: 1 of 5\ncounting: 3 of 5\n"

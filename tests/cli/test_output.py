@@ -39,7 +39,6 @@ def resolve(task, **hparams):
     print("while resolving")
     return {"width": hparams["width"] or 3}
 """
-PATIENCE = progress.PATIENCE  # of users, not of the tests
 SAID = [f"while {what}" for what in ("importing", "resolving", "building", "training", "sampling")]
 
 
@@ -155,9 +154,8 @@ def wait_for(line: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_short_work_is_not_said(
-    quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    quiet: bool, as_for_users: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", PATIENCE)
     with working("first", quiet=quiet) as tell:
         tell("second")
     assert capsys.readouterr() == ("", "")

@@ -405,7 +405,7 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
         "reuse_latent": True,
     },
 }
-COMPILED = ("extragradient", "no discriminator")  # which takes half a minute each
+COMPILED = ("extragradient", "no discriminator", "all together")  # which takes half a minute each
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
