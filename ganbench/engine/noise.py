@@ -261,7 +261,8 @@ def _dropout(
     dropped = round(p * LEVELS)
     kept = supply.number("kept", input.shape, dropped)
     scale = LEVELS / (LEVELS - dropped) if dropped < LEVELS else 0.0
-    return input * (kept * scale).to(input.dtype)
+    by = (kept * scale).to(input.dtype)
+    return input.mul_(by) if inplace else input * by
 
 
 def _dropout_of_channels(dimensions: int) -> Callable[..., Tensor]:
@@ -277,7 +278,8 @@ def _dropout_of_channels(dimensions: int) -> Callable[..., Tensor]:
         if input.ndim != dimensions:
             raise UnsuppliedError(f"drops channels of {input.ndim} dimensions")
         ones = input.new_ones(*input.shape[:2], *[1] * (dimensions - 2))
-        return input * _dropout(supply, ones, p, training)
+        by = _dropout(supply, ones, p, training)
+        return input.mul_(by) if inplace else input * by
 
     return drop
 
@@ -291,6 +293,7 @@ def _filled(law: str) -> Callable[..., Tensor]:
         shape = options.pop(
             "size", size[0] if len(size) == 1 and not isinstance(size[0], int) else size
         )
+        _check_options(options)
         return supply.number(law, shape)
 
     return draw
@@ -300,9 +303,18 @@ def _filled_like(law: str) -> Callable[..., Tensor]:
     def draw(supply: SuppliedNoise, input: Tensor, **options: Any) -> Tensor:
         if input.dtype != torch.float32 or options.get("dtype") not in (None, torch.float32):
             raise UnsuppliedError("draws numbers other than float32")
+        _check_options(options)
         return supply.number(law, input.shape)
 
     return draw
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """UnsuppliedError for what would make of the numbers another tensor than the supplied one."""
+    for name, value in options.items():
+        usual = value is None or value is False or value is torch.strided
+        if name not in ("device", "dtype") and not usual:
+            raise UnsuppliedError(f"draws numbers with {name}")
 
 
 HANDLERS: dict[Any, Handler] = {

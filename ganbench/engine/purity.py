@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.game import Game
-from ganbench.engine.state import ImpureError, State, UnwatchableError
+from ganbench.engine.state import CACHED, ImpureError, State, UnwatchableError
 from ganbench.engine.trainer import Trainer
 from ganbench.system.modules import authors_frame, place
 
 NETWORKS = ("generator", "discriminator", "more")  # of a Game
 UNUSED = ("d_optimizer", "g_optimizer", "features", "recording")  # in a step
+TIMES = 17  # at which schedules are looked at
+GLOBAL_HOOKS = [f"_global_{each}_hooks" for each in ("forward", "forward_pre", "backward")]
+GLOBAL_HOOKS += ["_global_backward_pre_hooks"]
 OUTSIDE: dict[str, str] = {
     "time": "looks at the clock",
     "datetime": "looks at the clock",
@@ -39,6 +43,8 @@ OUTSIDE: dict[str, str] = {
 }
 OUTSIDE_CALLS: dict[str, str] = {
     "print": "prints",
+    "putenv": "sets a variable of the environment",
+    "unsetenv": "sets a variable of the environment",
     "urandom": "draws random numbers outside of torch",
     "input": "reads or writes",
     "open": "reads or writes",
@@ -50,12 +56,16 @@ OUTSIDE_CALLS: dict[str, str] = {
 
 def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None:
     """ImpureError if `play`, a step of a copy of the trainer, is not what it would do again."""
-    known = {id(tensor) for each in (trainer, copy) for tensor in tensors_of(each).values()}
+    known = [tensor for each in (trainer, copy) for tensor in tensors_of(each).values()]
     roots = {**functions_of(trainer.game), **modules_of(copy)}
     before, randoms = _state(roots, known), _randoms()
     with _watched() as found:
-        play()
-    changed = before.changed(_state(roots, known))
+        drawn_first = play()
+    changed = before.changed(after := _state(roots, known))
+    if changed and all(CACHED in path or path[0] == "<" for path in changed):  # kept for good?
+        if play() != drawn_first:
+            raise ImpureError(f"{_named(changed[0])} keeps random numbers", keeps=True)
+        before, changed = after, after.changed(_state(roots, known))
     if found:
         raise ImpureError(found[0], keeps=bool(changed))
     if drawn := _other(randoms, _randoms()):
@@ -66,6 +76,17 @@ def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None
         now_state = _state(roots, known)
         where = _line_after(lambda: changed[0] in now_state.changed(_state(roots, known)), play)
         raise ImpureError(f"{where} changes {_named(changed[0])}", keeps=True)
+    _check_schedule(trainer, lambda: before.changed(_state(roots, known)))
+
+
+def _check_schedule(trainer: Trainer, changes: Callable[[], Sequence[str]]) -> None:
+    """ImpureError if a schedule sets something, in any of TIMES steps from first to last."""
+    schedule, last = trainer.game.schedule, trainer.total - 1
+    for step in sorted({last * i // (TIMES - 1) for i in range(TIMES)}) if schedule else ():
+        trainer.scheduled(step + 1)
+        if changed := changes():
+            name = next(iter(schedule)) if len(schedule) == 1 else "a function"
+            raise ImpureError(f"{name} of the schedule changes {_named(changed[0])}", keeps=True)
 
 
 def check_alike(trainers: Sequence[Trainer]) -> None:
@@ -75,7 +96,7 @@ def check_alike(trainers: Sequence[Trainer]) -> None:
     """
     found = []
     for trainer in trainers:
-        game, known = trainer.game, {id(each) for each in tensors_of(trainer).values()}
+        game, known = trainer.game, tensors_of(trainer).values()
         functions = functions_of(game)
         del functions["latent"]  # which each seed has for itself
         state = _state(functions, known)
@@ -85,7 +106,10 @@ def check_alike(trainers: Sequence[Trainer]) -> None:
         modules = modules_of(trainer)
         for name, module in modules.items():
             _check_unhooked(name, module)
-        found.append((state, _state(modules, known)))
+        state_of_modules = _state(modules, known)
+        if aliases := [*state.aliases, *state_of_modules.aliases]:
+            raise ImpureError(f"{_named(aliases[0])} shares memory with what is trained")
+        found.append((state, state_of_modules))
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
             if changed := one.changed(other):
@@ -98,7 +122,12 @@ def _named(path: str) -> str:
 
 
 def _check_unhooked(name: str, network: nn.Module) -> None:
-    """ImpureError for what is called in the backward pass beside it, which copies forget."""
+    """ImpureError for what is called in the backward pass beside it, which copies forget.
+
+    And for what torch calls of every module.
+    """
+    if any(getattr(torch_module, each) for each in GLOBAL_HOOKS):
+        raise ImpureError("torch has been given hooks of every module")
     for inner, module in network.named_modules():
         if module._backward_hooks or module._backward_pre_hooks:
             raise ImpureError(f"{name}.{inner} has hooks of its backward pass")
@@ -122,7 +151,7 @@ def functions_of(game: Game) -> dict[str, Any]:
     return parts
 
 
-def _state(roots: Mapping[str, Any], known: Set[int]) -> State:
+def _state(roots: Mapping[str, Any], known: Collection[Tensor]) -> State:
     try:
         return State(roots, known)
     except UnwatchableError as error:

@@ -1,13 +1,14 @@
 """The Python state that functions and modules can reach, so that a change of it is seen.
 
-Reached are closures, defaults, the globals that code names, attributes, elements, and the classes
-and modules of authors; not what libraries keep for themselves.
+Reached are closures, defaults, the globals that code names, attributes, elements, what caches keep,
+and the classes and modules of authors; of those of libraries only the numbers in them.
 """
 
 from __future__ import annotations
 
 import dis
 import functools
+import gc
 import random
 import sys
 import types
@@ -15,7 +16,7 @@ import typing
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from itertools import chain
 from typing import Any
 
@@ -43,12 +44,9 @@ PLAIN: tuple[type, ...] = (
     range,
 )
 PLAIN += (torch.dtype, torch.device, torch.Size, np.dtype, np.generic)
-OPAQUE: tuple[type, ...] = (
-    Task,
-    types.BuiltinFunctionType,
-    types.MethodWrapperType,
-    types.GetSetDescriptorType,
-)
+NUMBERS = (bool, int, float, complex)
+BOUND = (types.BuiltinFunctionType, types.MethodWrapperType)  # as `[].append`
+OPAQUE: tuple[type, ...] = (Task, types.GetSetDescriptorType)
 OPAQUE += (types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 OPAQUE += (types.ClassMethodDescriptorType, torch.jit.ScriptFunction)
 # What annotations are made of, among a file's own globals or those of a module that it imports.
@@ -74,14 +72,16 @@ class UnwatchableError(Exception):
 class State:
     """What can be reached from `roots`, by the path on which it was found first, as digests.
 
-    Tensors among `known`, by their ids, are left out; `met` has the paths on which functions have
-    come to them. Raises UnwatchableError.
+    Of tensors among `known` only the attributes count; `met` has the paths that have come to them,
+    `aliases` those to other tensors in their memory. Raises UnwatchableError.
     """
 
-    def __init__(self, roots: Mapping[str, Any], known: Set[int] = frozenset()) -> None:
+    def __init__(self, roots: Mapping[str, Any], known: Collection[Tensor] = ()) -> None:
         self.digests: dict[str, str] = {}
         self.met: list[str] = []
-        self._known, self._seen = known, dict[int, Any]()  # which keeps what is new alive
+        self.aliases: list[str] = []
+        self._known, self._seen = {id(each) for each in known}, dict[int, Any]()  # kept alive
+        self._memory = {memory_of(each) for each in known} - {None}
         for name, root in roots.items():
             self._walk(name, root)
 
@@ -94,22 +94,46 @@ class State:
         waiting = deque([(path, root)])
         while waiting:
             path, value = waiting.popleft()
-            if id(value) in self._known:
+            if is_known := id(value) in self._known:
                 self.met.append(path)
-                continue
-            if isinstance(value, PLAIN):
-                self.digests[path] = repr(value)
-                continue
+            elif isinstance(value, PLAIN) or value is NOTHING:
+                self._note(path, repr(value))
+                if not hasattr(value, "__dict__"):
+                    continue
             if id(value) in self._seen:
                 continue
             self._seen[id(value)] = value
             if len(self._seen) > MOST:
                 raise UnwatchableError(f"more than {MOST:,} objects")
-            digest, parts = looked_at(value, path)
-            self.digests[path] = digest
-            waiting.extend((f"{path}{name}", part) for name, part in parts)
+            if is_known or isinstance(value, PLAIN):
+                parts = _attributes(value)
+            else:
+                if isinstance(value, Tensor) and memory_of(value) in self._memory:
+                    self.aliases.append(path)
+                digest, parts = looked_at(value, path)
+                self._note(path, digest)
+            for name, part in parts:
+                waiting.append((name if name.startswith("<") else f"{path}{name}", part))
+
+    def _note(self, path: str, digest: str) -> None:
+        """By a name of its own: an attribute of an object and of its class have one path."""
+        name, number = path, 1
+        while name in self.digests:
+            number += 1
+            name = f"{path} ({number})"
+        self.digests[name] = digest
 
 
+def memory_of(tensor: Tensor) -> int | None:
+    """Where the memory begins that a tensor may share with others; None where it has none."""
+    try:
+        return tensor.untyped_storage().data_ptr() or None
+    except (NotImplementedError, RuntimeError):  # as of sparse ones
+        return None
+
+
+NOTHING: tuple[()] = ()  # which there is only one of, wherever it is found first
+CACHED = ".cached"  # is in the paths to what a cache of functools has kept
 Parts = Iterable[tuple[str, Any]]
 
 
@@ -117,9 +141,11 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
     """A digest of the value itself, and what else it leads to."""
     kind = type(value).__qualname__
     if (numbers := _numbers(value)) is not None:
-        return numbers, ()
+        return numbers, [*_inside(value), *_attributes(value)]
     if isinstance(value, OPAQUE):
         return kind, ()
+    if isinstance(value, BOUND):
+        return value.__qualname__, [(".self", value.__self__)]
     if isinstance(value, types.FunctionType):
         code = value.__code__
         return f"{code.co_qualname} {code.co_firstlineno}", _of_function(value)
@@ -128,24 +154,25 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
     if isinstance(value, functools.partial):
         keywords = [(f".{name}", each) for name, each in value.keywords.items()]
         return kind, [("", value.func), *_listed(value.args), *keywords]
-    if isinstance(value, functools._lru_cache_wrapper):  # which gives the same as before
-        return kind, [("", value.__wrapped__)]
+    if isinstance(value, functools._lru_cache_wrapper):
+        return kind, [("", value.__wrapped__), *_cached(value)]
     if isinstance(value, (staticmethod, classmethod)):
         return kind, [("", value.__func__)]
     if isinstance(value, weakref.ref):
         return kind, [("", value())]
     if isinstance(value, property):
-        return kind, [("", each) for each in (value.fget, value.fset) if each]
+        return kind, [("", each) for each in (value.fget, value.fset, value.fdel) if each]
     if isinstance(value, types.ModuleType):
         return kind, _of_module(value)
     if isinstance(value, type):
         return value.__qualname__, _of_class(value)
     if isinstance(value, Mapping):
-        return f"{kind} {len(value)}", [(f"[{key!r}]", each) for key, each in value.items()]
+        return f"{kind} {len(value)}", [*_items(value), *_attributes(value)]
     if isinstance(value, (list, tuple, deque)):
-        return f"{kind} {len(value)}", _listed(value)
+        return f"{kind} {len(value)}", [*_listed(value), *_attributes(value)]
     if isinstance(value, Set):
-        return repr(sorted(map(repr, value))), ()
+        plain = sorted(repr(each) for each in value if isinstance(each, PLAIN))
+        return f"{kind} {plain}", [*_members(value), *_attributes(value)]
     if isinstance(value, torch.optim.Optimizer):
         return kind, [(".param_groups", [{**g, "params": None} for g in value.param_groups])]
     return kind, _of_object(value, path)
@@ -157,7 +184,7 @@ def _numbers(value: Any) -> str | None:
         return f"{value.dtype} {tuple(value.shape)} {_checksum(value)}"
     if isinstance(value, np.ndarray):
         if value.dtype.hasobject:
-            return repr(value)
+            return f"{value.dtype} {value.shape}"
         return f"{value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value).tobytes())}"
     if isinstance(value, torch.Generator):
         return str(_checksum(value.get_state()))
@@ -170,6 +197,45 @@ def _numbers(value: Any) -> str | None:
     if isinstance(value, types.GeneratorType):
         return f"at {value.gi_frame.f_lasti if value.gi_frame else None}"
     return None
+
+
+def _inside(value: Any) -> Parts:
+    """What an array of objects or a generator that has begun holds."""
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return _listed(value.flat)
+    if isinstance(value, types.GeneratorType) and value.gi_frame:
+        inner = [] if value.gi_yieldfrom is None else [(".from", value.gi_yieldfrom)]
+        return [*((f".{name}", each) for name, each in value.gi_frame.f_locals.items()), *inner]
+    return ()
+
+
+def _cached(function: Any) -> Parts:
+    """What a cache of functools holds, which only Python's collector of garbage tells."""
+    known = (vars(function), function.__wrapped__)
+    kept = [each for each in gc.get_referents(function) if not any(each is one for one in known)]
+    kept = [each for each in kept if not (type(each) is dict and _links(each))]
+    return [(f"{CACHED}{name}", each) for name, each in _listed(kept)]
+
+
+def _links(table: dict[Any, Any]) -> bool:
+    """Whether a dict is the index of a bounded cache, whose content is told beside it."""
+    return any(type(each).__name__ == "_lru_list_elem" for each in table.values())
+
+
+def _items(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(key, PLAIN):
+            yield f"[{key!r}]", value
+        else:  # whose text may be an address
+            yield f"[{type(key).__name__}]", key
+            yield f"[{type(key).__name__}]", value
+
+
+def _members(values: Set[Any]) -> Parts:
+    """Those that are not plain, in an order that does not follow from addresses where it can."""
+    others = [each for each in values if not isinstance(each, PLAIN)]
+    others.sort(key=lambda each: getattr(each, "__qualname__", type(each).__qualname__))
+    return _listed(others)
 
 
 def _checksum(tensor: Tensor) -> int:
@@ -193,9 +259,15 @@ def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     for name, value in chain((function.__kwdefaults__ or {}).items(), vars(function).items()):
         yield f".{name}", value
     if is_authors(function.__module__ or "", function.__code__.co_filename):
-        for name in _names(function.__code__):
+        names = dict.fromkeys(_names(function.__code__))
+        if not ANY_GLOBAL.isdisjoint(names):
+            names |= {name: None for name in function.__globals__ if not name.startswith("__")}
+        for name in names:
             if name in function.__globals__:
                 yield f":{name}", function.__globals__[name]
+
+
+ANY_GLOBAL = frozenset({"globals", "eval", "exec"})  # lead to globals that code does not name
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -211,23 +283,53 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _of_module(module: types.ModuleType) -> Parts:
     file = getattr(module, "__file__", None)
     if file is None or not is_authors(module.__name__, file):
-        return ()
+        return _numbers_among(vars(module))
     return [(f".{k}", v) for k, v in vars(module).items() if not k.startswith("__")]
 
 
 def _of_class(kind: type) -> Parts:
-    module = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    if module is None or not is_authors(kind.__module__, module):
-        return ()
-    hidden = ("__dict__", "__weakref__", "__doc__", "__module__")
+    if not _is_authors(kind):
+        return [*_numbers_among(vars(kind)), *map(_class, kind.__bases__)]
+    hidden = ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl")
     parts = [(f".{k}", v) for k, v in vars(kind).items() if k not in hidden]
-    return [*parts, *((f".{base.__name__}", base) for base in kind.__bases__)]
+    for base in kind.__bases__:
+        name, _ = _class(base)
+        parts.append((name or f".{base.__name__}", base))
+    return parts
+
+
+def _is_authors(kind: type) -> bool:
+    module = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return module is not None and is_authors(kind.__module__, module)
+
+
+def _class(kind: type) -> tuple[str, type]:
+    """A class as a part of what it is the class or a base of; a library's by its own name."""
+    return "" if _is_authors(kind) else f"<{kind.__module__}.{kind.__qualname__}>", kind
+
+
+def _numbers_among(names: Mapping[str, Any]) -> Parts:
+    """What an author may count with in a library's class or module."""
+    own = [(k, v) for k, v in names.items() if isinstance(v, NUMBERS) and not k.startswith("_")]
+    return [(f".{k}", v) for k, v in own]
+
+
+def _attributes(value: Any) -> Parts:
+    """Those of an object that is looked at for what it holds besides, and its class."""
+    inside = getattr(value, "__dict__", None)
+    own = [(f".{name}", each) for name, each in inside.items()] if inside else []
+    slots = [(f".{name}", getattr(value, name)) for name in _slots_of(value)]
+    return [_class(type(value)), *own, *slots]
+
+
+def _slots_of(value: Any) -> list[str]:
+    return [s for kind in type(value).__mro__ for s in _slots(kind) if hasattr(value, s)]
 
 
 def _of_object(value: Any, path: str) -> Parts:
     """The attributes of an object, and its class."""
-    parts: list[tuple[str, Any]] = [("", type(value))]
-    slots = [s for kind in type(value).__mro__ for s in _slots(kind) if hasattr(value, s)]
+    slots = _slots_of(value)
+    parts: list[tuple[str, Any]] = [_class(type(value))]
     parts += [(f".{name}", getattr(value, name)) for name in slots]
     inside = getattr(value, "__dict__", None)
     if isinstance(inside, dict):

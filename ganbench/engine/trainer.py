@@ -79,6 +79,7 @@ class Trainer(Player):
             "steps": self.steps,
             "rng": self.rng.get_state(),
             "networks": {who: each.state_dict() for who, each in self.networks.items()},
+            "unkept": {who: _unkept(each) for who, each in self.networks.items()},
             "optimizers": {who: each.state_dict() for who, each in self.optimizers.items()},
             "averaged": averaged,
         }
@@ -90,6 +91,9 @@ class Trainer(Player):
         for who, network in self.networks.items():
             network.load_state_dict(state["networks"][who])
             self.optimizers[who].load_state_dict(state["optimizers"][who])
+            own, kept = _unkept(network), state.get("unkept", {}).get(who, {})
+            for name, buffer in own.items():
+                buffer.copy_(kept.get(name, buffer))
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
 
@@ -230,6 +234,12 @@ class Trainer(Player):
             for name, batch in (("real", real), ("fake", fake)):
                 seen = features(self.discriminator, self.game.packed(batch))
                 self.snapshot[f"{name}_{when}"] = seen
+
+
+def _unkept(network: nn.Module) -> dict[str, Tensor]:
+    """The buffers that a network's `state_dict` leaves out."""
+    kept = network.state_dict().keys()
+    return {name: each for name, each in network.named_buffers() if name not in kept}
 
 
 def pick(
