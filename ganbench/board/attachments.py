@@ -20,7 +20,8 @@ MOST_SOURCE, MOST_SAMPLES = 2**20, 2**24  # bytes, of all files of a source toge
 def sources(path: Path) -> dict[str, Path]:
     """The source beside a result file by names in its folder: the main file, then neighbours."""
     folder = store.attached(path)
-    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*.py"))}
+    files = [file for file in sorted(folder.rglob("*.py")) if file.is_file()]
+    found = {file.relative_to(folder).as_posix(): file for file in files}
     return {name: found[name] for name in sorted(found, key=lambda name: name != SOURCE)}
 
 

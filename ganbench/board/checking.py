@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ganbench import registry
 from ganbench.board import attachments, gap
+from ganbench.board.entry import marks
 from ganbench.board.sound import contradictions, wrong_summaries
 from ganbench.board.standard import SAME, age, copies
 from ganbench.board.watch import Watch, unwatched
@@ -68,8 +69,7 @@ def duplicates(whole: dict[Path, Result]) -> Iterator[str]:
     """Entries of a task that share samples: one under two names."""
     by_task: dict[str, dict[Path, list[str | None]]] = defaultdict(dict)
     for path in sorted(whole, key=lambda path: age(whole[path].created_at, path.stem)):
-        hashes = [seed.samples_sha256 for seed in whole[path].seeds]
-        by_task[whole[path].task.name][path] = hashes
+        by_task[whole[path].task.name][path] = marks(whole[path].seeds)
     for own in by_task.values():
         for path, before in copies(own).items():
             yield f"{path}: {SAME.format(before)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import chain, pairwise
 
@@ -19,12 +19,18 @@ from ganbench.system.texts import defined
 FASTEST = 1e-7  # seconds of training that a step takes at least, of however many seeds at once
 NEIGHBOURS = {"precision", "density", "coverage"}
 DISCRIMINATOR = {"discriminator_accuracy", "discriminator_p_value"}
+ALWAYS = NEIGHBOURS | DISCRIMINATOR | {"recall"}  # have a value, whatever the samples
 # Metrics that are counts, over the samples of an evaluation times a number; of density, its k.
 COUNTED = {"precision": 1, "recall": 1, "coverage": 1, "density": 5, "discriminator_accuracy": 1}
 
 
-def misconduct(result: Result, budget: Mapping[str, int]) -> Iterator[str]:
-    """A line for each thing that no run of the task's whole budget leaves behind."""
+def misconduct(
+    result: Result, budget: Mapping[str, int], metrics: Collection[str]
+) -> Iterator[str]:
+    """A line for each thing that no run of the task's whole budget leaves behind.
+
+    `metrics` are those that the task has.
+    """
     for name in SPENT:
         claimed, due = getattr(result.protocol, name), budget[name]
         if claimed != due:
@@ -43,6 +49,7 @@ def misconduct(result: Result, budget: Mapping[str, int]) -> Iterator[str]:
         lines = (
             _wrong_curve(result, seed, ends),
             _wrong_times(result, seed),
+            _lacking(seed, metrics),
             _wrong_counts(seed, budget["evaluation_size"]),
         )
         for line in chain(*lines):
@@ -58,14 +65,14 @@ def _references() -> set[str]:
 
 
 def _copied(seeds: Sequence[SeedResult]) -> Iterator[str]:
-    """Seeds that have the samples, all the metrics or the curve of another one, or no samples."""
+    """Seeds that have the samples, metrics, MMD or curve of another one, or no samples."""
     first: dict[str, int] = {}
     for seed in seeds:
         if seed.samples_sha256 is None:
             yield f"seed {seed.seed} has no hash of its samples"
         points = [[point.losses, point.metrics] for point in seed.curve[:-1]]
         curve = [point for point in points if any(point)]
-        for own in (seed.samples_sha256, seed.metrics, curve):
+        for own in (seed.samples_sha256, seed.metrics, seed.metrics.get("mmd"), curve):
             what = json.dumps(own, sort_keys=True)
             if own and (before := first.setdefault(what, seed.seed)) != seed.seed:
                 yield f"seed {seed.seed} is seed {before} once more"
@@ -111,6 +118,13 @@ def _wrong_times(result: Result, seed: SeedResult) -> Iterator[str]:
         yield "its milliseconds a step are more than its steps per second leave"
     if (seed.machine.accelerator is None) != (result.protocol.device == "cpu"):
         yield f"its machine has another device than {result.protocol.device}"
+
+
+def _lacking(seed: SeedResult, metrics: Collection[str]) -> Iterator[str]:
+    """A finished seed has the metrics that every sample has."""
+    for name in sorted(ALWAYS & set(metrics)):
+        if seed.metrics.get(name) is None:
+            yield f"its {name} is missing"
 
 
 def _wrong_counts(seed: SeedResult, n: int) -> Iterator[str]:

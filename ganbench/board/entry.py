@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,6 +12,7 @@ from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Statu
 from ganbench.results.stats import iqm
 from ganbench.scoring import WORST, Bounds, Direction, clear_position, why_unplaced
 
+MANY = 6  # metrics, of which no chance makes all equal
 Judged = dict[str, tuple[str, int, Direction, float, float]]
 
 
@@ -31,7 +33,7 @@ class BoardEntry:
     that, `refuted` whether it is too much. `hardware` is what times compare on. `labels` says
     whether its losses were told classes. A `reference` takes no rank. `local` is one that lies
     beside a published entry, and `unpaired` says what lies beside this one and is not its own.
-    `samples` are the hashes of what seeds generated, `created` when the result was first
+    `samples` are the marks of what seeds generated, `created` when the result was first
     written. `wrong` is what `leaderboard check` finds first, and a board cannot rank.
     """
 
@@ -143,6 +145,20 @@ def judged_by(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> Judged
     }
 
 
+def marks(seeds: Iterable[SeedResult]) -> list[str | None]:
+    """What no two entries have in common: of each seed the hash of its samples, and its metrics.
+
+    These where there are so many that no chance makes them equal.
+    """
+    found: list[str | None] = []
+    for seed in seeds:
+        found.append(seed.samples_sha256)
+        values = [value for value in seed.metrics.values() if value is not None]
+        if len(values) >= MANY:
+            found.append(f"{seed.seed}: {json.dumps(seed.metrics, sort_keys=True)}")
+    return found
+
+
 def board_entry(
     result: Result,
     *,
@@ -182,7 +198,7 @@ def board_entry(
         reference=result.entry.reference,
         local=local,
         unpaired=unpaired,
-        samples=[seed.samples_sha256 for seed in seeds],
+        samples=marks(seeds),
         created=result.created_at,
         wrong=wrong,
     )

@@ -89,7 +89,7 @@ def _not_official(result: Result) -> Iterator[str]:
         yield f"official, but of budget {result.protocol.budget}"
     if task.version != result.task.version:
         return
-    yield from misconduct(result, task.budget)
+    yield from misconduct(result, task.budget, task.metrics)
     if task.views != result.task.views:
         yield "views are not those of the task"
     for name, claimed in result.task.metrics.items():

@@ -90,7 +90,7 @@ def age(created: str, name: str) -> tuple[float, str]:
 
 
 def copies(samples: Mapping[K, Iterable[str | None]]) -> dict[K, K]:
-    """Which entry came before, for each that has one of its samples by hash; the oldest first."""
+    """Which entry came before, for each that has one of its `marks`; the oldest first."""
     first: dict[str, K] = {}
     found: dict[K, K] = {}
     for name, hashes in samples.items():

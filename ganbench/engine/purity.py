@@ -21,7 +21,7 @@ from torch.nn.modules import module as torch_module
 
 from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.game import Game
-from ganbench.engine.state import CACHED, ImpureError, State, UnwatchableError
+from ganbench.engine.state import CACHED, ImpureError, State, UnwatchableError, memory_of
 from ganbench.engine.trainer import Trainer
 from ganbench.system.modules import authors_frame, place
 
@@ -114,6 +114,17 @@ def check_alike(trainers: Sequence[Trainer]) -> None:
         for one, other in zip(found[0], others, strict=True):
             if changed := one.changed(other):
                 raise ImpureError(f"{_named(changed[0])} differs from seed to seed")
+
+
+def check_apart(tensors: Mapping[tuple[str, ...], Sequence[Tensor]]) -> None:
+    """ImpureError for two of each seed's tensors in one memory, which would be torn apart."""
+    owners: dict[int, tuple[str, Tensor]] = {}
+    for key, each in tensors.items():
+        for tensor in each:
+            memory, name = memory_of(tensor), " ".join(key)
+            owner, first = owners.setdefault(memory, (name, tensor)) if memory else (name, tensor)
+            if first is not tensor:
+                raise ImpureError(f"{owner} and {name} share memory")
 
 
 def _named(path: str) -> str:

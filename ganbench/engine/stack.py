@@ -20,8 +20,8 @@ from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import alike, rule_of, start
-from ganbench.engine.purity import check_alike, check_pure
-from ganbench.engine.state import ImpureError, memory_of
+from ganbench.engine.purity import check_alike, check_apart, check_pure
+from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, first_line
 from ganbench.randomness import generator
@@ -375,21 +375,9 @@ def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     for key, each in tensors.items():
         if len({id(tensor) for tensor in each}) < len(each) and each[0].requires_grad:
             raise UnstackableError(f"{' '.join(key)} is shared by seeds")
-    _check_apart(tensors)
+    with _reasons():
+        check_apart(tensors)
     return tensors
-
-
-def _check_apart(tensors: Mapping[Key, Sequence[Tensor]]) -> None:
-    """UnstackableError for two tensors in one memory, which would be torn apart."""
-    owners: dict[int, tuple[Key, Tensor]] = {}
-    for key, each in tensors.items():
-        for tensor in each:
-            memory = memory_of(tensor)
-            if memory is None:
-                continue
-            owner, first = owners.setdefault(memory, (key, tensor))
-            if first is not tensor:
-                raise UnstackableError(f"{' '.join(owner)} and {' '.join(key)} share memory")
 
 
 @contextmanager

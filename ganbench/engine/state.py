@@ -174,7 +174,8 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
         plain = sorted(repr(each) for each in value if isinstance(each, PLAIN))
         return f"{kind} {plain}", [*_members(value), *_attributes(value)]
     if isinstance(value, torch.optim.Optimizer):
-        return kind, [(".param_groups", [{**g, "params": None} for g in value.param_groups])]
+        groups = [{**group, "params": None} for group in value.param_groups]
+        return kind, [(".param_groups", groups), *_own(value)]
     return kind, _of_object(value, path)
 
 
@@ -312,6 +313,13 @@ def _numbers_among(names: Mapping[str, Any]) -> Parts:
     """What an author may count with in a library's class or module."""
     own = [(k, v) for k, v in names.items() if isinstance(v, NUMBERS) and not k.startswith("_")]
     return [(f".{k}", v) for k, v in own]
+
+
+def _own(optimizer: torch.optim.Optimizer) -> Parts:
+    """What an author's optimiser has beside what torch's have."""
+    kept = ("state", "param_groups", "defaults", "step")
+    names = [k for k in vars(optimizer) if k not in kept and not k.startswith("_")]
+    return [_class(type(optimizer)), *((f".{name}", getattr(optimizer, name)) for name in names)]
 
 
 def _attributes(value: Any) -> Parts:

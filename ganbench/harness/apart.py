@@ -109,6 +109,7 @@ class Overseen:
         self._held: dict[Slot, SeedResult] = {}  # of seeds whose time others share that are in work
         self._since = time.monotonic()  # the start, or the last result
         self._steps: dict[Slot, int] = {}  # that seeds are known to have taken
+        self._rounds: dict[Slot, int] = {}  # the last that was scored
 
     def follow(self, ends: Ends, trainer: BaseProcess) -> None:
         """Do what the process that trains asks for until it ends, or is ended.
@@ -178,6 +179,8 @@ class Overseen:
             self._check_shape(samples, len(seeds))
             round = self._known(body["round"], range(self._task.budget.rounds))
             made = dict(zip(seeds, samples, strict=True))
+            for seed in seeds:
+                self._once(Slot(place, seed), round)
             return partial(self._score, place, round, made, to)
         if kind == "result":
             result = SeedResult.model_validate(body["result"])
@@ -195,6 +198,12 @@ class Overseen:
     def _slot(self, body: Mapping[str, Any], seed: Any, known: Collection[Slot]) -> Slot:
         place = self._known(body["place"], self._folders)
         return Slot(place, self._known(seed, _seeds_at(place, known)))
+
+    def _once(self, slot: Slot, round: int) -> None:
+        """Each round of a seed is scored once, in order, or a GAN could ask what scores best."""
+        if round != self._rounds.get(slot, round - 1) + 1:
+            raise GarbledError(f"of round {round + 1}, which is not its next one")
+        self._rounds[slot] = round
 
     def _distinct(self, numbers: Any, known: Collection[int]) -> list[int]:
         if not isinstance(numbers, list) or not 0 < len(numbers) <= len(known):

@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
+from ganbench.engine.state import CACHED, State, UnwatchableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, ResumeError, one_line
 from ganbench.randomness import attributes
@@ -75,6 +76,29 @@ def gan_state(gan: object) -> Any:
         raise
     except Exception as error:
         raise UnsaveableError(f"no checkpoints: {describe(error)}") from error
+
+
+def check_held(gan: object, state: Any, new: object) -> None:
+    """UnsaveableError if a `new` GAN, built the same way, is not this one once it has its state.
+
+    As where a closure, a class, a global or an attribute of a network counts steps. A GAN that
+    defines `state_dict` and `load_state_dict` has said itself what matters.
+    """
+    if _speaks_for_itself(gan):
+        return
+    tensors: dict[str, Tensor] = {}
+    skeleton = json.loads(json.dumps(_pack(state, tensors)))
+    try:
+        _put_into(new, _unpack(skeleton, tensors))
+        changed = State({"gan": gan}).changed(State({"gan": new}))
+    except UnwatchableError as error:
+        raise UnsaveableError(f"no checkpoints: what {error} holds cannot be seen") from error
+    except Exception as error:
+        raise UnsaveableError(f"no checkpoints: {describe(error)} as one is put back") from error
+    if lost := [path for path in changed if CACHED not in path]:
+        raise UnsaveableError(
+            f"no checkpoints: one would not hold {lost[0]}; define state_dict and load_state_dict"
+        )
 
 
 def _state_of(gan: object) -> Any:

@@ -61,7 +61,7 @@ class SeedRun:
         self.engine_note: str | None = None
         self.ended: EndedError | None = None
         self.judge, self._started, self._sampled = judge, False, False
-        self.saves = True  # checkpoints
+        self.saves, self._is_held = True, False  # checkpoints, which hold all that there is
         self._real: Batches | None = None
         self._before = 0.0
         with self.env.clock.during("building"):
@@ -250,11 +250,13 @@ class SeedRun:
         if not self.saves:
             return
         try:
+            gan = checkpoint.gan_state(self.gan)
+            self._check_held(gan)
             state = {
                 "run": self.identity(),
                 "round": self.env.round,
                 "engine": self.engine,
-                "gan": checkpoint.gan_state(self.gan),
+                "gan": gan,
                 "random": random_state(),
                 "notes": self.recorder.state(),
             }
@@ -264,6 +266,15 @@ class SeedRun:
         except checkpoint.UnsaveableError as error:
             self.saves = False
             self.recorder.tell(self.recorder.curve[-1].step, {}, note=str(error))
+
+    def _check_held(self, state: Any) -> None:
+        """Try the first checkpoint of a GAN of one's own, which may have state anywhere."""
+        if self._is_held or isinstance(self.gan, Trainer):
+            return
+        before = random_state()
+        checkpoint.check_held(self.gan, state, build(self.job, self.seed))
+        restore_random(before)
+        self._is_held = True
 
     def _start_afresh(self) -> int:
         """Remove what an earlier run of the same seed left."""

@@ -118,6 +118,36 @@ def another_entry_renamed(entry: Entry) -> None:
     (entry.folder / store.SAMPLES).unlink()
 
 
+def another_entrys_metrics(entry: Entry) -> None:
+    """Its samples moved by a unit in the last place, which no metric sees."""
+    another_entry_renamed(entry)
+    for number, seed in enumerate(entry.seeds):
+        fresh(seed, number)
+
+
+def a_seed_with_another_count(entry: Entry) -> None:
+    first = entry.seeds[0]
+    entry.document["seeds"] = [{**copy.deepcopy(first), "seed": number} for number in range(10)]
+    for number, seed in enumerate(entry.seeds):
+        fresh(seed, number)
+        measured(seed, coverage=(seed["metrics"]["coverage"] * 4096 - number) / 4096)
+        for point in seed["curve"]:
+            point["losses"] = {k: v * (1 + 1e-6 * number) for k, v in point["losses"].items()}
+
+
+def without_density(entry: Entry) -> None:
+    for seed in entry.seeds:
+        seed["metrics"]["density"] = None
+
+
+def of_fewer_metrics(entry: Entry) -> None:
+    for part in (entry.document["task"]["metrics"], entry.document["summary"]):
+        del part["discriminator_p_value"]
+    for seed in entry.seeds:
+        for metrics in (seed["metrics"], *(point["metrics"] for point in seed["curve"])):
+            metrics.pop("discriminator_p_value", None)
+
+
 def another_entrys_seeds_with_noise(entry: Entry) -> None:
     noise = random.Random(0)
     entry.document["seeds"] = published("flow_matching")["seeds"]
@@ -209,6 +239,10 @@ CHECKED: dict[Callable[[Entry], None], str] = {
     permuted_samples: "those of seed 0 are not the result's",
     another_entrys_samples: "those of seed 0 are not the result's",
     another_entry_renamed: "has the same samples as ",
+    another_entrys_metrics: "has the same samples as ",
+    a_seed_with_another_count: "seed 1 is seed 0 once more",
+    without_density: "its density is missing",
+    of_fewer_metrics: "its discriminator_p_value is missing",
     another_entrys_seeds_with_noise: "its coverage is no share of 4,096 samples",
     rescaled_curves: "its precision is no share of 4,096 samples",
     precise_without_density: "its precision, density and coverage are not of the same samples",

@@ -272,6 +272,21 @@ def test_inference_fakes_are_made_with_moving_averages(reuse_latent: bool) -> No
         assert torch.allclose(body[1].running_mean, 0.01 * hidden.mean(0), atol=1e-7)
 
 
+def test_buffers_that_a_network_does_not_keep_are_in_its_state() -> None:
+    def game() -> Game:
+        made = tiny(discriminator=nn.mlp([2, 1]))
+        made.discriminator.register_buffer("seen", torch.zeros(2), persistent=False)
+        return made
+
+    trainer, other = Trainer(game(), seed=0), Trainer(game(), seed=0)
+    trainer.discriminator.seen += 3
+    state = trainer.state_dict()
+    other.load_state_dict(state)
+    assert other.discriminator.seen.tolist() == [3, 3]
+    del state["unkept"]  # as in checkpoints of before
+    Trainer(game(), seed=0).load_state_dict(state)
+
+
 def test_a_snapshot_shows_features_and_changes_nothing() -> None:
     def features(D: torch_nn.Module, batch: Tensor) -> Tensor:
         return D[0](batch)  # type: ignore[index]

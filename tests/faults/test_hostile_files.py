@@ -158,6 +158,18 @@ def test_a_board_with_a_pipe_and_a_device(tmp_path: Path) -> None:
         assert command == "check" or good.entry.name in done.output
 
 
+@pytest.mark.parametrize("command", ["show", "check", "site"])
+def test_a_folder_in_the_place_of_a_source(command: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = a_result()
+    path = tmp_path / good.task.name / f"{good.entry.name}.json"
+    (path.with_suffix("") / "neighbour.py").mkdir(parents=True)
+    path.write_text(schema.dumps(good))
+    done = CliRunner().invoke(main, ["leaderboard", command, "--leaderboard", str(tmp_path)])
+    assert "Is a directory" not in done.output
+    assert command == "check" or done.exit_code == 0, done.output
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
 def test_a_pipe_or_a_device_in_the_place_of_a_gan(make: Callable[[Path], None], tmp_path: Path):

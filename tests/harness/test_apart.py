@@ -218,6 +218,17 @@ def test_words_of_a_gan_s_own_are_no_messages(tmp_path: Path, junk: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("asked", [0, 2, 7])
+def test_the_judge_answers_each_round_once(asked: int, tmp_path: Path) -> None:
+    """Whoever asks it beside that, to hand in what scores best, has failed."""
+    find = "next(each for each in gc.get_objects() if type(each).__name__ == 'Elsewhere')"
+    ask = f"{find}.score({asked}, {{0: torch.zeros(1024, 1)}})"
+    (seed,) = trained(spec_of(tmp_path, ask))
+    assert seed.status == "failed"
+    assert f"of round {asked + 1}, which is not its next one" in (seed.reason or "")
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a worker died, perhaps for want of memory: go on with"):
         trained(spec_of(tmp_path, "os.kill(os.getpid(), 9)"))
