@@ -38,7 +38,8 @@ class UnfaithfulError(InputError):
 class Expected:
     """Where eager players end that begin where the `trainers` stand.
 
-    `play` takes steps with copies of them and returns each seed's logs.
+    `play` takes steps with copies of them, which change the tensors `changed`, and returns each
+    seed's logs.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Expected:
     ) -> None:
         before = _stacked(trainers)
         self._values, self._logs = _ends([each.copy() for each in trainers], play)
+        self.changed = {key for key, end in self._values.items() if not _same(end, before[key])}
         self._check_again(*_ends([each.copy() for each in trainers], play))
         others = []
         for number in range(MOVED):

@@ -21,6 +21,7 @@ from torch.nn.modules import module as torch_module
 
 from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.game import Game
+from ganbench.engine.graph import Key
 from ganbench.engine.state import CACHED, ImpureError, State, UnwatchableError, memory_of
 from ganbench.engine.trainer import Trainer
 from ganbench.system.modules import authors_frame, place
@@ -89,12 +90,13 @@ def _check_schedule(trainer: Trainer, changes: Callable[[], Sequence[str]]) -> N
             raise ImpureError(f"{name} of the schedule changes {_named(changed[0])}", keeps=True)
 
 
-def check_alike(trainers: Sequence[Trainer]) -> None:
+def check_alike(trainers: Sequence[Trainer]) -> dict[str, int | None]:
     """ImpureError if the trainers' parts do not stand for one another, as those of one game do.
 
     As functions that hold something of a seed's own, or a network that they should be handed.
+    Returns by path which parts lie in the memory of a tensor that a step may change, and where.
     """
-    found = []
+    found, aliases = [], dict[str, int | None]()
     for trainer in trainers:
         game, known = trainer.game, tensors_of(trainer).values()
         functions = functions_of(game)
@@ -106,25 +108,30 @@ def check_alike(trainers: Sequence[Trainer]) -> None:
         modules = modules_of(trainer)
         for name, module in modules.items():
             _check_unhooked(name, module)
-        state_of_modules = _state(modules, known)
-        if aliases := [*state.aliases, *state_of_modules.aliases]:
-            raise ImpureError(f"{_named(aliases[0])} shares memory with what is trained")
-        found.append((state, state_of_modules))
+        found.append((state, _state(modules, known)))
+        aliases |= {_named(path): memory for each in found[-1] for path, memory in each.aliases}
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
             if changed := one.changed(other):
                 raise ImpureError(f"{_named(changed[0])} differs from seed to seed")
+    return aliases
 
 
-def check_apart(tensors: Mapping[tuple[str, ...], Sequence[Tensor]]) -> None:
-    """ImpureError for two of each seed's tensors in one memory, which would be torn apart."""
-    owners: dict[int, tuple[str, Tensor]] = {}
+def torn_apart(
+    tensors: Mapping[Key, Sequence[Tensor]], aliases: Mapping[str, int | None]
+) -> dict[Key, str]:
+    """What becomes of tensors in one memory once each has a memory of its own, if they change."""
+    found: dict[Key, str] = {}
+    owners: dict[int | None, tuple[Key, Tensor]] = {None: ((), torch.empty(0))}
     for key, each in tensors.items():
         for tensor in each:
-            memory, name = memory_of(tensor), " ".join(key)
-            owner, first = owners.setdefault(memory, (name, tensor)) if memory else (name, tensor)
-            if first is not tensor:
-                raise ImpureError(f"{owner} and {name} share memory")
+            owner, first = owners.setdefault(memory_of(tensor), (key, tensor))
+            if owner and first is not tensor:
+                found[owner] = found[key] = f"{' '.join(owner)} and {' '.join(key)} share memory"
+    for path, memory in aliases.items():
+        owner, _ = owners[memory]
+        found.setdefault(owner, f"{path} shares memory with {' '.join(owner)}")
+    return found
 
 
 def _named(path: str) -> str:

@@ -20,7 +20,7 @@ from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
 from ganbench.engine.optimizers import alike, rule_of, start
-from ganbench.engine.purity import check_alike, check_apart, check_pure
+from ganbench.engine.purity import check_alike, check_pure, torn_apart
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, first_line
@@ -70,7 +70,7 @@ class Stack:
         self._expected: dict[int, Expected] = {}  # by trial, from where the stack stands
         tensors = _alike(trainers)
         with _reasons():
-            check_alike(trainers)
+            self._torn = torn_apart(tensors, check_alike(trainers))
             self._like = alike([each.optimizers.values() for each in trainers])
             updates = {True, self._game.d_updates == 1}
             self._calls = {which: self._probe(which) for which in updates}
@@ -204,6 +204,9 @@ class Stack:
         except UnfaithfulError:
             for number in range(1, TRIALS):
                 self._try(number)
+        for key, what in self._torn.items():
+            if any(key in each.changed for each in self._expected.values()):
+                raise UnfaithfulError(what)
 
     def _try(self, number: int) -> None:
         """Take the steps on some examples, compare, and be again where the stack was."""
@@ -375,8 +378,6 @@ def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     for key, each in tensors.items():
         if len({id(tensor) for tensor in each}) < len(each) and each[0].requires_grad:
             raise UnstackableError(f"{' '.join(key)} is shared by seeds")
-    with _reasons():
-        check_apart(tensors)
     return tensors
 
 

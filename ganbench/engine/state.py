@@ -73,13 +73,14 @@ class State:
     """What can be reached from `roots`, by the path on which it was found first, as digests.
 
     Of tensors among `known` only the attributes count; `met` has the paths that have come to them,
-    `aliases` those to other tensors in their memory. Raises UnwatchableError.
+    `aliases` those to other tensors in the memory of one, and where that is. Raises
+    UnwatchableError.
     """
 
     def __init__(self, roots: Mapping[str, Any], known: Collection[Tensor] = ()) -> None:
         self.digests: dict[str, str] = {}
         self.met: list[str] = []
-        self.aliases: list[str] = []
+        self.aliases: list[tuple[str, int | None]] = []
         self._known, self._seen = {id(each) for each in known}, dict[int, Any]()  # kept alive
         self._memory = {memory_of(each) for each in known} - {None}
         for name, root in roots.items():
@@ -108,8 +109,8 @@ class State:
             if is_known or isinstance(value, PLAIN):
                 parts = _attributes(value)
             else:
-                if isinstance(value, Tensor) and memory_of(value) in self._memory:
-                    self.aliases.append(path)
+                if isinstance(value, Tensor) and (memory := memory_of(value)) in self._memory:
+                    self.aliases.append((path, memory))
                 digest, parts = looked_at(value, path)
                 self._note(path, digest)
             for name, part in parts:
