@@ -54,6 +54,10 @@ OPAQUE += (types.UnionType, types.GenericAlias, typing.TypeVar)
 OPAQUE += (type(typing.List[int]),)  # noqa: UP006 - of which typing's Union and Callable are kinds
 
 
+# The streams that everybody draws from, which are looked after by themselves.
+GLOBAL = (random._inst, np.random.mtrand._rand, torch.default_generator)  # type: ignore[attr-defined]
+
+
 class ImpureError(InputError):
     """A step that depends on more than its tensors; the message says on what, and where.
 
@@ -141,6 +145,8 @@ Parts = Iterable[tuple[str, Any]]
 def looked_at(value: Any, path: str) -> tuple[str, Parts]:
     """A digest of the value itself, and what else it leads to."""
     kind = type(value).__qualname__
+    if any(value is each for each in GLOBAL):
+        return kind, ()
     if (numbers := _numbers(value)) is not None:
         return numbers, [*_inside(value), *_attributes(value)]
     if isinstance(value, OPAQUE):

@@ -8,6 +8,7 @@ tensors, arrays, and what JSON can hold of these.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ from ganbench.system.modules import describe
 FILE, GENERATOR = "checkpoint.safetensors", "generator.safetensors"  # in a seed's folder
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
+EXACT = (dict, list, tuple, torch.Size)
+GAN = "gan"  # in the paths of what it holds
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
 MOST = 2**36  # bytes of a checkpoint
 
@@ -78,30 +81,62 @@ def gan_state(gan: object) -> Any:
         raise UnsaveableError(f"no checkpoints: {describe(error)}") from error
 
 
-def check_held(gan: object, state: Any, new: object) -> None:
-    """UnsaveableError if a `new` GAN, built the same way, is not this one once it has its state.
+class Kept:
+    """What a GAN of one's own is before it is trained, to tell what a checkpoint would not hold.
 
-    As where a closure, a class, a global or an attribute of a network counts steps. A GAN that
+    As steps that a closure, a class, a global or an attribute of a network counts. A GAN that
     defines `state_dict` and `load_state_dict` has said itself what matters.
     """
-    if _speaks_for_itself(gan):
-        return
-    tensors: dict[str, Tensor] = {}
-    skeleton = json.loads(json.dumps(_pack(state, tensors)))
+
+    def __init__(self, gan: object) -> None:
+        self._before = None if _speaks_for_itself(gan) else _seen(gan)
+
+    def check(self, gan: object) -> None:
+        """UnsaveableError if what has changed since is not all in the GAN's state."""
+        if isinstance(self._before, UnsaveableError):
+            raise self._before
+        if self._before is None or isinstance(after := _seen(gan), UnsaveableError):
+            return
+        before = self._before.digests
+        changed = [
+            path
+            for path in self._before.changed(after)
+            if CACHED not in path and (path in before or not path.endswith(")"))
+        ]  # where an attribute now stands before its class's, that one has another name
+        if lost := [path for path in changed if not _holds(gan, path)]:
+            raise UnsaveableError(
+                f"no checkpoints: one would not hold {lost[0]}; "
+                "define state_dict and load_state_dict"
+            )
+
+
+def _seen(gan: object) -> State | UnsaveableError:
     try:
-        _put_into(new, _unpack(skeleton, tensors))
-        changed = State({"gan": gan}).changed(State({"gan": new}))
+        return State({GAN: gan})
     except UnwatchableError as error:
-        raise UnsaveableError(f"no checkpoints: what {error} holds cannot be seen") from error
-    except Exception as error:
-        raise UnsaveableError(f"no checkpoints: {describe(error)} as one is put back") from error
-    if lost := [path for path in changed if CACHED not in path]:
-        raise UnsaveableError(
-            f"no checkpoints: one would not hold {lost[0]}; define state_dict and load_state_dict"
-        )
+        return UnsaveableError(f"no checkpoints: what {error} holds cannot be seen")
+
+
+def _holds(gan: object, path: str) -> bool:
+    """Whether the state of a GAN has what was found on a path."""
+    rest = path.removeprefix(f"{GAN}.")
+    if isinstance(gan, nn.Module) and rest in gan.state_dict():
+        return True
+    own = dict(attributes(gan))
+    name = next((name for name in own if re.match(rf"{re.escape(name)}($|[.\[])", rest)), None)
+    if name is None:
+        return False
+    value, inside = own[name], rest[len(name) + 1 :]
+    if isinstance(value, nn.Module) and not _speaks_for_itself(value):
+        return inside in value.state_dict()
+    if isinstance(value, torch.optim.Optimizer):
+        return inside.startswith("param_groups")
+    known = isinstance(value, (torch.Generator, np.random.Generator))
+    return known or _is_plain(value) or hasattr(value, "load_state_dict")
 
 
 def _state_of(gan: object) -> Any:
+    _check_apart(gan)
     if _speaks_for_itself(gan):
         return gan.state_dict()  # type: ignore[attr-defined]
     state: dict[str, Any] = {}
@@ -127,6 +162,25 @@ def _state_of(gan: object) -> Any:
                 f"{type(gan).__name__}; define state_dict and load_state_dict"
             )
     return state
+
+
+def _check_apart(gan: object) -> None:
+    """UnsaveableError for two names of one list, dict or array, which would come back as two."""
+    names: dict[int, str] = {}
+    waiting = [*attributes(gan)]
+    while waiting:
+        name, value = waiting.pop()
+        if not isinstance(value, (list, dict, np.ndarray)):
+            continue
+        if id(value) in names:
+            raise UnsaveableError(
+                f"no checkpoints: {names[id(value)]} and {name} of {type(gan).__name__} are one "
+                "object; define state_dict and load_state_dict"
+            )
+        names[id(value)] = name
+        if not isinstance(value, np.ndarray):
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(f"{name}[{key!r}]", each) for key, each in inside]
 
 
 def generator_of(gan: object) -> nn.Module | None:
@@ -182,6 +236,8 @@ def _put_back(value: Any, saved: Any) -> Any:
     if alike and value.shape == saved.shape:
         with torch.no_grad():
             return value.copy_(saved)
+    if isinstance(value, np.generic) and isinstance(saved, (bool, int, float, str)):
+        return type(value)(saved)
     both = (value, saved)
     if all(isinstance(side, (list, tuple)) for side in both) and len(value) == len(saved):
         return type(saved)(_put_back(a, b) for a, b in zip(value, saved, strict=True))
@@ -197,6 +253,8 @@ def _speaks_for_itself(gan: object) -> bool:
 
 
 def _is_plain(value: object) -> bool:
+    if isinstance(value, (dict, list, tuple)) and type(value) not in EXACT:
+        return False  # a kind of these, which would come back as one of them
     if isinstance(value, dict):
         return all(isinstance(k, (str, int)) and _is_plain(v) for k, v in value.items())
     if isinstance(value, (list, tuple)):

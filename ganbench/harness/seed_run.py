@@ -61,7 +61,8 @@ class SeedRun:
         self.engine_note: str | None = None
         self.ended: EndedError | None = None
         self.judge, self._started, self._sampled = judge, False, False
-        self.saves, self._is_held = True, False  # checkpoints, which hold all that there is
+        self.saves = True  # checkpoints
+        self._kept: checkpoint.Kept | None = None  # what the first of them is tried on
         self._real: Batches | None = None
         self._before = 0.0
         with self.env.clock.during("building"):
@@ -111,6 +112,8 @@ class SeedRun:
         with self.at_work():
             self._started = True
             (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)
+            if self.judge is not None and not isinstance(self.gan, Trainer):
+                self._kept = checkpoint.Kept(self.gan)
             self.env.start(self.seed, round=self.first_round)
             self.recorder.open(self.first_round * self.job.budget.steps_per_round)
 
@@ -251,7 +254,9 @@ class SeedRun:
             return
         try:
             gan = checkpoint.gan_state(self.gan)
-            self._check_held(gan)
+            if self._kept is not None:
+                self._kept.check(self.gan)
+                self._kept = None
             state = {
                 "run": self.identity(),
                 "round": self.env.round,
@@ -266,15 +271,6 @@ class SeedRun:
         except checkpoint.UnsaveableError as error:
             self.saves = False
             self.recorder.tell(self.recorder.curve[-1].step, {}, note=str(error))
-
-    def _check_held(self, state: Any) -> None:
-        """Try the first checkpoint of a GAN of one's own, which may have state anywhere."""
-        if self._is_held or isinstance(self.gan, Trainer):
-            return
-        before = random_state()
-        checkpoint.check_held(self.gan, state, build(self.job, self.seed))
-        restore_random(before)
-        self._is_held = True
 
     def _start_afresh(self) -> int:
         """Remove what an earlier run of the same seed left."""
