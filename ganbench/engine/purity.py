@@ -22,8 +22,10 @@ from torch.nn.modules import module as torch_module
 from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.game import Game
 from ganbench.engine.graph import Key
+from ganbench.engine.optimizers import rule_of, start
 from ganbench.engine.state import CACHED, ImpureError, State, UnwatchableError, memory_of
 from ganbench.engine.trainer import Trainer
+from ganbench.errors import InputError
 from ganbench.system.modules import authors_frame, place
 
 NETWORKS = ("generator", "discriminator", "more")  # of a Game
@@ -115,6 +117,26 @@ def check_alike(trainers: Sequence[Trainer]) -> dict[str, int | None]:
             if changed := one.changed(other):
                 raise ImpureError(f"{_named(changed[0])} differs from seed to seed")
     return aliases
+
+
+def same_tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
+    """All that a step may change, of each trainer; InputError if they are not of one game."""
+    optimizers = [optimizer for each in trainers for optimizer in each.optimizers.values()]
+    for optimizer in optimizers:
+        rule_of(optimizer)
+    for optimizer in optimizers:
+        start(optimizer)
+    tensors: dict[Key, list[Tensor]] = {}
+    for trainer in trainers:
+        for key, tensor in tensors_of(trainer).items():
+            tensors.setdefault(key, []).append(tensor)
+    shapes = [[tensor.shape for tensor in each] for each in tensors.values()]
+    if any(len(each) != len(trainers) or len(set(each)) > 1 for each in shapes):
+        raise InputError("its networks differ from seed to seed")
+    for key, each in tensors.items():
+        if len({id(tensor) for tensor in each}) < len(each) and each[0].requires_grad:
+            raise InputError(f"{' '.join(key)} is shared by seeds")
+    return tensors
 
 
 def torn_apart(

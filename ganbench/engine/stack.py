@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from ganbench.engine.fidelity import STEPS, TRIALS, Expected, UnfaithfulError, tensors_of
-from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs, Key
+from ganbench.engine.fidelity import STEPS, TRIALS, Expected, UnfaithfulError
+from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
-from ganbench.engine.optimizers import alike, rule_of, start
-from ganbench.engine.purity import check_alike, check_pure, torn_apart
+from ganbench.engine.optimizers import alike, rule_of
+from ganbench.engine.purity import check_alike, check_pure, same_tensors, torn_apart
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import ContractError, InputError, first_line
 from ganbench.randomness import generator
+from ganbench.system import processes
 from ganbench.system.devices import STACKED
 from ganbench.system.modules import place_of
 
@@ -43,8 +44,9 @@ class Stack:
 
     `batch_shape` is (batch_size, *task.shape). `examples(n)` draws n real samples, on which the
     stack is held against the eager player before it takes over. `during(part)` is entered for the
-    noise. A cycle is the steps up to one that updates G, written as a tuple: for each step whether
-    it does.
+    noise. What cannot be executed `anew` is first tried in a copy of this process, so that it
+    begins as its author left it. A cycle is the steps up to one that updates G, written as a tuple:
+    for each step whether it does.
 
     Raises UnstackableError, before anything has changed, for what cannot be traced or stacked:
     games that differ in their parts, optimisers that `optimizers` does not know, draws from torch's
@@ -57,6 +59,8 @@ class Stack:
         trainers: Sequence[Trainer],
         batch_shape: Sequence[int],
         examples: Callable[[int], Tensor] | None = None,
+        *,
+        anew: bool = True,
     ) -> None:
         first = trainers[0]
         self.trainers, self.steps = trainers, first.steps
@@ -68,11 +72,13 @@ class Stack:
             raise UnstackableError(f"no stack has been tried on {self._device.type}")
         self._examples = self._drawn_examples(examples)
         self._expected: dict[int, Expected] = {}  # by trial, from where the stack stands
-        tensors = _alike(trainers)
         with _reasons():
+            tensors = same_tensors(trainers)
             self._torn = torn_apart(tensors, check_alike(trainers))
             self._like = alike([each.optimizers.values() for each in trainers])
             updates = {True, self._game.d_updates == 1}
+            if not anew and self._device.type == "cpu":  # where a copy can compute
+                self._try_elsewhere(updates)
             self._calls = {which: self._probe(which) for which in updates}
             seeds = [each.seed for each in trainers]
             self._latents = latent_source(
@@ -272,6 +278,22 @@ class Stack:
         check_pure(first, trainer, play)
         return calls
 
+    def _try_elsewhere(self, updates: Collection[bool]) -> None:
+        """ImpureError for what playing steps in a copy of this process tells."""
+
+        def found() -> tuple[str, bool] | None:
+            try:
+                for which in updates:
+                    self._probe(which)
+            except ImpureError as error:
+                return str(error), error.keeps
+            except Exception:  # which this process comes to as well
+                return None
+            return None
+
+        if said := processes.in_a_copy(found):
+            raise ImpureError(said[0], keeps=said[1])
+
     def _draw(self, cycle: Sequence[bool], cycles: int) -> dict[int, Tensor]:
         """The numbers of these cycles: of each slot (seeds, steps that have it, *shape)."""
         steps, first = list(enumerate([*cycle] * cycles)), self.steps + self._ahead
@@ -352,33 +374,6 @@ class Stack:
             inputs = self._inputs(cycle, torch.zeros(shape, device=self._device))
             copy = self.trainers[0].copy()  # as layers may keep what they see while they are traced
             return Graph(copy, cycle, self._memory, inputs, part_bytes=part_bytes)
-
-
-def _tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
-    """All that a step may change, of each trainer."""
-    found: dict[Key, list[Tensor]] = {}
-    for trainer in trainers:
-        for key, tensor in tensors_of(trainer).items():
-            found.setdefault(key, []).append(tensor)
-    return found
-
-
-def _alike(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
-    """Their tensors, if these are of one game that a graph can update."""
-    optimizers = [optimizer for each in trainers for optimizer in each.optimizers.values()]
-    with _reasons():
-        for optimizer in optimizers:
-            rule_of(optimizer)
-    for optimizer in optimizers:
-        start(optimizer)
-    tensors = _tensors(trainers)
-    shapes = [[tensor.shape for tensor in each] for each in tensors.values()]
-    if any(len(each) != len(trainers) or len(set(each)) > 1 for each in shapes):
-        raise UnstackableError("its networks differ from seed to seed")
-    for key, each in tensors.items():
-        if len({id(tensor) for tensor in each}) < len(each) and each[0].requires_grad:
-            raise UnstackableError(f"{' '.join(key)} is shared by seeds")
-    return tensors
 
 
 @contextmanager

@@ -55,7 +55,7 @@ OPAQUE += (type(typing.List[int]),)  # noqa: UP006 - of which typing's Union and
 
 
 # The streams that everybody draws from, which are looked after by themselves.
-GLOBAL = (random._inst, np.random.mtrand._rand, torch.default_generator)  # type: ignore[attr-defined]
+GLOBAL = (random._inst, np.random.mtrand._rand, torch.default_generator)
 
 
 class ImpureError(InputError):

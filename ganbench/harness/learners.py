@@ -112,7 +112,8 @@ class Stacked:
         trainers = [run.gan for run in runs if isinstance(run.gan, Trainer)]
         shape = (first.env.budget.batch_size, *first.job.task.shape)
         with shared(runs, "warmup"):
-            self._stack = Stack(trainers, shape, self._examples)
+            anew = first.job.spec.function is None
+            self._stack = Stack(trainers, shape, self._examples, anew=anew)
             compiled = first.job.compiles and self._compile()
         for run in runs:
             run.engine = "compiled" if compiled else "stacked"

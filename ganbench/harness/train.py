@@ -179,6 +179,8 @@ def _groups(make: MakeRun, slots: Sequence[Slot], stop: Stop) -> Iterator[Group]
                 return
             saves = not error.keeps
             again = "" if saves else f"; {AGAIN}"
+            if not saves and first.job.spec.function is not None and len(slots) > 1:
+                again += "; the next seed goes on with it, as it is of no file"
             note = one_line(f"one seed after the other: {error}", NOTE_LENGTH - len(again)) + again
             first = make(slots[0])  # once more, as making and trying have left nothing as it was
         else:

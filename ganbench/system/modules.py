@@ -12,6 +12,8 @@ import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any, NoReturn
@@ -113,24 +115,50 @@ def authors_frame(frame: FrameType) -> bool:
 def execute_again(module: ModuleType) -> ModuleType:
     """An executed file with its globals as they were at first, whatever the file is by now.
 
-    It gets the neighbours that it had, also when another file has been executed since.
+    Its neighbours are executed again too, also when another file has been executed since.
     """
     fresh = ModuleType(module.__name__)
     for name in ("__file__", "__spec__", "__loader__", "__builtins__", CODE, BESIDE):
         setattr(fresh, name, getattr(module, name, None))
     sys.modules[module.__name__] = fresh
     beside = getattr(module, BESIDE)
-    before = {name: sys.modules.get(name) for name in beside}
-    sys.modules.update(beside)
+    before = {name: sys.modules.pop(name, None) for name in beside}
+    made = {name for name, each in beside.items() if hasattr(each, CODE) or not _has_file(each)}
+    again = _Again({name: beside[name] for name in made})
+    sys.modules.update({name: each for name, each in beside.items() if name not in made})
+    sys.meta_path.insert(0, again)
     try:
         exec(getattr(module, CODE), vars(fresh))
     finally:
+        sys.meta_path.remove(again)
         for name, other in before.items():
-            if other is None:
-                del sys.modules[name]
-            else:
+            sys.modules.pop(name, None)
+            if other is not None:
                 sys.modules[name] = other
     return fresh
+
+
+class _Again(Loader, MetaPathFinder):
+    """Imports modules anew by the code that they had, and packages without a file."""
+
+    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+        self._modules = modules
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        """How to import one of them."""
+        if (former := self._modules.get(name)) is None:
+            return None
+        inside, file = getattr(former, "__path__", None), getattr(former, "__file__", None)
+        spec = ModuleSpec(name, self if file else None, origin=file, is_package=inside is not None)
+        spec.has_location = file is not None
+        if inside is not None:
+            spec.submodule_search_locations = [*inside]
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute it."""
+        setattr(module, MARK, True)
+        exec(getattr(self._modules[module.__name__], CODE), vars(module))
 
 
 @contextmanager
@@ -184,6 +212,8 @@ def _neighbourhood(folder: Path) -> Iterator[tuple[dict[str, Path], dict[str, Mo
         for module_name, file in _loaded_from(folder).items():
             modules[module_name] = sys.modules[module_name]
             setattr(modules[module_name], MARK, True)
+            if (code := _code_of(modules[module_name])) is not None:
+                setattr(modules[module_name], CODE, code)
             if file is not None:
                 found[file.relative_to(folder).as_posix()] = file
         sys.modules.update(hosts)
@@ -206,6 +236,16 @@ def _loaded_from(folder: Path) -> dict[str, Path | None]:
         elif (place := _place(inside, Path(file))) is not None:
             loaded[name] = place
     return loaded
+
+
+def _code_of(module: ModuleType) -> CodeType | None:
+    """What was executed as a module; None of one without a file, or not in Python."""
+    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    return loader.get_code(module.__name__) if isinstance(loader, SourceFileLoader) else None
+
+
+def _has_file(module: ModuleType) -> bool:
+    return getattr(module, "__file__", None) is not None
 
 
 def _place(inside: Path, file: Path) -> Path | None:

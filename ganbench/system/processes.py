@@ -130,6 +130,25 @@ def fork(target: Callable[..., None], *args: Any) -> BaseProcess:
     return process
 
 
+def in_a_copy(function: Callable[[], T]) -> T | None:
+    """What a function returns in a copy of this process, which stays as it is; None if it dies.
+
+    Where the system cannot copy a process, it is called in this one.
+    """
+    if sys.platform != "linux":
+        return function()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = fork(lambda: theirs.send(function()))
+    theirs.close()
+    try:
+        found: T = ours.recv()
+        return found
+    except EOFError:
+        return None
+    finally:
+        end(process, grace=1.0)
+
+
 def death(process: BaseProcess) -> int:
     """What `multiprocessing.connection.wait` finds ready when a process has ended.
 

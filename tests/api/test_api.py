@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,20 @@ def tiny(task: ganbench.Task, *, device: str, hidden: int = 16) -> ganbench.Game
         d_optimizer=adam,
         g_optimizer=adam,
     )
+
+
+STEPS = [0]
+
+
+def counting(task: ganbench.Task, *, device: str) -> ganbench.Game:
+    """One that counts its steps, and logs them."""
+
+    def d_loss(D: nn.Module, real: torch.Tensor, fake: torch.Tensor) -> Any:
+        STEPS[0] += 1
+        value = (softplus(-D(real)) + softplus(D(fake))).mean()
+        return value, {"count": torch.tensor(float(STEPS[0]))}
+
+    return replace(tiny(task, device=device), d_loss=d_loss)
 
 
 class Echo:
@@ -279,3 +294,17 @@ def test_samples_by_the_command(elsewhere: Path) -> None:
         assert done.exit_code == 2
         assert said in done.stderr
     assert sorted(path.name for path in elsewhere.glob("*.np*")) == ["a.npz", "b.npy"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no copies of a process here")
+def test_a_cells_state_is_as_it_was_when_training_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a step changes any is tried in a copy of this process."""
+    monkeypatch.setitem(globals(), "STEPS", [0])
+    result = ganbench.run(counting, "gaussian", steps=3, seeds=2)
+    assert [each.engine for each in result.seeds] == ["eager", "eager"]
+    assert [point.losses["count"] for each in result.seeds for point in each.curve] == [
+        *range(1, 7)
+    ]
+    assert "the next seed goes on with it, as it is of no file" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import pytest
 from ganbench import registry
 from ganbench.errors import InputError
 from ganbench.system import files
-from ganbench.system.modules import execute
+from ganbench.system.modules import execute, execute_again
 
 GAN = "from nets_of_mine import LR\ndef GAN(task, *, device='cpu', lr=LR): ...\n"
 
@@ -110,6 +110,28 @@ def test_called_later_it_has_the_neighbours_that_it_had(tmp_path: Path) -> None:
     before = set(sys.modules)
     assert (first.make(None), second.make(None), first.make(None)) == (0.5, 0.25, 0.5)
     assert set(sys.modules) == before
+
+
+def test_executed_again_its_neighbours_are_too(tmp_path: Path) -> None:
+    """Modules, packages with a file and without, those inside of them."""
+    path = write(
+        tmp_path,
+        main="import counter, deep.inner as inner\nfrom flat.part import N\ndef all(): "
+        "return counter.N, inner.N, N, inner.counter is counter",
+        counter="N = [0]",
+        deep__inner="import counter\nfrom .other import N",
+        deep__other="N = [0]",
+        deep__START="",
+        flat__part="N = [0]",
+    )
+    module, _ = execute(path)
+    one = execute_again(module)
+    for each in one.all()[:3]:
+        each.append(1)
+    two = execute_again(module)
+    assert one.all() == ([0, 1], [0, 1], [0, 1], True)
+    assert two.all() == ([0], [0], [0], True)
+    assert module.all() == ([0], [0], [0], True)
 
 
 def test_what_the_host_has_imported_stays_its_own(
