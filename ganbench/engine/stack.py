@@ -76,10 +76,7 @@ class Stack:
             tensors = same_tensors(trainers)
             self._torn = torn_apart(tensors, check_alike(trainers))
             self._like = alike([each.optimizers.values() for each in trainers])
-            updates = {True, self._game.d_updates == 1}
-            if not anew and self._device.type == "cpu":  # where a copy can compute
-                self._try_elsewhere(updates)
-            self._calls = {which: self._probe(which) for which in updates}
+            self._calls = self._probed({True, self._game.d_updates == 1}, anew=anew)
             seeds = [each.seed for each in trainers]
             self._latents = latent_source(
                 [each.game.latent for each in trainers],
@@ -278,8 +275,8 @@ class Stack:
         check_pure(first, trainer, play)
         return calls
 
-    def _try_elsewhere(self, updates: Collection[bool]) -> None:
-        """ImpureError for what playing steps in a copy of this process tells."""
+    def _probed(self, updates: Collection[bool], *, anew: bool) -> dict[bool, list[Call]]:
+        """The random calls of both kinds of steps."""
 
         def found() -> tuple[str, bool] | None:
             try:
@@ -291,8 +288,10 @@ class Stack:
                 return None
             return None
 
-        if said := processes.in_a_copy(found):
+        tries = not anew and self._device.type == "cpu"  # where a copy can compute
+        if tries and (said := processes.in_a_copy(found)):
             raise ImpureError(said[0], keeps=said[1])
+        return {which: self._probe(which) for which in updates}
 
     def _draw(self, cycle: Sequence[bool], cycles: int) -> dict[int, Tensor]:
         """The numbers of these cycles: of each slot (seeds, steps that have it, *shape)."""
