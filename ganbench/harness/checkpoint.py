@@ -115,6 +115,8 @@ def _seen(gan: object) -> State | UnsaveableError:
         return State({GAN: gan})
     except UnwatchableError as error:
         return UnsaveableError(f"no checkpoints: what {error} holds cannot be seen")
+    except Exception as error:  # as of sparse tensors, or numbers of thousands of digits
+        return UnsaveableError(f"no checkpoints: {describe(error)}")
 
 
 def _holds(gan: object, path: str) -> bool:
