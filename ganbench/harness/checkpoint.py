@@ -95,8 +95,10 @@ class Kept:
         """UnsaveableError if what has changed since is not all in the GAN's state."""
         if isinstance(self._before, UnsaveableError):
             raise self._before
-        if self._before is None or isinstance(after := _seen(gan), UnsaveableError):
+        if self._before is None:
             return
+        if isinstance(after := _seen(gan), UnsaveableError):
+            raise after
         before = self._before.digests
         changed = [
             path
@@ -138,9 +140,9 @@ def _holds(gan: object, path: str) -> bool:
 
 
 def _state_of(gan: object) -> Any:
-    _check_apart(gan)
     if _speaks_for_itself(gan):
         return gan.state_dict()  # type: ignore[attr-defined]
+    _check_apart(gan)
     state: dict[str, Any] = {}
     if isinstance(gan, nn.Module):
         state["<module>"] = gan.state_dict()
