@@ -46,7 +46,8 @@ class Baseline:
     """A baseline file, executed: `make(task, device=..., **hparams)` builds what is trained.
 
     `sources` are the files of its folder that it consists of, by their names relative to it: its
-    own first, then the modules beside it that it imports. `resolver` is the file's `resolve`, if
+    own first, then the modules beside it that it imports; `sha256` is their hash of when they were
+    loaded. `resolver` is the file's `resolve`, if
     it defines one: `resolve(task, **hparams)` returns the hyper-parameters that are really used,
     without shorthands (which are None by default) and with what depends on the task filled in.
     """
@@ -57,6 +58,7 @@ class Baseline:
     parameters: Mapping[str, HParam]
     accepts_any: bool
     sources: Mapping[str, Path]
+    sha256: str
     resolver: Callable[..., Any] | None = None
 
     def make(self, task: Task, **hparams: Any) -> Any:
@@ -77,11 +79,6 @@ class Baseline:
     def reference(self) -> bool:
         """Whether it is there to be compared with, as a bundled file may say of itself."""
         return self.bundled and bool(getattr(self.module, "REFERENCE", False))
-
-    @property
-    def sha256(self) -> str:
-        """Hash of its sources as they are on the disk."""
-        return sources_sha256(self.sources)
 
     def resolve(self, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         """The hyper-parameters that are really used on a task, which `make` is called with.
@@ -319,6 +316,7 @@ def load_baseline(name: str) -> Baseline:
         parameters=parameters,
         accepts_any=accepts_any,
         sources=sources,
+        sha256=sources_sha256(sources),
         resolver=resolver,
     )
 

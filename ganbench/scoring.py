@@ -96,15 +96,19 @@ def only_bounds(each: Mapping[str, Any]) -> Bounds:
 
 
 def position(value: float, floor: float, ceiling: float) -> float:
-    """1 at the floor or better, 0 at the ceiling, towards -1 beyond it (NaN if they meet).
+    """1 at the floor or better, 0 at the ceiling, towards -1 beyond it.
+
+    NaN of NaN, and where floor and ceiling meet.
 
     Continuous and monotone: (ceiling - value) / (max(ceiling, value) - floor) of a metric of which
     less is better, and mirrored.
     """
-    if floor == ceiling:
+    if floor == ceiling or math.isnan(value):
         return math.nan
     sign = 1 if floor < ceiling else -1
     value, floor, ceiling = sign * value, sign * floor, sign * ceiling
+    if value == math.inf:
+        return -1.0
     return min(1.0, (ceiling - value) / (max(ceiling, value) - floor))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -76,10 +77,18 @@ def test_where_there_are_positions_real_data_is_better(floor, ceiling, noise, di
         (0.75, 1.0, 0.5, 0.5),  # mirrored
         (0.0, 1.0, 0.5, -0.5),  # (0 - 0.5) / (1 - 0)
         (1.2, 1.0, 0.5, 1.0),
+        (math.inf, 0.0, 1.0, -1.0),
+        (-math.inf, 1.0, 0.5, -1.0),
+        (math.inf, 1.0, 0.5, 1.0),
     ],
 )
 def test_positions_are_bounded(value, floor, ceiling, expected):
     assert position(value, floor, ceiling) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("floor", "ceiling"), [(0.0, 1.0), (1.0, 0.5), (1.0, 1.0)])
+def test_what_is_no_number_has_no_position(floor, ceiling):
+    assert math.isnan(position(math.nan, floor, ceiling))
 
 
 @given(NUMBERS, NUMBERS, st.floats(1e-3, 1e6), st.booleans())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganbench import registry
 from ganbench.board import attachments, gap
 from ganbench.board.entry import marks
+from ganbench.board.overall import declared
 from ganbench.board.sound import contradictions, wrong_summaries
 from ganbench.board.standard import SAME, age, copies
 from ganbench.board.watch import Watch, unwatched
-from ganbench.errors import InputError
+from ganbench.errors import InputError, one_line
 from ganbench.results import schema, stats, store
 from ganbench.results.schema import Result
 
@@ -48,10 +50,42 @@ def check(root: Path, *, watch: Watch = unwatched) -> tuple[int, list[str]]:
             findings.append(str(error))
             continue
         lines = [*inconsistencies(whole[path], path), *attachments.findings(whole[path], path)]
+        if twice := repeated(schema.read_text(path)):
+            lines.append(f"says {one_line(twice, 80)} twice")
         findings += [f"{path}: {line}" for line in lines]
     findings += [f"{path}: is no part of a result" for path in strangers(root, paths)]
+    findings += [*same_but_for_case(paths), *declaration(root)]
     published = {path: result for path, result in whole.items() if not store.is_local(path)}
     return len(paths), [*findings, *duplicates(published), *undeclared(published)]
+
+
+def repeated(text: str) -> str | None:
+    """A name that an object of a JSON document has twice, of which readers take either."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            found.extend(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
+
+    json.loads(text, object_pairs_hook=look, parse_int=str)  # as a number may have any length
+    return found[0] if found else None
+
+
+def same_but_for_case(paths: Sequence[Path]) -> Iterator[str]:
+    """Files of which some systems hold only one."""
+    first: dict[str, Path] = {}
+    for path in paths:
+        before = first.setdefault(str(path).casefold(), path)
+        if before is not path:
+            yield f"{path}: is {before} but for upper and lower case"
+
+
+def declaration(root: Path) -> Iterator[str]:
+    """What is wrong with the board's own file."""
+    try:
+        declared(root)
+    except InputError as error:
+        yield str(error)
 
 
 def strangers(root: Path, known: Sequence[Path]) -> Iterator[Path]:

@@ -109,6 +109,8 @@ def _wrong_times(result: Result, seed: SeedResult) -> Iterator[str]:
     parts = sum(getattr(timing, name) for name in type(timing).model_fields if _is_part(name))
     if not math.isclose(parts, timing.wall_seconds, rel_tol=1e-2, abs_tol=1e-2):
         yield "its seconds do not add up"
+    if timing.other_seconds < -max(1e-2 * timing.wall_seconds, 1e-2):
+        yield "its parts took longer than all of it"
     if timing.train_seconds < FASTEST * steps:
         yield f"{steps:,} steps in {timing.train_seconds:.3g} seconds are not possible"
     speed = timing.steps_per_second

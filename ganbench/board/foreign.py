@@ -18,7 +18,7 @@ from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Report, Spec, Stop
 from ganbench.results import store
 from ganbench.results.schema import Result
-from ganbench.system import cell, files
+from ganbench.system import cell, files, leftovers
 from ganbench.system.cell import CellError
 from ganbench.system.leftovers import held_folder
 from ganbench.system.sandbox import Limits
@@ -68,7 +68,9 @@ def run(
             stop=stop,
             limits=limits,
         )
-        finished = [_kept(each, specs[0], source, scratch, out, leaderboard) for each in made]
+        finished = [
+            _kept(each, specs[0], source, scratch, out, leaderboard, len(seeds)) for each in made
+        ]
     if refusal:
         raise refusal
     return finished
@@ -81,8 +83,12 @@ def _kept(
     scratch: Path,
     out: Path,
     leaderboard: Path,
+    seeds: int,
 ) -> Finished:
-    """Put a result and the folder of its run where they belong, as far as they can be believed."""
+    """Put a result and the folder of its run where they belong, as far as they can be believed.
+
+    So many `seeds` were asked for.
+    """
     main, *others = source
     alone = {main: source[main]}
     shipped = registry.sources_sha256(source), registry.sources_sha256(alone)
@@ -101,6 +107,8 @@ def _kept(
     target = out / result.task.name / result.entry.name
     notes = ["it came with a result of others: it was run confined (see SECURITY.md)"]
     if target.exists():
+        if leftovers.in_use(target):
+            raise InputError(f"another run goes on in {target}: wait, or give --out")
         aside = store.unused(target.with_name(f"{target.name}.old"))
         target.rename(aside)
         notes.append(f"the former run is kept in {aside}")
@@ -116,6 +124,7 @@ def _kept(
         path=added.path,
         pictures=[target / name for name in PICTURES if (target / name).exists()],
         notes=notes,
+        not_begun=seeds - len(result.seeds),
     )
 
 

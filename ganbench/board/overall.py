@@ -137,29 +137,27 @@ def overall(
 
 @dataclass(frozen=True, kw_only=True)
 class _Means:
-    """Means over tasks (entries,), and those of seeds drawn again within each task."""
+    """Means over tasks (entries,); those of each task's seeds, drawn again (tasks, entries, n)."""
 
     names: list[str]
     points: np.ndarray[Any, Any]
     replicates: np.ndarray[Any, Any]
     seeds: int
-    tasks: int
 
     @staticmethod
     def of(rows: dict[str, dict[str, Row]], tasks: Sequence[str], count: int) -> _Means:
         """The means of entries that have every one of the tasks."""
-        points, replicates = np.zeros(len(rows)), np.zeros((len(rows), count))
+        points, replicates = np.zeros(len(rows)), np.zeros((len(tasks), len(rows), count))
         for stream, task in enumerate(tasks):
             values = [np.array(own[task].scores, float) for own in rows.values()]
             if values:
                 mine = resampled_means(values, stats.resampled_iqms, count, stream=stream)
-                points, replicates = points + mine[0], replicates + mine[1]
+                points, replicates[stream] = points + mine[0], mine[1]
         return _Means(
             names=list(rows),
             points=points / max(1, len(tasks)),
-            replicates=replicates / max(1, len(tasks)),
+            replicates=replicates,
             seeds=min((len(r.scores) for own in rows.values() for r in own.values()), default=0),
-            tasks=len(tasks),
         )
 
     def of_entry(self, name: str) -> tuple[float, tuple[float, float]] | None:
@@ -167,16 +165,14 @@ class _Means:
         if name not in self.names:
             return None
         place = self.names.index(name)
-        return float(self.points[place]), stats.interval(self.replicates[place])
+        return float(self.points[place]), stats.interval(self.replicates[:, place].mean(axis=0))
 
     def places(self, names: Sequence[str]) -> dict[str, tuple[tuple[int, int], int]]:
         """The rank interval and the tie group of those that compete."""
         if not names:
             return {}
         mine = [self.names.index(name) for name in names]
-        found = find_places(
-            self.points[mine], self.replicates[mine], seeds=self.seeds, tasks=self.tasks
-        )
+        found = find_places(self.points[mine], self.replicates[:, mine], seeds=self.seeds)
         return dict(zip(names, found, strict=True))
 
 

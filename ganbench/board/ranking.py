@@ -235,9 +235,10 @@ class Ranking:
         track, by = TRACKS[self.track], standard.views.get(self.by or "", self.by)
         reasons = [why_apart(entry, standard, hardware, by) for entry in entries]
         competing = [i for i, reason in enumerate(reasons) if reason is None]
-        timed = [entries[i] for i in competing] or entries
-        horizon = max((s for entry in timed for s in entry.seconds), default=0.0)
         own = [hardware or entry.usual_hardware for entry in entries]
+        timed = [(entries[i], own[i]) for i in competing or range(len(entries))]
+        seconds = (entry.seconds[place] for entry, mine in timed for place in entry.on(mine))
+        horizon = max(seconds, default=0.0)
         times = [Times.of(e, self.quality, horizon, h) for e, h in zip(entries, own, strict=True)]
         scores = [_scores(entry, by) for entry in entries]
         values = [
@@ -359,7 +360,7 @@ def _groups(
 
 def _find_places(values: Sequence[Scores], mean: Estimate, count: int) -> list[Place]:
     points, replicates = resampled_means(values, mean, count)
-    return find_places(points, replicates, seeds=min(map(len, values)))
+    return find_places(points, replicates[None], seeds=min(map(len, values)))
 
 
 def resampled_means(
@@ -382,10 +383,13 @@ def resampled_means(
     return points, replicates
 
 
-def find_places(points: Scores, replicates: Scores, *, seeds: int, tasks: int = 1) -> list[Place]:
-    """The places of entries by their means (entries,) and replicates of these (entries, n)."""
-    groups = stats.tie_groups(points, replicates, seeds=seeds, tasks=tasks)
-    ranks = stats.rank_intervals(replicates)
+def find_places(points: Scores, replicates: Scores, *, seeds: int) -> list[Place]:
+    """The places of entries by their means (entries,) over tasks.
+
+    `replicates` (tasks, entries, n) are resampled means of each task.
+    """
+    groups = stats.tie_groups(points, replicates, seeds=seeds)
+    ranks = stats.rank_intervals(replicates.mean(axis=0))
     sizes = np.bincount(groups)
     last = np.cumsum(sizes)[groups]
     low, high = np.minimum(ranks[:, 0], last - sizes[groups] + 1), np.maximum(ranks[:, 1], last)

@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_flatten_with_path
 from ganbench.check.subject import Said, Subject, fails, finite, note, ok, steps_of
 from ganbench.core import GAN
 from ganbench.engine import contract
-from ganbench.engine.stack import UnstackableError
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 from ganbench.harness.checkpoint import (
     AGAIN,
     UnsaveableError,

@@ -9,8 +9,9 @@ import torch
 
 from ganbench.check.subject import SEEDS, STEPS, Said, Subject, note, ok
 from ganbench.engine.fidelity import tensors_of
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 
 LONG = 0.3  # seconds that a measurement takes at least
 FEW, MANY = 8, 1024  # steps of a measurement, compiled as many as a stack takes at once

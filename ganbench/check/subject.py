@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.core import GAN
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 from ganbench.errors import ContractError, InputError
 from ganbench.harness.log import columns
 from ganbench.harness.spec import Job, build

@@ -31,6 +31,7 @@ from ganbench.errors import InputError, printable
 from ganbench.results.beside import refuse_of_others, result_beside
 from ganbench.system import processes
 from ganbench.system.limits import LAST_SEED, LONGEST_BENCH, MOST_SEEDS
+from ganbench.system.words import many
 
 if TYPE_CHECKING:
     from ganbench.harness.entries import Finished
@@ -122,6 +123,9 @@ def report_trouble(finished: Sequence[Finished], *, engines: bool) -> int:
         why = dict.fromkeys(seed.engine_note for seed in each.seeds if seed.engine_note)
         for note in [*each.notes, *(why if engines else ())]:
             click.echo(f"{name}{note}", err=True)
+        if each.not_begun:
+            code = 1
+            click.echo(f"{name}stopped: {many(each.not_begun, 'seed')} not begun", err=True)
         for seed in each.seeds:
             if seed.status != "ok":
                 code = 1

@@ -21,7 +21,7 @@ from ganbench.cli.options import json_option, leaderboard_option, out_option, qu
 from ganbench.cli.progress import IMPORTING, watch, working
 from ganbench.cli.run_commands import stopping
 from ganbench.errors import InputError
-from ganbench.system.words import duration
+from ganbench.system.words import duration, many
 
 if TYPE_CHECKING:
     from ganbench.harness.sweep import Ended, Item
@@ -169,9 +169,12 @@ def _published_before(items: Sequence[Item], root: Path, out: Path) -> list[Ende
 
 
 def _bad_seeds(ended: Ended, of: Sequence[str] = BAD) -> list[str]:
-    """A line for each of its seeds that did not end well."""
-    seeds = ended.finished.seeds if ended.finished else ()
-    return [f"seed {s.seed} {s.status}: {s.reason}" for s in seeds if s.status in of]
+    """A line for each of its seeds that did not end well, and for those that were not begun."""
+    if ended.finished is None:
+        return []
+    seeds, left = ended.finished.seeds, ended.finished.not_begun
+    lines = [f"seed {s.seed} {s.status}: {s.reason}" for s in seeds if s.status in of]
+    return [*lines, f"stopped: {many(left, 'seed')} not begun"] if left else lines
 
 
 def _line(ended: Ended) -> str:

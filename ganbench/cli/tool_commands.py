@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import traceback
@@ -186,6 +187,8 @@ def new(name: str) -> None:
     target = Path(name if name.endswith(".py") else f"{name}.py")
     if not target.stem.isidentifier():
         raise InputError(f"{target.stem!r} is no Python name: use letters, digits and _")
+    if target.stem != "__main__" and importlib.util.find_spec(target.stem):
+        raise InputError(f"{target.name} would hide the module {target.stem}: choose another name")
     if target.exists():
         raise InputError(f"{target} exists: choose another name, or remove it")
     if not target.parent.is_dir():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 from ganbench.engine import contract
 from ganbench.engine.game import Loss
 from ganbench.engine.gradients import StackedGradients
+from ganbench.engine.inputs import Inputs
 from ganbench.engine.invariant import PRODUCTS, own_bits
 from ganbench.engine.loop import Loop, traced
 from ganbench.engine.noise import Call, SuppliedNoise
@@ -27,6 +28,7 @@ from ganbench.engine.operations import HANDLERS
 from ganbench.engine.optimizers import rule_of
 from ganbench.engine.player import Player
 from ganbench.engine.precision import at_least_float32, fast_products
+from ganbench.engine.settings import Settings
 from ganbench.engine.trainer import Trainer, inference, labelled, pick
 from ganbench.engine.verdicts import Provenance, shares_right, verdicts_of
 
@@ -37,37 +39,13 @@ MAX_STEPS, MAX_BYTES = 64, 2**25  # of a call of compiled code, and of what it i
 PART_BYTES = 2**18  # of the seeds that a compiled step takes at once, to stay in a core's cache
 
 
-class Inputs(NamedTuple):
-    """What cycles of as many steps each need beside the memory.
-
-    The learning rates of their updates (cycles, updates), or (cycles, seeds, updates) where they
-    differ; batches (cycles, seeds, steps, batch_size, *shape); latents (cycles, seeds, steps,
-    draws, batch_size, *shape); numbers (cycles, seeds, calls, *shape) of each slot.
-    """
-
-    rates: Tensor
-    real: Tensor
-    latents: Tensor
-    numbers: dict[int, Tensor]
-
-    def flat(self) -> list[Tensor]:
-        """All tensors, in order."""
-        return [self.rates, self.real, self.latents, *self.numbers.values()]
-
-    def of(self, seeds: slice) -> Inputs:
-        """The inputs of some seeds."""
-        numbers = {slot: each[:, seeds] for slot, each in self.numbers.items()}
-        rates = self.rates if self.rates.ndim == 2 else self.rates[:, seeds]
-        return Inputs(rates, self.real[:, seeds], self.latents[:, seeds], numbers)
-
-
 class Graph:
     """A cycle of some steps, traced.
 
     Called with the inputs of up to `cycles` cycles it changes the memory and returns the logged
     values (cycles, values, seeds), of which `places` says where each name's are. It is of all seeds
     at once, or of equal parts of them, whose memory and inputs are at most `part_bytes` unless one
-    seed alone has more.
+    seed alone has more. The `settings` stand in the trainer's functions, networks and optimisers.
     """
 
     def __init__(
@@ -76,6 +54,7 @@ class Graph:
         updates_g: Sequence[bool],
         memory: Mapping[Key, Tensor],
         inputs: Inputs,
+        settings: Settings,
         *,
         part_bytes: float = math.inf,
     ) -> None:
@@ -87,17 +66,16 @@ class Graph:
         self._memories = [[each[part] for each in memory.values()] for part in self._parts]
         inputs = inputs.of(self._parts[0])
         names: list[str] = []
-        keys, slots = list(memory), list(inputs.numbers)
+        keys = list(memory)
 
         def steps(*flat: Tensor) -> tuple[Tensor]:
             tensors = dict(zip(keys, flat, strict=False))
-            rates, real, latents, *drawn = flat[len(keys) :]
-            numbers = dict(zip(slots, drawn, strict=True))
-            player = _Mapped(trainer, tensors, Inputs(rates, real, latents, numbers))
+            given = inputs.from_flat(flat[len(keys) :])
+            player = _Mapped(trainer, tensors, given, settings)
             names.clear()
             values: list[Tensor] = []
             for i, which in enumerate(updates_g):
-                log = player.play(real[:, i], updates_g=which)
+                log = player.play(given.real[:, i], updates_g=which)
                 player.end_step()
                 names.extend(log)
                 values += log.values()
@@ -108,9 +86,7 @@ class Graph:
         for node in self._module.graph.find_nodes(op="call_function", target=aten.view.default):
             node.target = aten.reshape.default  # as strides are not always what a trace has shown
         for node in self._module.graph.find_nodes(op="call_function", target=aten.detach.default):
-            node.replace_all_uses_with(
-                node.args[0]
-            )  # which a graph without autograd has no use for
+            node.replace_all_uses_with(node.args[0])  # without autograd of no use
         self._module.graph.eliminate_dead_code()
         self._module.recompile()
         self._plain = own_bits(self._module)
@@ -171,9 +147,17 @@ def _fitting(tensors: Sequence[Tensor], seeds: int, part_bytes: float) -> float:
 class _Mapped(Player):
     """Plays steps on stacked tensors (seeds, ...), while they are traced."""
 
-    def __init__(self, trainer: Trainer, tensors: Mapping[Key, Tensor], inputs: Inputs) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        tensors: Mapping[Key, Tensor],
+        inputs: Inputs,
+        settings: Settings,
+    ) -> None:
         self.game, self.asks, self._trainer = trainer.game, trainer.asks, trainer
         self._tensors, self._latents, self._numbers = tensors, inputs.latents, inputs.numbers
+        self._settings = settings
+        self._differing = () if inputs.settings is None else (inputs.settings,)
         self._rules = {who: rule_of(each) for who, each in trainer.optimizers.items()}
         self._groups = {
             who: _groups(trainer.networks[who], each) for who, each in trainer.optimizers.items()
@@ -198,12 +182,7 @@ class _Mapped(Player):
         return self._given[call.slot][self._used[call.slot] - 1]
 
     def _scalars(self) -> dict[str, Tensor]:
-        return {name: self._common() for name in self.game.schedule}
-
-    def _common(self) -> Tensor:
-        """The next rate, which is no optimiser's, and so the same for all seeds."""
-        rate = next(self._rates)
-        return rate[0] if rate.ndim else rate
+        return {name: next(self._rates) for name in self.game.schedule}
 
     def _latent(self, real: Tensor) -> Tensor:
         self._drawn += 1
@@ -239,13 +218,18 @@ class _Mapped(Player):
             leaves |= mine if each in learners else {}
         decision, pack = self.game.decision, self.game.packed
 
+        mapped = {name: each for name, each in known.items() if each.ndim}  # not what all share
+
         def judged(
-            networks: Mapping[str, nn.Module], real: Tensor, fake: Tensor, latent: Tensor
+            networks: Mapping[str, nn.Module],
+            real: Tensor,
+            fake: Tensor,
+            mine: Mapping[str, Tensor],
         ) -> tuple[Tensor, list[Tensor], Mapping[str, Tensor]]:
             labels = labelled(self.game, asked, real)
             D, real, fake = networks.get("D"), pack(real), pack(fake)
             with verdicts_of(D) as verdicts, Provenance(real, fake) as origins:
-                handed = pick(asked, networks, {**known, **labels, "latent": latent})
+                handed = pick(asked, networks, {**known, **labels, **mine})
                 value, own = contract.parted(loss(D, real, fake, **handed))
             right = shares_right(verdicts, decision, who, real, fake, origins)
             return at_least_float32(value).reshape(()), right, dict(own)
@@ -257,7 +241,7 @@ class _Mapped(Player):
                     tensors,
                     real,
                     fake,
-                    known["latent"],
+                    mapped,
                 )
             learning = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
             grads = torch.autograd.grad(values.sum(), list(learning.values()), allow_unused=True)
@@ -274,12 +258,13 @@ class _Mapped(Player):
         seeds = len(next(iter(self._tensors.values())))
         zero = torch.zeros((), device=self._latents.device, requires_grad=True)
 
-        def with_numbers(numbers: Mapping[int, Tensor], *args: Any) -> Any:
+        def with_numbers(numbers: Mapping[int, Tensor], differing: Any, *args: Any) -> Any:
             self._given = numbers
-            with self._supply, StackedGradients(seeds, zero):
+            with self._supply, StackedGradients(seeds, zero), self._settings.being(*differing):
                 return function(*args)
 
-        return vmap(with_numbers, randomness="error")(dict(self._numbers), *args)
+        given = (dict(self._numbers), self._differing)
+        return vmap(with_numbers, randomness="error")(*given, *args)
 
     def _update(self, who: str) -> None:
         for each in self._trainer.learners(who):
@@ -302,26 +287,30 @@ class _Mapped(Player):
 
     def _update_network(self, who: str) -> None:
         rule = self._rules[who]
-        for group, names in self._groups[who]:
+        for place, (common, names) in enumerate(self._groups[who]):
+            group = self._settings.group(who, place, common)
             learning = [name for name in names if (who, name) in self._grads]
             params = [self._tensors[who, name] for name in learning]
             states = [self._state(who, name) for name in learning]
             grads = [self._grads.pop((who, name)) for name in learning]
-            rates = list(islice(self._rates, len(rule.rates(group, 1))))
+            rates = list(islice(self._rates, len(rule.rates(common, 1))))
             if any(rate.ndim for rate in rates):  # each seed's own: in rows that they fit
                 params, grads = [*map(_rows, params)], [*map(_rows, grads)]
                 states = [{key: _rows(each) for key, each in state.items()} for state in states]
                 rates = [*map(_rows, rates)]
-            with torch.no_grad():
+            own = [each.T.unsqueeze(2) for each in self._differing]
+            with torch.no_grad(), self._settings.being(*own):
                 rule.update(params, grads, states, group, rates)
 
     def _average(self) -> None:
         """As `trainer.average` does."""
-        share, buffers = self._common(), self._buffers("G")
+        share, buffers = next(self._rates), self._buffers("G")
         for who, name in [*self._parameters("G", grad=False), *buffers]:
             mine, its = self._tensors["average", name], self._tensors[who, name]
             if (who, name) in buffers:
                 mine.copy_(its)
+            elif share.ndim:
+                _rows(mine).lerp_(_rows(its), _rows(share))
             else:
                 mine.lerp_(its, share)
 

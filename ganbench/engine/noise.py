@@ -349,3 +349,4 @@ UNSUPPLIED = frozenset(
         Tensor.multinomial,
     }
 )
+RANDOM = UNSUPPLIED | HANDLERS.keys()

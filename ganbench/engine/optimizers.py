@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -51,21 +51,6 @@ def rule_of(optimizer: Optimizer) -> Rule:
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise InputError(f"{name}, so set up, has no update for graphs")
     return rule
-
-
-def alike(optimizers: Sequence[Collection[Optimizer]]) -> list[int]:
-    """For each player's optimizers the place of the first whose have the same learning rates.
-
-    InputError where they differ in another setting, which a graph has as a constant.
-    """
-    settings = [[group for each in mine for group in each.param_groups] for mine in optimizers]
-    for mine in settings[1:]:
-        for one, other in zip(settings[0], mine, strict=True):
-            for name in one.keys() | other.keys():
-                if name not in ("params", "lr") and one.get(name) != other.get(name):
-                    raise InputError(f"{name} of an optimizer differs from seed to seed")
-    rates = [[float(group["lr"]) for group in mine] for mine in settings]
-    return [rates.index(mine) for mine in rates]
 
 
 def _hooked(optimizer: Optimizer) -> str | None:

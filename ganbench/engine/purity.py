@@ -23,13 +23,23 @@ from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.game import Game
 from ganbench.engine.graph import Key
 from ganbench.engine.optimizers import rule_of, start
-from ganbench.engine.state import CACHED, ImpureError, State, UnwatchableError, memory_of
+from ganbench.engine.settings import named, of_optimizers
+from ganbench.engine.state import (
+    CACHED,
+    Found,
+    ImpureError,
+    State,
+    UnwatchableError,
+    memory_of,
+    own_of,
+)
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.system.modules import authors_frame, place
 
 NETWORKS = ("generator", "discriminator", "more")  # of a Game
 UNUSED = ("d_optimizer", "g_optimizer", "features", "recording")  # in a step
+LOSSES = ("d_loss", "g_loss", "after_d", "after_g")  # in which seeds may have other numbers
 TIMES = 17  # at which schedules are looked at
 GLOBAL_HOOKS = [f"_global_{each}_hooks" for each in ("forward", "forward_pre", "backward")]
 GLOBAL_HOOKS += ["_global_backward_pre_hooks"]
@@ -67,7 +77,7 @@ def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None
     changed = before.changed(after := _state(roots, known))
     if changed and all(CACHED in path or path[0] == "<" for path in changed):  # kept for good?
         if play() != drawn_first:
-            raise ImpureError(f"{_named(changed[0])} keeps random numbers", keeps=True)
+            raise ImpureError(f"{named(changed[0])} keeps random numbers", keeps=True)
         before, changed = after, after.changed(_state(roots, known))
     if found:
         raise ImpureError(found[0], keeps=bool(changed))
@@ -78,7 +88,7 @@ def check_pure(trainer: Trainer, copy: Trainer, play: Callable[[], Any]) -> None
     if changed:
         now_state = _state(roots, known)
         where = _line_after(lambda: changed[0] in now_state.changed(_state(roots, known)), play)
-        raise ImpureError(f"{where} changes {_named(changed[0])}", keeps=True)
+        raise ImpureError(f"{where} changes {named(changed[0])}", keeps=True)
     _check_schedule(trainer, lambda: before.changed(_state(roots, known)))
 
 
@@ -89,34 +99,96 @@ def _check_schedule(trainer: Trainer, changes: Callable[[], Sequence[str]]) -> N
         trainer.scheduled(step + 1)
         if changed := changes():
             name = next(iter(schedule)) if len(schedule) == 1 else "a function"
-            raise ImpureError(f"{name} of the schedule changes {_named(changed[0])}", keeps=True)
+            raise ImpureError(f"{name} of the schedule changes {named(changed[0])}", keeps=True)
 
 
-def check_alike(trainers: Sequence[Trainer]) -> dict[str, int | None]:
+def check_alike(
+    trainers: Sequence[Trainer],
+) -> tuple[dict[str, int | None], dict[Any, Sequence[int | float]]]:
     """ImpureError if the trainers' parts do not stand for one another, as those of one game do.
 
     As functions that hold something of a seed's own, or a network that they should be handed.
-    Returns by path which parts lie in the memory of a tensor that a step may change, and where.
+    Returns by path which parts lie in the memory of a tensor that a step may change, and where; and
+    the numbers that differ, in losses, networks and optimisers, of each trainer.
     """
     found, aliases = [], dict[str, int | None]()
+    first, *others = map(_kinds_of_optimizers, trainers)
+    if any(each != first for each in others):
+        raise ImpureError("its optimizers differ from seed to seed")
     for trainer in trainers:
         game, known = trainer.game, tensors_of(trainer).values()
-        functions = functions_of(game)
-        del functions["latent"]  # which each seed has for itself
+        functions = _of_losses(game)
+        if [*game.schedule] != [*trainers[0].game.schedule]:
+            raise ImpureError("schedule differs from seed to seed")
         state = _state(functions, known)
         if state.met:
-            met = _named(state.met[0])
+            met = named(state.met[0])
             raise ImpureError(f"{met} is of a network that is trained, not of the one handed over")
         modules = modules_of(trainer)
         for name, module in modules.items():
             _check_unhooked(name, module)
         found.append((state, _state(modules, known)))
-        aliases |= {_named(path): memory for each in found[-1] for path, memory in each.aliases}
-    for others in found[1:]:
-        for one, other in zip(found[0], others, strict=True):
-            if changed := one.changed(other):
-                raise ImpureError(f"{_named(changed[0])} differs from seed to seed")
-    return aliases
+        aliases |= {named(path): memory for each in found[-1] for path, memory in each.aliases}
+    numbers: dict[Any, Sequence[int | float]] = {}
+    for part, states in enumerate(zip(*found, strict=True)):
+        one, *others = states
+        for path in dict.fromkeys(path for other in others for path in one.changed(other)):
+            if part == 0 and (path == "average" or path.startswith("schedule[")):
+                continue  # of which each has its own rates
+            values = [state.numbers[path].number for state in states if path in state.numbers]
+            allowed = part > 0 or path.startswith(LOSSES)
+            if not allowed or len(values) < len(states) or {*map(type, values)} != {float}:
+                raise ImpureError(f"{named(path)} differs from seed to seed")
+            numbers[path] = values
+    return aliases, numbers | of_optimizers([each.optimizers for each in trainers])
+
+
+def _of_losses(game: Game) -> dict[str, Any]:
+    """What a step calls, but for the latent, which each seed has for itself."""
+    return {name: each for name, each in functions_of(game).items() if name != "latent"}
+
+
+def _kinds_of_optimizers(trainer: Trainer) -> tuple[Any, ...]:
+    """Of what kind a trainer's optimisers are, and the names of the parameters of each group."""
+    names = {
+        p: (who, n) for who, each in trainer.networks.items() for n, p in each.named_parameters()
+    }
+    groups = [
+        [[names.get(p) for p in group["params"]] for group in each.param_groups]
+        for each in trainer.optimizers.values()
+    ]
+    own = {f"{who}'s optimizer": [*own_of(each)] for who, each in trainer.optimizers.items()}
+    kinds = [type(each) for each in trainer.optimizers.values()]
+    return (
+        groups,
+        [f"{each.__module__}.{each.__qualname__}" for each in kinds],
+        _state(own, ()).digests,
+    )
+
+
+def first_alike(trainers: Sequence[Trainer]) -> list[int]:
+    """For each trainer the place of the first of which all rates of a step are the same."""
+    of_each = []
+    for trainer in trainers:
+        rated = {"schedule": trainer.game.schedule, "average": trainer.game.average}
+        settings = [
+            {**group, "params": None, "lr": rate}
+            for who, optimizer in trainer.optimizers.items()
+            for group, rate in zip(optimizer.param_groups, trainer.rates(who), strict=True)
+        ]
+        of_each.append((settings, _state(rated, ()).digests))
+    return [of_each.index(mine) for mine in of_each]
+
+
+def numbers_of(trainer: Trainer) -> dict[str, Found]:
+    """Where the numbers are that the trainer's functions and networks reach, by path."""
+    known = tensors_of(trainer).values()
+    return functions_state(trainer).numbers | _state(modules_of(trainer), known).numbers
+
+
+def functions_state(trainer: Trainer) -> State:
+    """What the trainer's losses reach."""
+    return _state(_of_losses(trainer.game), tensors_of(trainer).values())
 
 
 def same_tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
@@ -154,11 +226,6 @@ def torn_apart(
         owner, _ = owners[memory]
         found.setdefault(owner, f"{path} shares memory with {' '.join(owner)}")
     return found
-
-
-def _named(path: str) -> str:
-    """A path as a message names it."""
-    return path.replace(":", "'s global ", 1)
 
 
 def _check_unhooked(name: str, network: nn.Module) -> None:

@@ -7,36 +7,35 @@ looking at features and checkpoints know nothing of it.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from ganbench.engine.fidelity import STEPS, TRIALS, Expected, UnfaithfulError
-from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph, Inputs
+from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph
+from ganbench.engine.inputs import Inputs
 from ganbench.engine.logs import Column, joined
 from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
-from ganbench.engine.optimizers import alike, rule_of
-from ganbench.engine.purity import check_alike, check_pure, same_tensors, torn_apart
+from ganbench.engine.optimizers import rule_of
+from ganbench.engine.purity import (
+    check_alike,
+    check_pure,
+    first_alike,
+    numbers_of,
+    same_tensors,
+    torn_apart,
+)
+from ganbench.engine.same_steps import check_same_steps
+from ganbench.engine.settings import Settings
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import ContractError, InputError, first_line
+from ganbench.engine.unstackable import UnstackableError, reasons
 from ganbench.randomness import generator
 from ganbench.system import processes
 from ganbench.system.devices import STACKED
-from ganbench.system.modules import place_of
-
-
-class UnstackableError(InputError):
-    """A Game that has to be trained seed by seed; the message says why."""
-
-    @property
-    def keeps(self) -> bool:
-        """Whether that is state of its own, which no checkpoint holds."""
-        return isinstance(self.__cause__, ImpureError) and self.__cause__.keeps
 
 
 class Stack:
@@ -72,11 +71,13 @@ class Stack:
             raise UnstackableError(f"no stack has been tried on {self._device.type}")
         self._examples = self._drawn_examples(examples)
         self._expected: dict[int, Expected] = {}  # by trial, from where the stack stands
-        with _reasons():
+        with reasons():
             tensors = same_tensors(trainers)
-            self._torn = torn_apart(tensors, check_alike(trainers))
-            self._like = alike([each.optimizers.values() for each in trainers])
+            aliases, numbers = check_alike(trainers)
+            self._torn = torn_apart(tensors, aliases)
+            self._like, self._settings = first_alike(trainers), Settings(numbers)
             self._calls = self._probed({True, self._game.d_updates == 1}, anew=anew)
+            self._check_same_steps()
             seeds = [each.seed for each in trainers]
             self._latents = latent_source(
                 [each.game.latent for each in trainers],
@@ -85,9 +86,8 @@ class Stack:
                 per_step=self._game.latents_a_step,
                 device=self._device,
             )
-        self._numbers = {
-            call.slot: number_source(call, seeds, self._device) for call in self._calls[True]
-        }
+        drawing = self._calls[True]
+        self._numbers = {each.slot: number_source(each, seeds, self._device) for each in drawing}
         with torch.no_grad():
             self._memory = {key: torch.stack(each) for key, each in tensors.items()}
         self._graphs: dict[tuple[bool, ...], Graph] = {
@@ -95,9 +95,9 @@ class Stack:
         }
         self._whole: tuple[bool, ...] = ()
         if self._device.type == "cuda":
-            with _reasons("a CUDA graph cannot capture it: "):
+            with reasons("a CUDA graph cannot capture it: "):
                 self.loop(compiled=False)
-        with _reasons():
+        with reasons(str(self._settings)):
             self._hold()
         for key, each in tensors.items():
             for tensor, mine in zip(each, self._memory[key], strict=True):
@@ -110,9 +110,9 @@ class Stack:
         """
         before = dict(self._graphs), self._whole
         try:
-            with _reasons("torch's compiler fails: "):
+            with reasons("torch's compiler fails: "):
                 self.loop(compiled=True)
-            with _reasons("compiled, "):
+            with reasons("compiled, "):
                 self._hold()
         except UnstackableError:
             self._graphs, self._whole = before
@@ -293,6 +293,12 @@ class Stack:
             raise ImpureError(said[0], keeps=said[1])
         return {which: self._probe(which) for which in updates}
 
+    def _check_same_steps(self) -> None:
+        """UnstackableError if more differs than rates and settings."""
+        with reasons(str(self._settings)):
+            shape, updates = self._batch_shape, [*self._calls]
+            check_same_steps(self.trainers, self._like, self._settings, shape, updates)
+
     def _draw(self, cycle: Sequence[bool], cycles: int) -> dict[int, Tensor]:
         """The numbers of these cycles: of each slot (seeds, steps that have it, *shape)."""
         steps, first = list(enumerate([*cycle] * cycles)), self.steps + self._ahead
@@ -305,8 +311,8 @@ class Stack:
     def _rates(self, cycle: Sequence[bool], cycles: int) -> Tensor:
         """The learning rates of these cycles' updates, in the order in which they are made.
 
-        (cycles, updates), or (cycles, seeds, updates) where the seeds' optimisers differ. Computed
-        in a graph, they would be computed once for each number that is updated.
+        (cycles, updates), or (cycles, seeds, updates) where the seeds' differ. Computed in a graph,
+        they would be computed once for each number that is updated.
         """
         of_each = {
             place: self._rates_of(self.trainers[place], cycle, cycles) for place in set(self._like)
@@ -365,28 +371,14 @@ class Stack:
             in_cycles(real),
             in_cycles(noise),
             {slot: in_cycles(each) for slot, each in drawn.items()},
+            self._settings.values(cycles, self._device),
         )
 
     def _trace(self, cycle: tuple[bool, ...], part_bytes: float = math.inf) -> Graph:
         shape = (len(self.trainers), len(cycle), *self._batch_shape)
-        with _reasons():
+        with reasons(str(self._settings)):
             inputs = self._inputs(cycle, torch.zeros(shape, device=self._device))
             copy = self.trainers[0].copy()  # as layers may keep what they see while they are traced
-            return Graph(copy, cycle, self._memory, inputs, part_bytes=part_bytes)
-
-
-@contextmanager
-def _reasons(what: str = "") -> Iterator[None]:
-    """Whatever goes wrong inside is a reason not to stack, not an end."""
-    try:
-        with warnings.catch_warnings():
-            # What torch takes seed by seed, and what its compiler imports, is no user's concern.
-            warnings.simplefilter("ignore")
-            yield
-    except ContractError:  # which training seed by seed would not keep either
-        raise
-    except (Exception, SystemExit) as error:
-        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        where = place_of(error)
-        says = f"{what}{kind}{first_line(error)}"
-        raise UnstackableError(f"{says}, in {where}" if where else says) from error
+            with self._settings.in_place(numbers_of(copy) if self._settings.differing else {}):
+                args = (copy, cycle, self._memory, inputs, self._settings)
+                return Graph(*args, part_bytes=part_bytes)

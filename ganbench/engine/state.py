@@ -18,7 +18,7 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,32 +77,35 @@ class State:
     """What can be reached from `roots`, by the path on which it was found first, as digests.
 
     Of tensors among `known` only the attributes count; `met` has the paths that have come to them,
-    `aliases` those to other tensors in the memory of one, and where that is. Raises
-    UnwatchableError.
+    `aliases` those to other tensors in the memory of one, and where that is; `numbers` has those
+    found, by path, with what each is a part of, and its name there. Raises UnwatchableError.
     """
 
     def __init__(self, roots: Mapping[str, Any], known: Collection[Tensor] = ()) -> None:
         self.digests: dict[str, str] = {}
         self.met: list[str] = []
         self.aliases: list[tuple[str, int | None]] = []
+        self.numbers: dict[str, Found] = {}
         self._known, self._seen = {id(each) for each in known}, dict[int, Any]()  # kept alive
         self._memory = {memory_of(each) for each in known} - {None}
         for name, root in roots.items():
-            self._walk(name, root)
+            self._walk(name, root, roots)
 
     def changed(self, later: State) -> list[str]:
         """The paths that are not in both, or not the same."""
         both = {**self.digests, **later.digests}
         return [path for path in both if self.digests.get(path) != later.digests.get(path)]
 
-    def _walk(self, path: str, root: Any) -> None:
-        waiting = deque([(path, root)])
+    def _walk(self, path: str, root: Any, roots: Mapping[str, Any]) -> None:
+        waiting = deque([(path, root, (roots, path))])
         while waiting:
-            path, value = waiting.popleft()
+            path, value, (owner, part) = waiting.popleft()
             if is_known := id(value) in self._known:
                 self.met.append(path)
             elif isinstance(value, PLAIN) or value is NOTHING:
-                self._note(path, repr(value))
+                noted = self._note(path, repr(value))
+                if type(value) is int or type(value) is float:
+                    self.numbers[noted] = Found(value, owner, part)
                 if not hasattr(value, "__dict__"):
                     continue
             if id(value) in self._seen:
@@ -117,16 +120,26 @@ class State:
                     self.aliases.append((path, memory))
                 digest, parts = looked_at(value, path)
                 self._note(path, digest)
-            for name, part in parts:
-                waiting.append((name if name.startswith("<") else f"{path}{name}", part))
+            for name, each in parts:
+                inner = name if name.startswith("<") else f"{path}{name}"
+                waiting.append((inner, each, (value, name)))
 
-    def _note(self, path: str, digest: str) -> None:
+    def _note(self, path: str, digest: str) -> str:
         """By a name of its own: an attribute of an object and of its class have one path."""
         name, number = path, 1
         while name in self.digests:
             number += 1
             name = f"{path} ({number})"
         self.digests[name] = digest
+        return name
+
+
+class Found(NamedTuple):
+    """A number, what it is a part of, and its name there."""
+
+    number: int | float
+    owner: Any
+    name: str
 
 
 def memory_of(tensor: Tensor) -> int | None:
@@ -150,12 +163,12 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
     if (numbers := _numbers(value)) is not None:
         return numbers, [*_inside(value), *_attributes(value)]
     if isinstance(value, OPAQUE):
-        return kind, ()
+        return f"{kind} {getattr(value, '__qualname__', '')}", ()
     if isinstance(value, BOUND):
         return value.__qualname__, [(".self", value.__self__)]
     if isinstance(value, types.FunctionType):
         code = value.__code__
-        return f"{code.co_qualname} {code.co_firstlineno}", _of_function(value)
+        return f"{code.co_qualname} {code.co_firstlineno} {_of_code(code)}", _of_function(value)
     if isinstance(value, types.MethodType):
         return kind, [("", value.__func__), (".self", value.__self__)]
     if isinstance(value, functools.partial):
@@ -182,20 +195,20 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
         return f"{kind} {plain}", [*_members(value), *_attributes(value)]
     if isinstance(value, torch.optim.Optimizer):
         groups = [{**group, "params": None} for group in value.param_groups]
-        return kind, [(".param_groups", groups), *_own(value)]
+        return kind, [(".param_groups", groups), *own_of(value)]
     return kind, _of_object(value, path)
 
 
 def _numbers(value: Any) -> str | None:
     """What arrays and random generators hold."""
     if isinstance(value, Tensor):
-        return f"{value.dtype} {tuple(value.shape)} {_checksum(value)}"
+        return f"{value.dtype} {tuple(value.shape)} {checksum(value)}"
     if isinstance(value, np.ndarray):
         if value.dtype.hasobject:
             return f"{value.dtype} {value.shape}"
         return f"{value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value).tobytes())}"
     if isinstance(value, torch.Generator):
-        return str(_checksum(value.get_state()))
+        return str(checksum(value.get_state()))
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, np.random.RandomState):
@@ -246,10 +259,16 @@ def _members(values: Set[Any]) -> Parts:
     return _listed(others)
 
 
-def _checksum(tensor: Tensor) -> int:
+def checksum(tensor: Tensor) -> int:
     """Of its bytes."""
     flat = tensor.detach().contiguous().cpu().flatten().view(torch.uint8)
     return zlib.crc32(bytes(flat.numpy()))
+
+
+def _of_code(code: types.CodeType) -> int:
+    """A checksum of what code does, as two functions may stand in one line."""
+    inner = [_of_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    return zlib.crc32(repr((code.co_code, code.co_names, inner)).encode())
 
 
 def _listed(values: Iterable[Any]) -> Parts:
@@ -300,6 +319,7 @@ def _of_class(kind: type) -> Parts:
         return [*_numbers_among(vars(kind)), *map(_class, kind.__bases__)]
     hidden = ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl")
     parts = [(f".{k}", v) for k, v in vars(kind).items() if k not in hidden]
+    parts += [(".metaclass", type(kind))] if _is_authors(type(kind)) else []
     for base in kind.__bases__:
         name, _ = _class(base)
         parts.append((name or f".{base.__name__}", base))
@@ -322,8 +342,8 @@ def _numbers_among(names: Mapping[str, Any]) -> Parts:
     return [(f".{k}", v) for k, v in own]
 
 
-def _own(optimizer: torch.optim.Optimizer) -> Parts:
-    """What an author's optimiser has beside what torch's have."""
+def own_of(optimizer: torch.optim.Optimizer) -> Parts:
+    """The class of an optimiser, and what an author's has beside what torch's have."""
     kept = ("state", "param_groups", "defaults", "step")
     names = [k for k in vars(optimizer) if k not in kept and not k.startswith("_")]
     return [_class(type(optimizer)), *((f".{name}", getattr(optimizer, name)) for name in names)]

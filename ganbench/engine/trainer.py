@@ -145,6 +145,11 @@ class Trainer(Player):
         rates = zip(groups, self._rates[who], strict=True)
         return [{**group, "lr": rate * factor} for group, rate in rates]
 
+    def rates(self, who: str) -> list[float]:
+        """The learning rates of a network's optimizer, to which a schedule's are relative."""
+        groups = self.optimizers[who].param_groups
+        return self._rates.get(who) or [group["lr"] for group in groups]
+
     def kept(self, updates: int) -> float:
         """The share that the average of G keeps of itself at its update of that number, from 1."""
         assert self.game.average is not None

@@ -116,7 +116,10 @@ class Overseen:
 
         Seeds that it had not begun are left to another.
         """
-        death = processes.death(trainer)
+        with processes.death(trainer) as death:
+            self._follow(ends, trainer, death)
+
+    def _follow(self, ends: Ends, trainer: BaseProcess, death: int) -> None:
         while True:
             left = self._seconds_left()
             at_most = None if left is None else min(left, LONGEST_WAIT)
@@ -260,7 +263,8 @@ class Overseen:
             [each.status, str(each)] if isinstance(each, EndedError) else dict(each)
             for each in (worth[seed] for seed in samples)
         ]
-        messages.send(to, "scored", {"worth": answers})
+        with suppress(ConnectionError):  # it has ended: what follows sees that
+            messages.send(to, "scored", {"worth": answers})
 
     def _complete(self, slot: Slot, result: SeedResult, samples: Tensor | None) -> None:
         result = self._judges[slot.place].complete(result, samples)
@@ -378,6 +382,7 @@ def _train(
     """Train seeds, in a process of its own, whose every word goes to the judge."""
     for each in inherited:
         each.close()
+    processes.stay()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=judge.close)  # what a GAN forks has no word in it
 

@@ -6,16 +6,18 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 import ganbench
 from ganbench import registry
 from ganbench.core import Budget, Task
-from ganbench.errors import InputError
+from ganbench.errors import InputError, ResumeError, shown
 from ganbench.harness import loggers, machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_room, look_up
@@ -30,22 +32,28 @@ from ganbench.results.schema import (
     SeedResult,
     TaskInfo,
 )
-from ganbench.system import files
+from ganbench.system import files, leftovers
 from ganbench.system.unchanged import unchanged
+
+OTHER = r"[^A-Za-z0-9._=+,-]+"  # characters that no name of an entry has
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """An entry to be trained: its job, its name on the board, notes for the user."""
+    """So many seeds of an entry to be trained: its job, what the board tells of it, notes."""
 
     job: Job
-    name: str
+    entry: EntryInfo
+    seeds: int
     notes: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What a run leaves: its folder and seeds, the merged entry and its file, pictures, notes."""
+    """What a run leaves: its folder and seeds, the merged entry and its file, pictures, notes.
+
+    Of a run that was stopped, so many seeds were `not_begun`.
+    """
 
     folder: Path
     seeds: list[SeedResult]
@@ -53,6 +61,7 @@ class Finished:
     path: Path
     pictures: list[Path]
     notes: list[str]
+    not_begun: int = 0
 
 
 def run(
@@ -76,11 +85,23 @@ def run(
     """
     board_folder = Path(leaderboard)
     loggers.check(specs)
-    with unchanged() if apart else nullcontext():  # else this process is the one that trains
-        begun = [
-            Entry(prepare(spec, Path(out), board_folder, len(seeds)), board_folder)
-            for spec in specs
-        ]
+    with ExitStack() as held:
+        with unchanged() if apart else nullcontext():  # else this process is the one that trains
+            begun = [
+                Entry(prepare(spec, Path(out), board_folder, held, len(seeds)), board_folder)
+                for spec in specs
+            ]
+        return _train(begun, seeds, workers, report, stop, apart)
+
+
+def _train(
+    begun: Sequence[Entry],
+    seeds: Sequence[int],
+    workers: int,
+    report: Report,
+    stop: Stop | None,
+    apart: bool,
+) -> list[Finished]:
     _check_names([each.name for each in begun])
     collected: dict[int, list[SeedResult]] = {}
     jobs = [each.job for each in begun]
@@ -98,9 +119,11 @@ def run(
         for each in begun:
             each.forget_empty()
     finished = [each.finish() for each in begun if each.added]
-    refused = [each.refusal(named=len(specs) > 1) for each in begun if each.refused]
+    refused = [each.refusal(named=len(begun) > 1) for each in begun if each.refused]
     if finished and not refused:
-        return finished
+        left = sum(len(seeds) for each in begun if not each.added)
+        last = replace(finished[-1], not_begun=finished[-1].not_begun + left)
+        return [*finished[:-1], last]
     raise refused[0] if refused else InputError("stopped before anything was done")
 
 
@@ -112,7 +135,8 @@ class Entry:
     """
 
     def __init__(self, planned: Planned, leaderboard: Path) -> None:
-        self.job, self.name, self._notes = planned.job, planned.name, list(planned.notes)
+        self.job, self._info, self._notes = planned.job, planned.entry, list(planned.notes)
+        self.name, self._asked = planned.entry.name, planned.seeds
         self.folder, self._leaderboard = planned.job.spec.folder, leaderboard
         self.added: board.Added | None = None
         self.refused: list[SeedResult] = []
@@ -127,7 +151,7 @@ class Entry:
         self.refused = []
         for seed in new:
             write_seed(self.folder / f"seed-{seed.seed}", seed)
-        added = board.add(compose(self.job, self.name, new), self._leaderboard)
+        added = board.add(compose(self.job, self._info, new), self._leaderboard)
         if added.set_aside:
             self._notes.append(
                 f"the former {added.path.name} was of another run: kept in {added.set_aside}"
@@ -169,6 +193,7 @@ class Entry:
             path=added.path,
             pictures=drawn,
             notes=notes,
+            not_begun=self._asked - len(self._seeds),
         )
 
 
@@ -181,8 +206,11 @@ def _check_names(names: Sequence[str]) -> None:
         raise InputError(f"the same setting is asked for twice: {', '.join(sorted(twice))}")
 
 
-def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned:
-    """Look everything up and check it, before any training of so many seeds."""
+def prepare(spec: Spec, out: Path, leaderboard: Path, held: ExitStack, seeds: int) -> Planned:
+    """Look everything up and check it, before any training of so many seeds.
+
+    The run's folder is in use until `held` is closed.
+    """
     job = look_up(spec)
     check_room(job, seeds)
     name = entry_name(job)
@@ -190,8 +218,9 @@ def prepare(spec: Spec, out: Path, leaderboard: Path, seeds: int = 1) -> Planned
     existing = board.place(leaderboard, job.task.name, name)
     if existing.exists():
         schema.load_result(existing)
-    folder, notes = prepare_folder(out / job.task.name / name, job)
-    return Planned(job=job.in_folder(folder), name=name, notes=notes)
+    entry = entry_info(job, name)
+    folder, notes = prepare_folder(out / job.task.name / name, job, held)
+    return Planned(job=job.in_folder(folder), entry=entry, seeds=seeds, notes=notes)
 
 
 def traceback_of(folder: Path, seed: SeedResult) -> str:
@@ -204,11 +233,19 @@ def entry_name(job: Job) -> str:
     """The entry's name on the board: the file's, with whatever is not the default appended."""
     given = job.baseline.differing(job.task, job.spec.hparams).items()
     settings = [f"{key}={_plain(value)}" for key, value in given]
-    parts = [job.baseline.name, *settings, *circumstances(job)]
-    name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", "-".join(parts))
-    if len(name) > 100:
-        name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return name
+    parts = [_ascii(job.baseline.name), *settings, *circumstances(job)]
+    name = re.sub(OTHER, "_", "-".join(parts))
+    return f"{name[:90]}-{_short_hash(name)}" if len(name) > 100 else name
+
+
+def _ascii(name: str) -> str:
+    """A file's name as that of an entry: another one for each, in whatever letters it is."""
+    ours = re.sub(OTHER, "_", name)
+    return ours if ours == name else f"{ours}-{_short_hash(name)}"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def circumstances(job: Job) -> list[str]:
@@ -221,6 +258,8 @@ def circumstances(job: Job) -> list[str]:
     parts += [f"hidden{spec.hidden.seed}"] if spec.hidden is not None else []
     parts += [spec.device.partition(":")[0]] if spec.device != "cpu" else []
     parts += [spec.precision] if spec.precision != "float32" else []
+    bundled = job.task.name in registry.names("tasks")  # whose name another file may bear
+    parts += ["changed"] if bundled and not registry.is_unchanged(spec.task) else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
         parts.append("compiled" if spec.compiled else "uncompiled")
     return parts
@@ -233,8 +272,11 @@ def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
     return replace(spec, resume=all(before.get(name) == mine[name] for name in mine))
 
 
-def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
-    """The run's folder; one of another source is set aside, never overwritten."""
+def prepare_folder(folder: Path, job: Job, held: ExitStack) -> tuple[Path, list[str]]:
+    """The run's folder, which is in use until `held` is closed.
+
+    One of another source is set aside, never overwritten; InputError while a run goes on in it.
+    """
     files.check_writable(folder, deep=True)
     spec, baseline = job.spec, job.baseline
     label = {
@@ -246,19 +288,24 @@ def prepare_folder(folder: Path, job: Job) -> tuple[Path, list[str]]:
     }
     marker, notes = folder / registry.MARKER, []
     source = files.read_object(marker).get("source")
-    if marker.is_file() and not spec.resume and source != baseline.sha256:
+    if marker.is_file() and source != baseline.sha256:
+        if spec.resume and any(folder.glob("seed-*/checkpoint.*")):
+            raise ResumeError(f"{folder} is of another source: run without --resume")
+        if leftovers.in_use(folder):
+            raise InputError(f"a run of another source goes on in {folder}: wait, or give --out")
         aside = board.unused(folder.with_name(f"{folder.name}.old"))
         folder.rename(aside)
         notes.append(f"the former run was of another source: kept in {aside}")
     files.write_atomically(marker, json.dumps(label, indent=1).encode())
+    held.enter_context(leftovers.used(folder))
     return folder, notes
 
 
-def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
+def compose(job: Job, entry: EntryInfo, seeds: list[SeedResult]) -> Result:
     """The result file's content for these seeds, their curves thinned."""
     spec, budget = job.spec, job.budget
     seeds = [seed.model_copy(update={"curve": curves.thinned(seed.curve)}) for seed in seeds]
-    empty = without_seeds(job, name)
+    empty = without_seeds(job, entry)
     whole = all(seed.status != "interrupted" for seed in seeds)
     changed = spec.protocol or spec.hidden or not registry.is_unchanged(spec.task)
     return Result(
@@ -274,14 +321,14 @@ def compose(job: Job, name: str, seeds: list[SeedResult]) -> Result:
     )
 
 
-def without_seeds(job: Job, name: str) -> Result:
+def without_seeds(job: Job, entry: EntryInfo) -> Result:
     """What is known of a result before there is any: task, entry and protocol. It is no valid one.
 
     What `Result.fits` and `Result.identity` look at.
     """
     return Result.model_construct(
         task=task_info(job.task),
-        entry=_entry_info(job, name),
+        entry=entry,
         protocol=protocol_of(job.spec, job.budget),
     )
 
@@ -306,22 +353,30 @@ def protocol_of(spec: Spec, budget: Budget) -> Protocol:
     )
 
 
-def _entry_info(job: Job, name: str) -> EntryInfo:
-    """What ran, without a path of anybody's machine."""
+def entry_info(job: Job, name: str = "") -> EntryInfo:
+    """What runs, by its own name or another, without a path of anybody's machine.
+
+    Raises InputError for what no result may hold, as a colon in the file's path.
+    """
     baseline = job.baseline
     source, commit, dirty = baseline.name, None, None
     if baseline.sources:
         source, commit, dirty = machine.repository_path(baseline.path)
-    return EntryInfo(
-        name=name,
-        source=f"baselines/{baseline.path.name}" if baseline.bundled else source,
-        sha256=baseline.sha256,
-        hparams=baseline.stored(job.hparams),
-        git_commit=commit,
-        dirty=dirty,
-        tuning_trials=job.spec.tuning_trials,
-        reference=baseline.reference,
-    )
+    try:
+        return EntryInfo(
+            name=name or entry_name(job),
+            source=f"baselines/{baseline.path.name}" if baseline.bundled else source,
+            sha256=baseline.sha256,
+            hparams=baseline.stored(job.hparams),
+            git_commit=commit,
+            dirty=dirty,
+            tuning_trials=job.spec.tuning_trials,
+            reference=baseline.reference,
+        )
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        what = f"{wrong['loc'][0]} {shown(wrong['input'])}"
+        raise InputError(f"{baseline.name} cannot be an entry with {what}") from error
 
 
 def write_seed(folder: Path, seed: SeedResult) -> None:

@@ -33,11 +33,6 @@ class InMemory(Baseline):
         """It ships with nothing."""
         return False
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the function's own code, which is not all that it depends on."""
-        return hashlib.sha256("\n".join(_texts(self.function)).encode()).hexdigest()
-
 
 def baseline_of(function: MakeGAN) -> InMemory:
     """A function or class as a baseline: `function(task, *, device, **hparams)`."""
@@ -55,6 +50,7 @@ def baseline_of(function: MakeGAN) -> InMemory:
         parameters=parameters,
         accepts_any=accepts_any,
         sources={},
+        sha256=hashlib.sha256("\n".join(_texts(function)).encode()).hexdigest(),
         function=function,
     )
 

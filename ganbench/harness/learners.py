@@ -14,8 +14,9 @@ from torch import Tensor
 from ganbench.core import GAN
 from ganbench.engine.graph import MAX_STEPS
 from ganbench.engine.logs import Column, joined
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 from ganbench.env import Batches
 from ganbench.errors import ContractError, InputError, one_line
 from ganbench.harness.log import columns

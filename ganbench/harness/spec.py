@@ -44,7 +44,8 @@ class Spec:
     `tuning_trials` are the settings that were tried to find these. A `protocol` is a row
     of the `PROTOCOL` that the baseline's file defines: the task is then as its
     `conditions(task, row)` change it, with the data, batches and steps of what was published. Of
-    `hidden` parameters the task is a variant. Neither such result is ever official.
+    `hidden` parameters the task is a variant. Neither such result is ever official. With the hash
+    of a `source`, which a run that has begun has, no other is trained.
     """
 
     task: str
@@ -65,6 +66,7 @@ class Spec:
     time_limit: float | None = DAY
     function: MakeGAN | None = None
     folder: Path = Path("runs")
+    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +85,16 @@ class Job:
     compiles: bool
 
     def in_folder(self, folder: Path) -> Job:
-        """This job with another folder for what it leaves."""
-        return replace(self, spec=replace(self.spec, folder=folder))
+        """This job with a folder for what it leaves, and of no other source than now."""
+        spec = replace(self.spec, folder=folder, source=self.baseline.sha256)
+        return replace(self, spec=spec)
 
 
 def look_up(spec: Spec) -> Job:
     """The job that a spec stands for; InputError for whatever cannot be meant."""
     baseline = baseline_of(spec)
+    if spec.source not in ("", baseline.sha256):
+        raise InputError(f"{baseline.path.name} was changed while the run went on: run it again")
     task = task_of(spec, baseline)
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)

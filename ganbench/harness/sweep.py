@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from ganbench.harness.workers import shared_out
 from ganbench.results import schema, store
 from ganbench.results.schema import Result, SeedResult
 from ganbench.system import files, processes
+from ganbench.system.unchanged import unchanged
 
 SPEEDS = "sweep_speeds.json"  # in the folder of runs: what has been measured
 SECONDS = 0.5  # of training that tell how fast an entry is
@@ -87,21 +88,23 @@ def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
     task = registry.load_task(spec.task).name
     item = partial(Item, spec=spec, task=task, seeds=seeds)
     try:
-        job = look_up(spec)
-        name = entries.entry_name(job)
+        with unchanged():
+            job = look_up(spec)
+            entry = entries.entry_info(job)
     except InputError as error:
         own = Path(spec.baseline).stem
         return item(name=own, missing=seeds, why="new", job=None, broken=str(error))
     unsuited = None
-    missing, why, whole = _missing(entries.without_seeds(job, name), seeds, leaderboard)
+    missing, why, whole = _missing(entries.without_seeds(job, entry), seeds, leaderboard)
     if missing:
         try:
-            build(job, 0)
+            with unchanged():
+                build(job, 0)
         except UnsuitedError as error:
             unsuited = str(error)
         except InputError:
             pass  # which running it says
-    return item(name=name, missing=missing, why=why, job=job, whole=whole, unsuited=unsuited)
+    return item(name=entry.name, missing=missing, why=why, job=job, whole=whole, unsuited=unsuited)
 
 
 def _missing(
@@ -288,24 +291,28 @@ def run_together(
     A seed is on the board as soon as it is done. Items are begun in their order, each cut into as
     few shares as keep all cores busy, which are more where fewer items are left.
     """
-    training = _Training(items, leaderboard, out)
-    with closing(nodes.spread(training.work(nodes), stop)) as sayings:
+    with ExitStack() as held:
+        training = _Training(items, leaderboard, out, held)
+        sayings = held.enter_context(closing(nodes.spread(training.work(nodes), stop)))
         for place, said in sayings:
             if isinstance(said, Progress):
                 report(said)
             else:
                 training.take(place, said)
             yield from training.ended()
-    yield from training.ended()
+        yield from training.ended()
 
 
 class _Training:
     """Items in training at once, each from its first share to its last."""
 
-    def __init__(self, items: Sequence[Item], leaderboard: Path, out: Path) -> None:
-        self._items, self._leaderboard, self._out = items, leaderboard, out
+    def __init__(
+        self, items: Sequence[Item], leaderboard: Path, out: Path, held: ExitStack
+    ) -> None:
+        self._items, self._leaderboard, self._out, self._held = items, leaderboard, out, held
         self._begun: dict[int, float] = {}
         self._entries: dict[int, entries.Entry] = {}
+        self._in_use: dict[int, ExitStack] = {}
         self._shares: dict[int, int] = {}  # that are not over
         self._errors: dict[int, str] = {}
 
@@ -316,9 +323,11 @@ class _Training:
             try:
                 if item.job is None:
                     raise InputError(item.broken)
-                planned = entries.prepare(
-                    item.spec, self._out, self._leaderboard, len(item.missing)
-                )
+                used = self._in_use[place] = self._held.enter_context(ExitStack())
+                with unchanged():
+                    planned = entries.prepare(
+                        item.spec, self._out, self._leaderboard, used, len(item.missing)
+                    )
             except InputError as error:
                 self._errors[place] = str(error)
                 continue
@@ -351,6 +360,7 @@ class _Training:
             return ended(error=error)
         entry = self._entries.pop(place)
         entry.forget_empty()
+        self._in_use.pop(place).close()
         if error is None and entry.refused:
             error = str(entry.refusal(named=False))
         return ended(error=error) if error else ended(finished=entry.finish(whole=True))

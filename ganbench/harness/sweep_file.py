@@ -15,6 +15,7 @@ from ganbench.harness.spec import Spec
 from ganbench.results.beside import refuse_of_others
 from ganbench.system import files
 from ganbench.system.limits import MOST_SEEDS, MOST_TRIALS
+from ganbench.system.unchanged import unchanged
 
 Names = Annotated[list[str], Field(min_length=1)]
 Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
@@ -137,7 +138,8 @@ def _wrong(where: str, **names: str) -> Iterator[str]:
 def _wrong_settings(where: str, baseline: str, given: Mapping[str, Any]) -> Iterator[str]:
     """A line for each hyper-parameter that a baseline has not, or not of such a value."""
     try:
-        known = registry.load_baseline(baseline)
+        with unchanged():
+            known = registry.load_baseline(baseline)
     except InputError:
         return  # it cannot be run, which stops no other
     for name, value in given.items():

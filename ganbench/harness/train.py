@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ganbench.engine.precision import products
-from ganbench.engine.stack import UnstackableError
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 from ganbench.errors import ContractError, InputError, one_line
 from ganbench.harness.checkpoint import AGAIN
 from ganbench.harness.judge import Judge, Scorer
@@ -71,7 +71,7 @@ def train_slots(
 ) -> Iterator[SeedResult]:
     """Train seeds of jobs that differ in hyper-parameters only, as `train_seeds` does those of one.
 
-    All at once, where the settings can be stacked too: they may differ in learning rates.
+    All at once, where the settings can be stacked too: they may differ in numbers.
     """
 
     def make(slot: Slot) -> SeedRun:

@@ -73,7 +73,7 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
     state = checkpoint.load_state(path)
     try:
         spec = _spec(marker, state["run"], function)
-        rounds, source = int(state["round"]), marker["source"]
+        rounds, source = int(state["round"]), state["run"]["source"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no checkpoint of a run: {error!r:.100}") from error
     job = look_up(spec)

@@ -175,13 +175,15 @@ class _Workers:
         except EOFError:
             del self._running[worker.words]
             worker.process.join()
-            if worker.process.exitcode != 0:
+            if worker.process.exitcode != 0 or (worker.share and not self._event.is_set()):
                 yield from self._broke(worker, DiedError(DIED))
             return
         if kind == "left":
+            worker.share[:] = [slot for slot in worker.share if slot not in said]
             self._again(said)
         elif kind == "error":
             yield from self._broke(worker, _error(*said))
+            worker.share.clear()
         elif kind == "seed":
             slot, result = said
             worker.share.remove(slot)
@@ -213,6 +215,7 @@ def _error(kind: str, text: str, trace: str) -> Exception:
 def _work(specs: Mapping[int, Spec], share: Sequence[Slot], words: Connection, stop: Any) -> None:
     """What a worker does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it sets the event
+    processes.stay()
 
     def tell(kind: str, said: Any) -> None:
         words.send((kind, said))

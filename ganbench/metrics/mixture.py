@@ -13,10 +13,16 @@ QUANTITIES = {
     "modes": ("higher", "modes with at least one sample within 3 sigma"),
     "modes_10pct": ("higher", "modes with at least a tenth of their due share within 3 sigma"),
     "high_quality": ("higher", "share of samples within 3 sigma of a mode; 0.98889 if perfect"),
-    "reverse_kl": ("lower", "KL divergence of the counts over modes from uniform, in nats"),
+    "reverse_kl": (
+        "lower",
+        "KL divergence of the counts over modes from their due shares, in nats",
+    ),
     "modes_2500": ("higher", "modes with at least one of the first 2,500 samples within 3 sigma"),
     "high_quality_2500": ("higher", "share of the first 2,500 samples within 3 sigma of a mode"),
-    "reverse_kl_2500": ("lower", "KL divergence of their counts over modes from uniform, in nats"),
+    "reverse_kl_2500": (
+        "lower",
+        "KL divergence of their counts from the due shares of modes, in nats",
+    ),
 }
 SOURCES = {
     "modes": "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
@@ -88,7 +94,8 @@ def _shares(counts: Tensor, good: Tensor, rarity: Tensor | int) -> dict[str, flo
     The `rarity` of a mode is one over its due share.
     """
     share = counts / counts.sum().clamp(min=1)
-    kl = float(torch.xlogy(share, share * rarity).sum()) if good.any() else math.log(len(counts))
+    most = math.log(torch.as_tensor(rarity).max())  # that of samples which are all of the rarest
+    kl = float(torch.xlogy(share, share * rarity).sum()) if good.any() else most
     return {
         "modes": float((counts > 0).sum()),
         "high_quality": float(good.double().mean()),

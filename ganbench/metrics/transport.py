@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -44,6 +51,7 @@ PROMISES = {
 }
 
 POINTS = 1024
+MOST_PIVOTS = 10_000_000
 
 
 def wasserstein(real: Tensor, fake: Tensor, *, points: int = POINTS) -> float:
@@ -54,13 +62,41 @@ def wasserstein(real: Tensor, fake: Tensor, *, points: int = POINTS) -> float:
     compare. Solved on the CPU by the network simplex of POT. Peyre and Cuturi 2019,
     "Computational optimal transport", eq. 2.11 and chapter 3.
     """
-    from ot.lp import emd2  # a second to import, which only this metric should cost
-
     real, fake = (thinned(side, points).double() for side in checked(real, fake, fewest=1))
     cost = squared_distances(real, fake).cpu().numpy()
-    m, n = cost.shape
-    squared = emd2(np.full(m, 1 / m), np.full(n, 1 / n), cost, numItermax=10_000_000)
+    a, b = (np.full(size, 1 / size) for size in cost.shape)
+    simplex = _network_simplex()
+    _, squared, _, _, code = simplex.emd_c(a, b * (a.sum() / b.sum()), cost, MOST_PIVOTS, 1)
+    simplex.check_result(code)  # warns where it has not come to the end
     return float(max(squared, 0.0) ** 0.5)
+
+
+def _network_simplex() -> ModuleType:
+    """POT's solver without the rest of POT, which imports half of SciPy and networkx: seconds.
+
+    Empty packages stand for its parents while it is imported, and are gone then: who imports POT
+    itself finds all that it exports. An author's own file may be called `ot` too.
+    """
+    name, parents = "ot.lp.emd_wrap", ("ot", "ot.lp", "ot.utils")
+    if name in sys.modules:
+        return sys.modules[name]
+    hidden = {parent: sys.modules[parent] for parent in parents if parent in sys.modules}
+    folder = Path(str(metadata.distribution("POT").locate_file("")))
+    try:
+        for parent in parents:
+            sys.modules[parent] = package = ModuleType(parent)
+            package.__path__ = [str(folder.joinpath(*parent.split(".")))]
+        vars(package)["dist"] = _dist
+        return importlib.import_module(name)
+    finally:
+        for parent in parents:
+            del sys.modules[parent]
+        sys.modules.update(hidden)
+
+
+def _dist(*args: Any, **options: Any) -> Any:
+    """POT's `dist`, for those who call what it is used by."""
+    return importlib.import_module("ot.utils").dist(*args, **options)
 
 
 def sliced_wasserstein(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -110,17 +111,18 @@ class Training:
         out = asked.out / "reproduce" / self.name
         notes: list[str] = []
         jobs = {}
-        for row in rows:
-            spec = Spec(
-                task=row.task,
-                baseline=self.file,
-                hparams=row.hparams,
-                protocol=row.name,
-                time_limit=None,
-                **asked.how,
-            )
-            jobs[row.name] = trials.prepare(spec, row.name, out, notes)
-        done = trials.run(jobs, seeds, asked)
+        with ExitStack() as held:
+            for row in rows:
+                spec = Spec(
+                    task=row.task,
+                    baseline=self.file,
+                    hparams=row.hparams,
+                    protocol=row.name,
+                    time_limit=None,
+                    **asked.how,
+                )
+                jobs[row.name] = trials.prepare(spec, row.name, out, notes, held)
+            done = trials.run(jobs, seeds, asked)
         first = jobs[rows[0].name]
         trial = first.budget.name != "full"
         lines = [

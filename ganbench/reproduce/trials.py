@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,13 +82,17 @@ class Trials:
         }
 
 
-def prepare(spec: Spec, name: str, out: Path, notes: list[str]) -> Job:
-    """The job of a row, in a folder of its name; what was done with another source is set aside."""
+def prepare(spec: Spec, name: str, out: Path, notes: list[str], held: ExitStack) -> Job:
+    """The job of a row, in a folder of its name; what was done with another source is set aside.
+
+    The folder is in use until `held` is closed.
+    """
     job = look_up(spec)
     folder = out / "-".join([name, *entries.circumstances(job)])
-    folder, said = entries.prepare_folder(folder, job)
+    folder, said = entries.prepare_folder(folder, job, held)
     notes += said
-    return replace(job, spec=replace(job.spec, folder=folder, resume=True))
+    job = job.in_folder(folder)
+    return replace(job, spec=replace(job.spec, resume=True))
 
 
 def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Trials]:
@@ -96,6 +101,7 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
     Says before how long that takes, where it is long enough to be worth measuring.
     """
     names = list(jobs)
+    infos = [entries.entry_info(job, name) for name, job in jobs.items()]
     workers = processes.workers(asked.workers, len(jobs) * len(seeds))
     asked.tell(estimate(jobs, seeds, workers, asked))
     done: dict[str, dict[int, SeedResult]] = {name: {} for name in jobs}
@@ -103,7 +109,7 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
         job, found = jobs[names[place]], done[names[place]]
         found[seed.seed] = seed
         entries.write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
-        result = entries.compose(job, names[place], [found[key] for key in sorted(found)])
+        result = entries.compose(job, infos[place], [found[key] for key in sorted(found)])
         write_atomically(job.spec.folder / RESULT, dumps(result).encode())
     return [
         Trials(name=name, job=jobs[name], seeds=[found[key] for key in sorted(found)])

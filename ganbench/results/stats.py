@@ -122,15 +122,13 @@ def rank_intervals(replicates: ArrayLike) -> NDArray[np.int64]:
     return np.stack([low, high], axis=1).astype(np.int64)
 
 
-def p_values(
-    differences: ArrayLike, deviations: ArrayLike, seeds: int, tasks: int = 1
-) -> NDArray[np.float64]:
-    """Two-sided p-values of differences of interquartile means against none.
+def p_values(differences: ArrayLike, deviations: ArrayLike, seeds: int) -> NDArray[np.float64]:
+    """Two-sided p-values of differences (n,) of means over tasks of interquartile means.
 
-    `deviations` are those of the differences of resampled means, which are too small by
-    sqrt((seeds - 1) / seeds) and themselves uncertain: hence Student's t, not the percentiles, that
-    reject too often with ten seeds and cannot tell of the small levels of many comparisons. Without
-    any deviation p is 1 for equals and else 0.
+    `deviations` (tasks, n) are those of the differences of resampled means of each task, which are
+    too small by sqrt((seeds - 1) / seeds) and themselves uncertain: hence Student's t, not the
+    percentiles, that reject too often with ten seeds and cannot tell of the small levels of many
+    comparisons. Without any deviation p is 1 for equals and else 0.
 
     Exchanging the scores of two entries seed by seed would be exact, but for the law of the scores,
     not for the interquartile means: see `test_exchanges_would_claim_too_much`.
@@ -138,10 +136,26 @@ def p_values(
     from scipy import stats  # slow to import, as below
 
     apart = np.abs(np.asarray(differences, dtype=np.float64))
-    spread = np.asarray(deviations, dtype=np.float64) * np.sqrt(seeds / max(1, seeds - 1))
+    each = np.asarray(deviations, dtype=np.float64)
+    spread = np.sqrt(np.square(each).sum(axis=0)) / len(each) * _widened(seeds)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(apart > 0, apart / spread, 0.0)
-    return np.asarray(2 * stats.t.sf(t, max(1, tasks * (seeds - 1))))
+    return np.asarray(2 * stats.t.sf(t, effective_tasks(each) * max(1, seeds - 1)))
+
+
+def _widened(seeds: int) -> float:
+    """How much larger the deviation of a mean of so many seeds is than that of resampled ones."""
+    return float(np.sqrt(seeds / max(1, seeds - 1)))
+
+
+def effective_tasks(deviations: Floats) -> Floats:
+    """As many tasks of one deviation would leave a mean's own as uncertain: 1 to all of them.
+
+    `deviations` (tasks, n). Welch 1947 and Satterthwaite 1946: what varies most counts most.
+    """
+    squares = np.square(deviations)
+    total, fourth = squares.sum(axis=0) ** 2, np.square(squares).sum(axis=0)
+    return np.asarray(np.divide(total, fourth, out=np.ones_like(total), where=fourth > 0))
 
 
 def holm(values: ArrayLike) -> Floats:
@@ -154,29 +168,29 @@ def holm(values: ArrayLike) -> Floats:
     return result
 
 
-def tie_groups(
-    scores: ArrayLike, replicates: ArrayLike, *, seeds: int, tasks: int = 1
-) -> NDArray[np.int64]:
+def tie_groups(scores: ArrayLike, replicates: ArrayLike, *, seeds: int) -> NDArray[np.int64]:
     """The group of each entry, 1 for the best: all that its leader cannot be told from.
 
-    `scores` (entries,) are interquartile means, `replicates` (entries, n) resampled ones.
+    `scores` (entries,) are means over tasks of interquartile means, `replicates` (tasks, entries,
+    n) resampled ones of each task.
     The leader has the highest score of those that are left; the others are compared with it in
     pairs, at 5 % after Holm's adjustment, and those told apart form the next groups.
     """
-    points, centred = np.asarray(scores, dtype=np.float64), np.array(replicates)
-    centred -= centred.mean(axis=1, keepdims=True)
-    variances = np.einsum("ij,ij->i", centred, centred)
+    points, drawn = np.asarray(scores, dtype=np.float64), np.asarray(replicates)
+    centred = drawn - drawn.mean(axis=2, keepdims=True)
+    variances = np.einsum("tij,tij->ti", centred, centred)
     groups = np.zeros(len(points), dtype=np.int64)
     left, group = np.argsort(-points, kind="stable"), 0
     while len(left):
         group += 1
         leader, rest = left[0], left[1:]
-        shared = centred[rest] @ centred[leader]
-        spread = variances[leader] + variances[rest] - 2 * shared
-        spread[spread < 1e-12 * variances[leader]] = 0  # what rounding leaves of equals
-        deviations = np.sqrt(np.maximum(spread, 0) / centred.shape[1])
+        shared = np.matmul(centred, centred[:, leader, :, None])[:, rest, 0]
+        leaders = variances[:, leader, None]
+        spread = leaders + variances[:, rest] - 2 * shared
+        spread[spread < 1e-12 * leaders] = 0  # what rounding leaves of equals
+        deviations = np.sqrt(spread / centred.shape[2])
         apart = points[leader] - points[rest]
-        tied = holm(p_values(apart, deviations, seeds, tasks)) >= ALPHA
+        tied = holm(p_values(apart, deviations, seeds)) >= ALPHA
         groups[leader] = group
         groups[rest[tied]] = group
         left = rest[~tied]
@@ -187,9 +201,9 @@ def tie_groups(
 class Comparison:
     """Two entries by the seeds that both have: the first's score less the second's.
 
-    `difference` is that of the interquartile means, `improvement` the chance that a seed of the
-    first is better, `seeds_needed` how many a task would tell them apart in four of five trials;
-    None if more than 10,000 would not.
+    `difference` is that of the means over tasks of interquartile means, as the board ranks by,
+    `improvement` the chance that a seed of the first is better, `seeds_needed` how many a task
+    would tell them apart in four of five trials; None if more than 10,000 would not.
     """
 
     difference: float
@@ -223,26 +237,36 @@ def compare(
     replicates: int = REPLICATES,
 ) -> Comparison:
     """Compare two entries on tasks, in pairs: equally many seeds of both, in the same order."""
-    sizes = [len(np.asarray(each)) for each in x]
-    counts = resampled(sizes, rng=rng, replicates=replicates)
-    mine, theirs = (np.concatenate([np.asarray(each, float) for each in side]) for side in (x, y))
-    first, second = resampled_iqms(np.stack([mine, theirs]), counts)
-    difference, seeds = iqm(mine) - iqm(theirs), min(sizes)
-    deviation = float(np.std(first - second))
+    pairs = [
+        np.stack([np.asarray(side, float) for side in task]) for task in zip(x, y, strict=True)
+    ]
+    seeds = min(pair.shape[1] for pair in pairs)
+    found = []
+    for pair in pairs:
+        first, second = resampled_iqms(
+            pair, resampled([pair.shape[1]], rng=rng, replicates=replicates)
+        )
+        found.append(first - second)
+    difference = float(np.mean([iqm(mine) - iqm(theirs) for mine, theirs in pairs]))
+    again, deviations = np.stack(found), np.std(found, axis=1)
+    deviation = float(np.sqrt(np.square(deviations).sum())) / len(pairs) * _widened(seeds)
     return Comparison(
         difference=difference,
-        interval=interval(first - second),
-        p_value=float(p_values(difference, deviation, seeds, len(sizes))),
+        interval=interval(again.mean(axis=0)),
+        p_value=float(p_values(difference, deviations, seeds)),
         improvement=probability_of_improvement(x, y),
         seeds=seeds,
-        seeds_needed=seeds_needed(difference, deviation * np.sqrt(seeds), len(sizes)),
+        seeds_needed=seeds_needed(
+            difference, deviation * np.sqrt(seeds), float(effective_tasks(deviations))
+        ),
     )
 
 
-def seeds_needed(difference: float, deviation: float, tasks: int = 1) -> int | None:
+def seeds_needed(difference: float, deviation: float, tasks: float = 1.0) -> int | None:
     """Seeds a task with which a two-sided 5 % t-test finds the difference with a chance of 0.8.
 
-    `deviation` is that of one seed's difference, so that of n seeds' is 1 / sqrt(n) of it.
+    `deviation` is that of one seed's difference, so that of n seeds' is 1 / sqrt(n) of it, and
+    `tasks` how many count: see `effective_tasks`.
     """
     if deviation == 0:
         return 2 if difference else None

@@ -79,7 +79,9 @@ def merge(before: Result, new: Result) -> Result:
     trials = max(before.entry.tuning_trials, new.entry.tuning_trials)
     entry = new.entry.model_copy(update={"tuning_trials": trials})
     update = {"task": task, "entry": entry, "seeds": ordered, "summary": summary, "views": views}
-    known = {"official": official, "created_at": before.created_at}
+    own = (each.hidden for each in (new, before) if each.seeds == ordered)
+    hidden = next((each for each in own if each), None)  # a word on just these seeds
+    known = {"official": official, "created_at": before.created_at, "hidden": hidden}
     return new.model_copy(update={**update, **known})
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+MOST_HELD = 128  # descriptors: of 256 or more that a process may have
 FRESH = 60.0  # seconds in which a temporary may have been made, and not be held yet
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")  # as `files.write_atomically` calls them
 LOCK = re.compile(r"\..+\.lock")  # as `files.locked` calls them
@@ -34,6 +35,48 @@ def hold(descriptor: int) -> bool:
     except OSError:  # held, or a file system without locks, on which nothing is taken for left
         return False
     return True
+
+
+@contextmanager
+def used(folder: Path) -> Iterator[None]:
+    """Have `in_use` say so of a folder, which several may use at once.
+
+    Where there are no locks nothing is told, nor of so many folders that files could not be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    if descriptor >= MOST_HELD:
+        os.close(descriptor)
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a copy of this process may have it too
+        os.close(descriptor)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether somebody is known to use a folder."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
@@ -24,10 +24,11 @@ from ganbench.errors import InputError
 T = TypeVar("T")
 
 PRELOADED = [
+    "ganbench.system.server",
     "ganbench.harness.workers",
     "ganbench.planar",
     "torch._dynamo",  # which a worker's first trace imports, as slowly as torch itself
-    "ot.lp",
+    "scipy.spatial",  # and its first evaluation this
 ]
 PAUSES = (0.0, 0.1, 1.0)  # seconds: one that was killed refuses for a while before it is gone
 CONFINED = "GANBENCH_CONFINED"  # is in the environment of a confined process
@@ -149,13 +150,21 @@ def in_a_copy(function: Callable[[], T]) -> T | None:
         end(process, grace=1.0)
 
 
-def death(process: BaseProcess) -> int:
+@contextmanager
+def death(process: BaseProcess) -> Iterator[int]:
     """What `multiprocessing.connection.wait` finds ready when a process has ended.
 
     Its own sentinel is not before all that it has started have ended too.
     """
     assert process.pid is not None
-    return os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else process.sentinel
+    if not hasattr(os, "pidfd_open"):
+        yield process.sentinel
+        return
+    opened = os.pidfd_open(process.pid)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
 
 
 def end(process: BaseProcess, *, grace: float) -> None:
@@ -167,6 +176,22 @@ def end(process: BaseProcess, *, grace: float) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join()
+
+
+def stay() -> None:
+    """Have a SIGTERM not end this process; what it starts is ended by one as ever.
+
+    Schedulers send it to every process of a command: its first one has the others stop after their
+    step and keeps what they have done, for which they must still be there. Not SIG_IGN, which a
+    program that is started would inherit.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_go)
+
+
+def _go() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def end_with_parent() -> None:

@@ -38,6 +38,7 @@ def test_start(benchmark, arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_engine_scale(tmp_path):
     """The script that draws cost against seeds and width, at its smallest."""
     script = Path(__file__).with_name("engine_scale.py")

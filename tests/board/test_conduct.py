@@ -76,6 +76,10 @@ FORGERIES: dict[str, tuple[Callable[[Document], object], str]] = {
     "more steps": (protocol(steps=10**6), "of steps 1000000, not 2500"),
     "another device": (protocol(device="cuda"), "its machine has another device than cuda"),
     "another budget": (protocol(budget="quick"), "of budget quick"),
+    "less than nothing": (
+        timing(train_seconds=50.0, other_seconds=-49.0),
+        "its parts took longer than all of it",
+    ),
     "no curve": (each_seed(lambda seed, _: seed.update(curve=[])), "not the task's 10 evaluations"),
     "half a curve": (each_seed(lambda seed, _: seed["curve"].pop(3)), "not the task's 10"),
     "better metrics": (each_seed(better), "its curve does not end at its "),
@@ -106,6 +110,22 @@ def written(result: schema.Result, root: Path) -> Path:
     path.parent.mkdir()
     path.write_text(schema.dumps(result))
     return path
+
+
+def test_what_readers_take_otherwise_is_named(tmp_path: Path) -> None:
+    """A name twice in an object, files that differ in case alone, a board.toml that is none."""
+    path = written(summarised(copy.deepcopy(HONEST)), tmp_path)
+    whole = path.read_text()
+    path.write_text(whole.replace('"entry": {', '"entry": {"tuning_trials": 0, ', 1))
+    assert checking.check(tmp_path) == (1, [f"{path}: says tuning_trials twice"])
+    assert checking.repeated('{"a": ' + 5_000 * "9" + "}") is None
+    path.write_text(whole)
+    other = path.with_name("MLP_gan.json")
+    other.write_text(whole)
+    assert f"{path}: is {other} but for upper and lower case" in checking.check(tmp_path)[1]
+    other.unlink()
+    (tmp_path / "board.toml").write_text("overall = ")
+    assert ["board.toml is no TOML" in each for each in checking.check(tmp_path)[1]] == [True]
 
 
 def test_the_honest_one_passes(tmp_path: Path) -> None:

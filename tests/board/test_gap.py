@@ -164,6 +164,7 @@ def verify(path: Path, *options: str) -> Result:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_cheat_that_knows_the_task_is_refuted(tmp_path: Path, monkeypatch):
     """It scores as real data on the task, and new seeds on the task bear that out."""
     (tmp_path / "cheat.py").write_text(CHEAT)

@@ -228,6 +228,20 @@ def test_a_run_that_never_got_there_is_not_fast_because_it_ended_early():
     assert found.ranked[1].time.restricted_mean == pytest.approx(0.1 * 5 + 0.9 * 10)
 
 
+def test_the_horizon_is_of_the_seeds_that_are_compared():
+    """What else an entry ran, on a slow machine, moves no one's time on another."""
+    made = [with_times("steady", *[5.0] * 10), with_times("fast", *[1.0] * 9, None)]
+    slow = with_times("steady", *[900.0] * 10, cpu="d")
+    for seed in slow.seeds:
+        seed.seed, seed.timing.train_seconds = seed.seed + 10, 1000.0
+        seed.metrics["mmd"] += 0.001
+    both = made[0].model_copy(update={"seeds": [*made[0].seeds, *slow.seeds]})
+    for entries in (made, [both, made[1]]):
+        found = {each.hardware: each for each in boards(entries, track="time")}["c, 1 cores"]
+        times = {row.entry.name: row.time.restricted_mean for row in found.ranked}
+        assert times == pytest.approx({"fast": 0.9 * 1 + 0.1 * 10, "steady": 5.0})
+
+
 def on_machines(name, *cpus, mean=0.2, **options):
     """An entry whose seeds ran on these machines, which differ in all that a record says."""
     result = an_entry(name, mean, seeds=len(cpus), **options)

@@ -90,6 +90,7 @@ def test_every_file_is_shipped_and_is_a_part_of_the_result(given: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_new_seeds_are_trained_from_all_of_them_and_nothing_is_left_beside(
     given: Path, monkeypatch
 ):

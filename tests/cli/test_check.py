@@ -375,6 +375,7 @@ def test_all_is_well_with_the_scaffold() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_is_compiled_if_that_is_asked_for() -> None:
     Path("my_gan.py").write_text(GAME)
     done = invoke("check", "my_gan.py", "--compile", "--quiet")

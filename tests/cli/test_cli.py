@@ -17,6 +17,7 @@ from ganbench.cli import main
 from ganbench.cli.options import parse_settings
 from ganbench.cli.progress import BEFORE_STEPS, DRAWING, IMPORTING, SCORING
 from ganbench.results import schema
+from ganbench.system import processes
 
 ROOT = Path(__file__).parents[2]
 WORKING = {IMPORTING, BEFORE_STEPS, SCORING, DRAWING}  # which a busy machine makes a command say
@@ -66,7 +67,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
-def process(*arguments: str) -> subprocess.Popen[str]:
+def process(*arguments: str, **more: bool) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", "ganbench", *arguments],
@@ -74,6 +75,7 @@ def process(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        **more,
     )
 
 
@@ -196,6 +198,28 @@ def test_interrupted_run_is_written_and_resumed(number: signal.Signals, seeds: s
     assert len(steady(path)) == int(seeds)
     assert invoke(*arguments, "--resume").exit_code == 0
     assert steady(path)[0]["status"] == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not processes.FORKED, reason="there is no server")
+def test_a_signal_to_all_processes_of_a_run_loses_nothing():
+    """As a batch system sends it: to workers, their server and what trains in them too."""
+    arguments = ("run", "mlp_gan", "--task", "gaussian", "--steps", "4000", "--seeds", "2")
+    running = process(*arguments, "--workers", "2", start_new_session=True)
+    frames = Path("runs/gaussian/mlp_gan-4000steps/seed-0/frames")
+    wait_for(lambda: frames.is_dir() and any(frames.iterdir()), running)
+    sessions = {
+        int(stat.parent.name): int(stat.read_text().rpartition(")")[2].split()[3])
+        for stat in Path("/proc").glob("[0-9]*/stat")
+    }
+    all_of_it = [process for process, session in sessions.items() if session == running.pid]
+    assert len(all_of_it) >= 6  # itself, the server, two workers of two processes each
+    for process_id in all_of_it:
+        os.kill(process_id, signal.SIGTERM)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1, errors
+    seeds = steady("leaderboard/gaussian/mlp_gan-4000steps.json")
+    assert [seed["status"] for seed in seeds] == ["interrupted"] * 2
 
 
 def wait_for(ready, running: subprocess.Popen[str], seconds: float = 90) -> None:

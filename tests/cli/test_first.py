@@ -35,6 +35,7 @@ COMMANDS = {
     "check mlp_gan --task sin": "unknown task 'sin'",
     "check mlp_gan --set lrr=1": "no hyper-parameter 'lrr'",
     "new no-name": "'no-name' is no Python name",
+    "new torch": "torch.py would hide the module torch",
     "data fetch mnits": "unknown data set 'mnits': did you mean 'mnist'?",
 }
 SCRIPT = """

@@ -104,7 +104,7 @@ def test_what_a_task_prints_is_no_part_of_the_document() -> None:
     assert json.loads(run.stdout)["task"]["name"] == "gaussian"
     audited = invoke("audit", "mean_error", "--task", task, "--size", "128", "--draws", "20")
     assert "task imported" not in audited.stdout
-    drawn = invoke("plot", "runs/gaussian/oracle-2steps")
+    drawn = invoke("plot", "runs/gaussian/oracle-2steps-changed")
     assert "task imported" in drawn.stderr
     assert all(Path(line).exists() for line in drawn.stdout.splitlines())
 

@@ -281,6 +281,7 @@ def judged(task: Task, samples: Tensor) -> tuple[Verdict, Verdict]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_at_most_one_in_fifty_healthy_seeds_is_called_something_else() -> None:
     """Fresh real samples, and on `gaussian` those of the right model, as a perfect GAN's."""
     alarms = Counter[str]()

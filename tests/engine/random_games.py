@@ -634,9 +634,12 @@ def _constant_of_seed(game: Game) -> Game:
     return scaled(game, lambda: constant)
 
 
-def _betas_of_seed(game: Game) -> Game:
-    betas = (0.5 * float(torch.rand(())), 0.9)
-    return replace(game, d_optimizer=partial(torch.optim.Adam, betas=betas))
+def _numbers_of_seed(game: Game) -> Game:
+    """A weight, and Adam's betas if D learns by any optimizer."""
+    weight, betas = 0.5 + float(torch.rand(())), (0.5 * float(torch.rand(())), 0.9)
+    game = scaled(game, lambda: weight)
+    adam = partial(torch.optim.Adam, lr=1e-3, betas=betas)
+    return game if game.d_optimizer is None else replace(game, d_optimizer=adam)
 
 
 def _inner_training(game: Game) -> Game:
@@ -716,7 +719,6 @@ IMPURE: dict[str, Callable[[Game], Game]] = {
     "item": _item,
     "mask": _mask,
     "constant of a seed": _constant_of_seed,
-    "betas of a seed": _betas_of_seed,
     "third network": _inner_training,
     "mean of past fakes": _average_of_fakes,
     "counts calls": lambda game: replace(
@@ -736,15 +738,18 @@ class Recipe:
     seeds: Sequence[int]
     batch_shape: tuple[int, ...]
     impure: str | None
+    differs: bool  # in numbers, from seed to seed
     words: Sequence[str] = field(default=())
 
     def game(self) -> Game:
         """The Game anew, with weights from torch's global stream."""
         game, _ = _made(self.number, self.batch_shape, self.small)
+        game = _numbers_of_seed(game) if self.differs else game
         return IMPURE[self.impure](game) if self.impure else game
 
     def __str__(self) -> str:
         impure = f"{self.impure.upper()}, " if self.impure else ""
+        impure += "numbers of a seed's own, " if self.differs else ""
         return f"{self.number} {self.batch_shape}: {impure}{', '.join(self.words)}"
 
 
@@ -767,6 +772,7 @@ def recipe(number: int, *, small: bool = False, impure: str | None = None) -> Re
         seeds=seeds,
         batch_shape=(n, *shape),
         impure=impure,
+        differs=impure is None and number % 3 == 0,
         words=words,
     )
 

@@ -408,16 +408,18 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
 COMPILED = ("extragradient", "no discriminator", "all together")  # which takes half a minute each
 
 
-def marks(name: str) -> list[pytest.MarkDecorator]:
+def marks(name: str, *, compiled: bool = False) -> list[pytest.MarkDecorator]:
     """What is asked for all together is tried every time, each by itself with all tests."""
-    return [] if name == "all together" else [pytest.mark.slow]
+    if name == "all together":
+        return [pytest.mark.slow] if compiled else []
+    return [pytest.mark.slow, *([pytest.mark.long] if compiled else [])]
 
 
 @pytest.mark.parametrize(
     ("name", "compiled"),
     [
         *(pytest.param(name, False, marks=marks(name)) for name in VARIANTS),
-        *(pytest.param(name, True, marks=pytest.mark.slow) for name in COMPILED),
+        *(pytest.param(name, True, marks=marks(name, compiled=True)) for name in COMPILED),
     ],
 )
 def test_stacked_as_eager(name: str, compiled: bool) -> None:

@@ -12,8 +12,9 @@ from torch.nn.modules.module import register_module_forward_hook
 from ganbench import registry
 from ganbench.core import Task
 from ganbench.engine.noise import Call, SuppliedNoise, UnsuppliedError
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 
 from .test_styles import FILE, SIZE
 

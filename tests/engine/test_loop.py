@@ -93,6 +93,7 @@ print(int((memory[0] == 3).sum()))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_another_instruction_set_gets_code_of_its_own(tmp_path: Path) -> None:
     """Of two CPUs that share the compiler's cache, both take every step of every number."""
     other = "default" if torch.backends.cpu.get_cpu_capability() == "AVX2" else "avx2"

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from ganbench import registry
 from ganbench.cli import main
 from ganbench.core import Task
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.train import train_seeds
 

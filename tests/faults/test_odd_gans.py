@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from ganbench.cli import main
 from ganbench.harness import pictures
 
+from ..tiers import every
+
 SOURCE = """
 import builtins, decimal, gc, json, locale, os, random, resource, signal, sys, threading, time
 import warnings
@@ -245,7 +247,7 @@ def test_an_odd_gan(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("where", "what", "words"), listed(SLOW))
+@pytest.mark.parametrize(("where", "what", "words"), every(3, listed(SLOW)))
 def test_an_odder_gan(
     where: str,
     what: str,

@@ -126,6 +126,23 @@ def test_a_seed_that_ends_its_process_has_failed_and_the_others_go_on(
     assert (second.status, second.reason) == ("ok", None)
 
 
+LATER = "vars(sys.modules['ganbench.harness.messages']).update(receive=lambda _: os._exit(3))"
+
+
+@pytest.mark.slow
+def test_a_seed_whose_process_ends_while_it_is_judged_has_failed(tmp_path: Path) -> None:
+    """The judge's answer then reaches nobody; no seed vanishes for that."""
+    spec = replace(spec_of(tmp_path), task="gaussian")
+    path = Path(spec.baseline)
+    mark = repr(str(tmp_path / "once"))
+    once = f"os.path.exists({mark}) or (open({mark}, 'w').close(), {LATER})"
+    last = f"self.steps == 20 and ({once})"
+    path.write_text(path.read_text().replace("(self, n):", f"(self, n):\n        {last}"))
+    first, second = trained(spec, range(2))
+    assert (first.status, first.reason) == ("failed", ENDS["os._exit(3)"])
+    assert (second.status, second.reason) == ("ok", None)
+
+
 COPIES = {
     "a task of its own": "from ganbench import registry; task = registry.load_task('ring8')",
     "what its process holds": "task = next(o for o in gc.get_objects() if type(o) is Task)",

@@ -220,6 +220,7 @@ def test_a_node_dies_in_the_middle(board: Path, undisturbed: Path, cluster: Any)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_command_is_killed_and_begun_again(
     board: Path, undisturbed: Path, cluster: Any
 ) -> None:
@@ -243,6 +244,7 @@ def test_the_command_is_killed_and_begun_again(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_poisoned_entry_stops_nothing(tmp_path: Path, cluster: Any) -> None:
     """One that ends its process, one that kills it, one that is no Python."""
     boards = []

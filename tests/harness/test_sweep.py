@@ -306,6 +306,22 @@ def test_what_kills_its_process_and_what_is_no_python_stop_nothing(path: Path) -
 
 
 @pytest.mark.slow
+def test_what_a_file_does_to_the_process_that_plans_is_undone(path: Path) -> None:
+    """A baseline that changes the folder when it is executed, asked and made."""
+    away = "__import__('os').chdir('/')"
+    (path.parent / "own.py").write_text(
+        OWN.replace("import torch", f"{away}\nimport torch", 1).replace(
+            "self.size,", f"{away}\n        self.size,"
+        )
+    )
+    with (path.parent / "own.py").open("a") as file:
+        file.write(f"\n\ndef resolve(task, size):\n    {away}\n    return {{'size': size}}\n")
+    here = Path.cwd()
+    items = planned(path)
+    assert [item.broken for item in items] == [None] * len(items) and Path.cwd() == here
+
+
+@pytest.mark.slow
 def test_one_failure_stops_nothing(path: Path) -> None:
     (path.parent / "own.py").write_text(OWN.replace("self.seen += 1", "raise ValueError('no')"))
     found = command(path)

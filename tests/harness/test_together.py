@@ -23,15 +23,17 @@ from torch.nn.functional import softplus
 from ganbench import nn
 from ganbench.core import Game
 
-def GAN(task, *, lr: float = 0.01, weight: float = 1.0, width: int = 4, device="cpu"):
+def GAN(task, *, lr: float = 0.01, weight: float = 1.0, beta: float = 0.5, width: int = 4,
+        device="cpu"):
     if lr == 0.7:
         raise ZeroDivisionError("of all rates, that one")
     return Game(
         generator=nn.mlp([2, width, *task.shape]), discriminator=nn.mlp([*task.shape, 4, 1]),
         latent=lambda n, rng: torch.randn(n, 2, generator=rng),
         d_loss=lambda D, real, fake: softplus(-D(real)).mean() + softplus(D(fake)).mean(),
-        g_loss=lambda D, real, fake: weight * softplus(-D(fake)).mean(),
-        d_optimizer=partial(nn.Adam, lr=lr), g_optimizer=partial(nn.Adam, lr=lr),
+        g_loss=lambda D, real, fake: (weight if weight > 0 else -1) * softplus(-D(fake)).mean(),
+        d_optimizer=partial(nn.Adam, lr=lr, betas=(beta, 0.999)),
+        g_optimizer=partial(nn.Adam, lr=lr),
     )
 """
 
@@ -94,11 +96,22 @@ def test_learning_rates_are_trained_at_once_and_come_to_the_same(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_what_a_loss_is_weighted_by_is_trained_apart_and_said(tmp_path: Path) -> None:
-    jobs, told = jobs_of(tmp_path, [{"weight": 1.0}, {"weight": 2.0}]), list[Progress]()
+def test_numbers_of_losses_and_optimizers_too(tmp_path: Path) -> None:
+    settings = [{"weight": 1.0}, {"weight": 2.0}, {"weight": 2.0, "beta": 0.9, "lr": 0.02}]
+    jobs, told = jobs_of(tmp_path, settings), list[Progress]()
     together = found(jobs, told)
-    note = "one setting after the other: g_loss.weight differs from seed to seed"
-    assert [each.note for each in told if each.note] == [note]
+    assert [each.note for each in told if each.note] == []
+    assert len(order(told)) > len(settings)
+    assert len(set(together.values())) == 2 * len(settings)
+    assert together == alone(jobs)
+
+
+@pytest.mark.slow
+def test_what_decides_is_trained_apart_and_said(tmp_path: Path) -> None:
+    jobs, told = jobs_of(tmp_path, [{"weight": 1.0}, {"weight": -2.0}]), list[Progress]()
+    together = found(jobs, told)
+    note = "one setting after the other: g_loss.weight differs from seed to seed: it decides what"
+    assert [each.note[: len(note)] for each in told if each.note] == [note]
     assert len(order(told)) == 2
     assert together == alone(jobs)
 

@@ -134,6 +134,18 @@ def test_no_sample_of_quality() -> None:
     }
 
 
+def test_no_sample_of_quality_is_as_far_from_weights_as_the_rarest_mode_alone() -> None:
+    weights = torch.tensor([0.5, 0.3, 0.2])
+    centers = 10 * RING[:3]
+    own = {"centers": centers, "sigma": 0.1, "weights": weights}
+    garbage, rarest = (
+        mixture.mixture_modes(centers, fake, **own)
+        for fake in (torch.full((100, 2), 99.0), centers[2:].repeat(100, 1))
+    )
+    assert garbage["reverse_kl"] == pytest.approx(math.log(5))
+    assert rarest["reverse_kl"] == pytest.approx(math.log(5))
+
+
 def test_against_scipy() -> None:
     fake = perfect(GRID, 0.1, 2500, 1)  # twice as wide as it should be
     values = score(fake, GRID, 0.05)

@@ -44,6 +44,7 @@ def mixed() -> Tensor:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Covariance")
 def test_no_worse_than_the_best_of_scipy() -> None:
     data = mixed()

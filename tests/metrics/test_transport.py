@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import ot
@@ -108,6 +110,28 @@ def test_exact_distance_takes_a_random_choice_of_rows() -> None:
     # Shares of the mode differ by 0.022 on average: sqrt(0.022 * 5000) = 10, at four times 21.
     assert 0 < wasserstein(real, fake) < 21
     assert wasserstein(real, fake[:2000]) == pytest.approx(50, abs=2)
+
+
+ALONE = """
+import sys, types, numpy as np, torch
+from ganbench.metrics import wasserstein
+sys.modules["ot"] = authors = types.ModuleType("ot")
+real, fake = torch.randn(2, 300, 2).unbind()
+alone = wasserstein(real, fake[:77])
+assert sys.modules.pop("ot") is authors
+assert not {"ot.lp", "scipy", "networkx", "sklearn"} & set(sys.modules), "more than the solver"
+
+import ot
+cost = ot.dist(real.double().numpy(), fake[:77].double().numpy())
+flat, high = np.full(300, 1 / 300), np.full(77, 1 / 77)
+assert abs(ot.emd2(flat, high, cost) ** 0.5 - alone) < 1e-12
+assert wasserstein(real, fake[:77]) == alone
+assert (sys.modules["ot.lp.emd_wrap"].dist(cost, cost) == ot.dist(cost, cost)).all()
+"""
+
+
+def test_exact_distance_imports_the_solver_alone_and_leaves_pot_whole() -> None:
+    subprocess.run([sys.executable, "-c", ALONE], check=True)
 
 
 def test_quantities_are_what_is_returned() -> None:

@@ -150,7 +150,7 @@ def test_published_figures_are_those_of_the_table() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_seeds_of_packed_gans_are_trained_at_once(compiled: bool, tmp_path: Path) -> None:
     """The engine holds what it stacks and compiles against the eager player itself."""
     asked = job(2, tmp_path, steps=4, compiled=compiled)

@@ -83,13 +83,16 @@ def test_holm():
     assert stats.holm([]).shape == (0,)
 
 
-def groups(*entries, tasks: int = 1):
-    scores = np.stack([np.ravel(entry) for entry in entries])
-    seeds = scores.shape[1] // tasks
-    counts = stats.resampled([seeds] * tasks, rng=rng())
-    points = [stats.iqm(entry) for entry in scores]
-    replicates = stats.resampled_iqms(scores, counts)
-    return list(stats.tie_groups(points, replicates, seeds=seeds, tasks=tasks))
+def groups(*entries):
+    """Of scores (seeds,) on one task, or (tasks, seeds)."""
+    tasks = np.moveaxis(np.stack([np.atleast_2d(entry) for entry in entries]), 0, 1)
+    seeds = tasks.shape[2]
+    replicates = [
+        stats.resampled_iqms(scores, stats.resampled([seeds], rng=rng(task)))
+        for task, scores in enumerate(tasks)
+    ]
+    points = np.mean([[stats.iqm(entry) for entry in scores] for scores in tasks], axis=0)
+    return list(stats.tie_groups(points, replicates, seeds=seeds))
 
 
 def test_copies_tie_and_the_worse_does_not():
@@ -109,13 +112,23 @@ def test_pairs_count():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "tasks"), [(10, 1), (3, 1), (10, 3)])
-def test_equals_are_told_apart_no_more_often_than_promised(seeds, tasks):
+@pytest.mark.parametrize(
+    ("seeds", "spreads"),
+    [
+        (10, [1.0]),
+        (3, [1.0]),
+        (10, [1.0, 1.0, 1.0]),
+        (10, [1.0] + [0.01] * 7),
+        (3, [1.0] + [0.01] * 7),
+    ],
+)
+def test_equals_are_told_apart_no_more_often_than_promised(seeds, spreads):
+    """Also where the scores of one task vary much more than those of the others."""
     trials = 600
     apart = 0
     for trial in range(trials):
-        draws = rng(trial).normal(size=(2, tasks, seeds))
-        apart += max(groups(*draws, tasks=tasks)) > 1
+        draws = rng(trial).normal(size=(2, len(spreads), seeds)) * np.array(spreads)[:, None]
+        apart += max(groups(*draws)) > 1
     assert apart <= scipy_stats.binom.isf(0.001, trials, 0.06)
 
 
@@ -156,7 +169,8 @@ def test_compare():
     y = [each - 0.3 + 0.2 * rng(7).normal(size=10) for each in x]
     found = stats.compare(x, y, rng=rng())
     back = stats.compare(y, x, rng=rng())
-    assert found.difference == pytest.approx(stats.iqm(x) - stats.iqm(y))
+    apart = [stats.iqm(mine) - stats.iqm(theirs) for mine, theirs in zip(x, y, strict=True)]
+    assert found.difference == pytest.approx(np.mean(apart))
     assert found.interval[0] < found.difference < found.interval[1]
     assert found.interval == pytest.approx([-back.interval[1], -back.interval[0]])
     assert found.improvement == pytest.approx(1 - back.improvement)
@@ -168,6 +182,22 @@ def test_compare():
     assert turned.interval == pytest.approx(back.interval)
     same = stats.compare(x, x, rng=rng())
     assert (same.p_value, same.difference, same.seeds_needed) == (1, 0, None)
+
+
+def test_compare_ranks_as_the_board_does():
+    """A task that is the best for one of them counts, though its scores are extremes of all."""
+    x, y = [np.full(10, 0.9)] + [np.full(10, 0.1)] * 3, [np.full(10, 0.2)] * 4
+    found = stats.compare(x, y, rng=rng())
+    assert (found.difference, found.p_value) == pytest.approx((0.1, 0.0))
+
+
+def test_the_seeds_that_compare_needs_are_those_of_the_seeds_deviation():
+    """Not of the narrower one that resampled means of three seeds have."""
+    x, y = np.array([0.1, 0.5, 0.9]), np.array([0.3, 0.1, 0.4])
+    found = stats.compare([x], [y], rng=rng(), replicates=200_000)
+    by_hand = stats.seeds_needed((x - y).mean(), (x - y).std(ddof=1))
+    assert by_hand is not None and by_hand > 10
+    assert found.seeds_needed == pytest.approx(by_hand, abs=1)
 
 
 def test_seeds_needed_is_the_power_of_a_paired_t_test():

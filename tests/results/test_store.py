@@ -43,6 +43,23 @@ def test_a_published_result_is_never_touched(tmp_path, beside, sha, seeds):
     assert after == before
 
 
+def test_a_word_on_some_seeds_is_none_on_those_of_both(tmp_path):
+    """The gap to hidden parameters is of the seeds that it was measured by."""
+    hidden = schema.HiddenRun(
+        seed=7,
+        known=0.9,
+        scores=[0.5],
+        gap=0.1,
+        ci95=(0.0, 0.2),
+        verdict="consistent",
+        ganbench_version="0",
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+    new = a_result(a_seed(1)).model_copy(update={"hidden": hidden})
+    assert store.merge(a_result(a_seed(1)), new).hidden == hidden
+    assert store.merge(a_result(a_seed(0)), new).hidden is None
+
+
 def test_samples_whose_result_is_gone_are_in_the_way_too(tmp_path):
     publish(tmp_path, a_result()).unlink()
     assert store.add(a_result(), tmp_path).path.name == "my_gan.local.json"

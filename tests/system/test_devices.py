@@ -20,8 +20,9 @@ from torch.utils._pytree import tree_leaves
 from ganbench import randomness
 from ganbench.cli import main
 from ganbench.core import Task
-from ganbench.engine.stack import Stack, UnstackableError
+from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
+from ganbench.engine.unstackable import UnstackableError
 from ganbench.env import Env
 from ganbench.errors import InputError
 from ganbench.harness import machine

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,17 @@ def test_workers_begin_with_the_environment_of_now(monkeypatch, tmp_path):
         with processes.pool(1, os.chdir, str(tmp_path)) as pool:
             assert pool.submit(os.getenv, "GANBENCH_TEST").result() == value
             assert pool.submit(os.getcwd).result() == str(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the system has no such thing")
+def test_what_tells_of_an_end_is_closed():
+    before = set(Path("/proc/self/fd").iterdir())
+    process = processes.fork(int)
+    with processes.death(process) as death:
+        assert wait([death], timeout=60) == [death]
+    processes.end(process, grace=1.0)
+    process.close()
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 @pytest.mark.slow

@@ -383,7 +383,7 @@ def test_every_end_is_one_line():
 
 @pytest.mark.parametrize("text", ["no message", "[1]", "[" * 100_000, "x" * 3_000_000, "\\xff"])
 def test_what_is_no_message_ends_it(text: str):
-    code = "import os\nfor n in range(3, 30):\n    try:\n        os.write(n, b'''%s\\n''' )\n"
+    code = "import os\nfor n in range(3, 1024):\n    try:\n        os.write(n, b'''%s\\n''' )\n"
     code += "    except OSError: pass\nimport time; time.sleep(60)"
     assert raised(code % text) == "what it told is no message"
 
