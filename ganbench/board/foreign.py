@@ -12,13 +12,13 @@ import ganbench
 from ganbench import registry
 from ganbench.board import attachments, confined
 from ganbench.errors import MOST_LINE, InputError, one_line
-from ganbench.harness import machine
+from ganbench.harness import entries, machine
 from ganbench.harness.entries import Finished
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import Report, Spec, Stop
 from ganbench.results import store
 from ganbench.results.schema import Result
-from ganbench.system import cell, files, leftovers
+from ganbench.system import cell, files
 from ganbench.system.cell import CellError
 from ganbench.system.leftovers import held_folder
 from ganbench.system.sandbox import Limits
@@ -107,11 +107,7 @@ def _kept(
     target = out / result.task.name / result.entry.name
     notes = ["it came with a result of others: it was run confined (see SECURITY.md)"]
     if target.exists():
-        if leftovers.in_use(target):
-            raise InputError(f"another run goes on in {target}: wait, or give --out")
-        aside = store.unused(target.with_name(f"{target.name}.old"))
-        target.rename(aside)
-        notes.append(f"the former run is kept in {aside}")
+        notes.append(f"the former run is kept in {entries.set_aside(target)}")
     files.make_folder(target.parent)
     folder.rename(target)
     added = store.add(_told_here(result, source[main]), leaderboard)

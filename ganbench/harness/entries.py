@@ -291,14 +291,19 @@ def prepare_folder(folder: Path, job: Job, held: ExitStack) -> tuple[Path, list[
     if marker.is_file() and source != baseline.sha256:
         if spec.resume and any(folder.glob("seed-*/checkpoint.*")):
             raise ResumeError(f"{folder} is of another source: run without --resume")
-        if leftovers.in_use(folder):
-            raise InputError(f"a run of another source goes on in {folder}: wait, or give --out")
-        aside = board.unused(folder.with_name(f"{folder.name}.old"))
-        folder.rename(aside)
-        notes.append(f"the former run was of another source: kept in {aside}")
+        notes.append(f"the former run was of another source: kept in {set_aside(folder)}")
     files.write_atomically(marker, json.dumps(label, indent=1).encode())
     held.enter_context(leftovers.used(folder))
     return folder, notes
+
+
+def set_aside(folder: Path) -> Path:
+    """Where a run's folder is kept from now on; InputError while a run goes on in it."""
+    if leftovers.in_use(folder):
+        raise InputError(f"another run goes on in {folder}: wait, or give --out")
+    aside = board.unused(folder.with_name(f"{folder.name}.old"))
+    folder.rename(aside)
+    return aside
 
 
 def compose(job: Job, entry: EntryInfo, seeds: list[SeedResult]) -> Result:

@@ -137,15 +137,16 @@ def p_values(differences: ArrayLike, deviations: ArrayLike, seeds: int) -> NDArr
 
     apart = np.abs(np.asarray(differences, dtype=np.float64))
     each = np.asarray(deviations, dtype=np.float64)
-    spread = np.sqrt(np.square(each).sum(axis=0)) / len(each) * _widened(seeds)
+    spread = _deviation(each, seeds)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(apart > 0, apart / spread, 0.0)
     return np.asarray(2 * stats.t.sf(t, effective_tasks(each) * max(1, seeds - 1)))
 
 
-def _widened(seeds: int) -> float:
-    """How much larger the deviation of a mean of so many seeds is than that of resampled ones."""
-    return float(np.sqrt(seeds / max(1, seeds - 1)))
+def _deviation(each: Floats, seeds: int) -> Floats:
+    """That of a mean over tasks, of those of each task's resampled means of so many seeds."""
+    mean = np.sqrt(np.square(each).sum(axis=0)) / len(each)
+    return np.asarray(mean * np.sqrt(seeds / max(1, seeds - 1)))
 
 
 def effective_tasks(deviations: Floats) -> Floats:
@@ -249,16 +250,14 @@ def compare(
         found.append(first - second)
     difference = float(np.mean([iqm(mine) - iqm(theirs) for mine, theirs in pairs]))
     again, deviations = np.stack(found), np.std(found, axis=1)
-    deviation = float(np.sqrt(np.square(deviations).sum())) / len(pairs) * _widened(seeds)
+    one_seed = float(_deviation(deviations, seeds)) * np.sqrt(seeds)
     return Comparison(
         difference=difference,
         interval=interval(again.mean(axis=0)),
         p_value=float(p_values(difference, deviations, seeds)),
         improvement=probability_of_improvement(x, y),
         seeds=seeds,
-        seeds_needed=seeds_needed(
-            difference, deviation * np.sqrt(seeds), float(effective_tasks(deviations))
-        ),
+        seeds_needed=seeds_needed(difference, one_seed, float(effective_tasks(deviations))),
     )
 
 

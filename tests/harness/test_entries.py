@@ -152,7 +152,7 @@ def test_a_folder_in_which_a_run_goes_on_is_not_set_aside(tmp_path: Path) -> Non
 
     def edited(progress: Progress) -> None:
         path.write_text(path.read_text() + "# edited\n")
-        with pytest.raises(InputError, match="a run of another source goes on in"):
+        with pytest.raises(InputError, match="another run goes on in"):
             run(tmp_path, spec, range(1))
         seen.append(leftovers.in_use(folder))
 
