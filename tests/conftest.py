@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import WorkStealingScheduling
 
 from ganbench import data, registry
 from ganbench.board import index
@@ -39,6 +41,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for argument, kind in CONFORMANCE.items():
         if argument in metafunc.fixturenames:
             metafunc.parametrize(argument, registry.names(kind))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WorkStealingScheduling:
+    """Each process is given tests in one piece: what a module's tests share is made once."""
+    return WorkStealingScheduling(config, log)
 
 
 @pytest.fixture(scope="module", autouse=True)
