@@ -95,6 +95,12 @@ def only_bounds(each: Mapping[str, Any]) -> Bounds:
     return {name: known[name] for name in Bounds.__annotations__}  # type: ignore[return-value]
 
 
+def are_the_data(metrics: Mapping[str, float | None], known: Mapping[str, Bounds]) -> bool:
+    """Whether samples score as real data do each time, as the points of a point: as anybody's."""
+    pairs = [(metrics.get(name), each) for name, each in known.items()]
+    return all(value == each["floor"] and each["noise"] == 0 for value, each in pairs)
+
+
 def position(value: float, floor: float, ceiling: float) -> float:
     """1 at the floor or better, 0 at the ceiling, towards -1 beyond it.
 

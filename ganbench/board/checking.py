@@ -103,7 +103,7 @@ def duplicates(whole: dict[Path, Result]) -> Iterator[str]:
     """Entries of a task that share samples: one under two names."""
     by_task: dict[str, dict[Path, list[str | None]]] = defaultdict(dict)
     for path in sorted(whole, key=lambda path: age(whole[path].created_at, path.stem)):
-        by_task[whole[path].task.name][path] = marks(whole[path].seeds)
+        by_task[whole[path].task.name][path] = marks(whole[path])
     for own in by_task.values():
         for path, before in copies(own).items():
             yield f"{path}: {SAME.format(before)}"

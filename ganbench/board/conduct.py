@@ -10,6 +10,7 @@ from fractions import Fraction
 from itertools import chain, pairwise
 
 from ganbench import registry
+from ganbench.board.entry import own_seeds
 from ganbench.board.standard import are_first
 from ganbench.results.schema import Result, SeedResult
 from ganbench.scoring import SPENT
@@ -41,11 +42,13 @@ def misconduct(
     if result.entry.sha256 in _references() and not result.entry.reference:
         yield "official, but of a reference that does not say so"
     finished = [seed for seed in result.seeds if seed.status == "ok"]
-    yield from _copied(finished)
+    yield from _copied([seed for seed in own_seeds(result) if seed.status == "ok"])
     steps = budget["steps"]
     a_round = math.ceil(steps / budget["evaluations"])
     ends = [*range(a_round, steps, a_round), steps]
     for seed in finished:
+        if seed.samples_sha256 is None:
+            yield f"seed {seed.seed} has no hash of its samples"
         lines = (
             _wrong_curve(result, seed, ends),
             _wrong_times(result, seed),
@@ -65,11 +68,9 @@ def _references() -> set[str]:
 
 
 def _copied(seeds: Sequence[SeedResult]) -> Iterator[str]:
-    """Seeds that have the samples, metrics, MMD or curve of another one, or no samples."""
+    """Seeds that have the samples, metrics, MMD or curve of another one."""
     first: dict[str, int] = {}
     for seed in seeds:
-        if seed.samples_sha256 is None:
-            yield f"seed {seed.seed} has no hash of its samples"
         points = [[point.losses, point.metrics] for point in seed.curve[:-1]]
         curve = [point for point in points if any(point)]
         for own in (seed.samples_sha256, seed.metrics, seed.metrics.get("mmd"), curve):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ganbench.results.schema import LOCAL, MetricInfo, Result, SeedResult, Status
 from ganbench.results.stats import iqm
-from ganbench.scoring import WORST, Bounds, Direction, clear_position, why_unplaced
+from ganbench.scoring import (
+    WORST,
+    Bounds,
+    Direction,
+    are_the_data,
+    clear_position,
+    why_unplaced,
+)
 
 MANY = 6  # metrics, of which no chance makes all equal
 Judged = dict[str, tuple[str, int, Direction, float, float]]
@@ -91,9 +98,17 @@ class BoardEntry:
 
     @property
     def repeated(self) -> bool:
-        """Whether two of its seeds that ended well agree in every metric: they are one."""
+        """Whether two of its seeds that ended well agree in every metric: they are one.
+
+        Unless as `are_the_data`.
+        """
         rows = zip(*(metric["values"] for metric in self.metrics.values()), strict=True)
-        well = [row for row, status in zip(rows, self.statuses, strict=True) if status == "ok"]
+        well = [
+            row
+            for row, status in zip(rows, self.statuses, strict=True)
+            if status == "ok"
+            and not are_the_data(dict(zip(self.metrics, row, strict=True)), self.metrics)
+        ]
         return len(set(well)) < len(well)
 
     def on(self, hardware: str) -> list[int]:
@@ -145,13 +160,19 @@ def judged_by(views: Mapping[str, str], metrics: Mapping[str, Bounds]) -> Judged
     }
 
 
-def marks(seeds: Iterable[SeedResult]) -> list[str | None]:
+def own_seeds(result: Result) -> list[SeedResult]:
+    """The seeds whose samples are not anybody's: see `are_the_data`."""
+    known = {name: each.bounds for name, each in result.task.metrics.items()}
+    return [seed for seed in result.seeds if not are_the_data(seed.metrics, known)]
+
+
+def marks(result: Result) -> list[str | None]:
     """What no two entries have in common: of each seed the hash of its samples, and its metrics.
 
-    These where there are so many that no chance makes them equal.
+    These where there are so many that no chance makes them equal, and none of what anybody has.
     """
     found: list[str | None] = []
-    for seed in seeds:
+    for seed in own_seeds(result):
         found.append(seed.samples_sha256)
         values = [value for value in seed.metrics.values() if value is not None]
         if len(values) >= MANY:
@@ -198,7 +219,7 @@ def board_entry(
         reference=result.entry.reference,
         local=local,
         unpaired=unpaired,
-        samples=marks(seeds),
+        samples=marks(result),
         created=result.created_at,
         wrong=wrong,
     )

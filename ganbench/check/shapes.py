@@ -36,7 +36,7 @@ class Meetings(TorchFunctionMode):
         for n in (shape[0] for shape in given if len(shape) == 1 and shape[0] > 1):
             made = {tuple(each.shape) for each in tree_leaves(result) if _is_tensor(each)}
             name = getattr(func, "__name__", "a function")
-            if (n, 1) in given and ((n, n) in made or name.endswith("_loss")):
+            if (n, 1) in given and ((n, n) in made - given or name.endswith("_loss")):
                 self.found.setdefault((name.strip("_"), _where()), n)
         return result
 
@@ -45,12 +45,12 @@ def broadcasts(subject: Subject) -> Iterator[Said]:
     """That no step compares each with each by mistake."""
     size = subject.job.budget.batch_size
     found = _met(subject, size)
-    if found:  # unless the one is as long as the other by accident, as that of a layer
+    if found:  # unless they are as long by accident, or whatever the batch is, as those of a layer
         try:
             twice = _met(subject, 2 * size)
         except Exception:
-            twice = found
-        found = {key: n for key, n in found.items() if key in twice}
+            twice = {key: 2 * n for key, n in found.items()}
+        found = {key: n for key, n in found.items() if twice.get(key, n) != n}
     for (name, where), n in found.items():
         yield fails(
             f"{name} in {where} makes ({n}, {n}) of ({n}, 1) and ({n},): give both one shape, "

@@ -13,9 +13,12 @@ from click.testing import CliRunner
 
 from ganbench import registry
 from ganbench.board import checking, index
+from ganbench.board.entry import board_entry, marks
 from ganbench.board.standard import FAILS, standard_of, why_apart
 from ganbench.cli import main
 from ganbench.results import schema, stats
+
+from ..made import a_result, a_seed
 
 BOARD = Path(registry.folder("tasks")).parent / "leaderboard"
 HONEST = json.loads((BOARD / "gaussian" / "mlp_gan.json").read_text()) | {"hidden": None}
@@ -192,3 +195,14 @@ def test_scores_that_are_raised_without_their_metrics_are_named(
     with index.opened() as kept:
         entries, problems = kept.entries(tmp_path)
     assert problems or [each.wrong for each in entries] != [None]
+
+
+@pytest.mark.parametrize(("noise", "own"), [(0.0, False), (0.01, True)])
+def test_the_points_of_a_point_are_anybodys(noise: float, own: bool) -> None:
+    """Two perfect seeds of data without noise are not one, nor is such an entry another's."""
+    info = schema.MetricInfo(direction="lower", floor=0.0, ceiling=1.0, noise=noise)
+    seeds = [a_seed(seed, value=0.0) for seed in (0, 1)]
+    for seed in seeds:
+        seed.samples_sha256 = "0" * 64
+    result = a_result(*seeds, metrics={"mmd": info})
+    assert bool(marks(result)) is board_entry(result).repeated is own

@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from ganbench import check
+from ganbench.check import shapes
 from ganbench.check.repeats import differing
 from ganbench.cli import main
 from ganbench.engine import graph
@@ -459,3 +460,13 @@ def test_what_fails_is_not_submitted() -> None:
     (line,) = done.stderr.splitlines()
     assert "my_gan.py cannot be submitted (see `ganbench check`): fails latent: latent (my_" in line
     assert not Path("submission").exists()
+
+
+def test_what_a_layer_has_of_each_shape_is_no_meeting() -> None:
+    """Gradients of weights (n, 1), (n,) and (n, n), whatever the batch."""
+    weights = [torch.randn(shape, requires_grad=True) for shape in ((4, 1), (4,), (4, 4))]
+    with shapes.Meetings() as meetings:
+        torch.autograd.grad(sum(weight.sum() for weight in weights), weights)
+        assert meetings.found == {}
+        weights[0] - weights[1]
+    assert list(meetings.found.values()) == [4]
