@@ -213,6 +213,9 @@ def test_real_data_are_at_the_top_of_every_board_and_naive_samplers_at_naught():
     for board in json.loads(show("--json"))[1:]:
         scores = {entry["entry"]: entry["score"] for entry in board["entries"]}
         assert scores["oracle"] >= 0.98, board["task"]
+        if board["task"] == "dirac":  # of whose point box and moments say all
+            assert scores["uniform_noise"] == scores["moment_matching"] == 1
+            continue
         assert scores["uniform_noise"] <= 0.03
         # The one is exact where the other is not.
         assert scores["moment_matching"] >= 0.98 or scores["moment_matching"] <= 0.03
