@@ -31,8 +31,11 @@ NAMES = ("good", "twin", "poor", "on_gpu", "few", "evil", "noise")
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
-def an_entry(name, mean, *, task="ring8", seeds=10, budget="full", trials=0, rng=0, device="cpu"):
+def an_entry(
+    name, mean, *, task="ring8", seeds=10, budget="full", trials=0, rng=0, device="cpu", last=None
+):
     draws = np.random.default_rng(rng).normal(mean, 0.02, size=seeds)
+    draws[-1] = draws[-1] if last is None else last
     made = [a_seed(i, value=float(value)) for i, value in enumerate(draws)]
     for seed, value in zip(made, draws, strict=True):
         seed.curve[:] = [
@@ -241,6 +244,32 @@ def test_a_dash_and_the_reason_where_a_metric_gives_no_position(tmp_path):
     entry = (tmp_path / "site" / "entry/ring8/mlp_gan.html").read_text()
     row = re.search(r'<tr><th scope="row">\s*<span[^>]*>recall<.*?</tr>', entry, re.DOTALL)
     assert row and row[0].split("<td>")[-1].startswith("-")
+
+
+def test_figures_of_the_first_page_are_of_whom_they_name(tmp_path):
+    """The leader's score above another's picture; only tasks of the mean; each seed on the axis."""
+    root, out = tmp_path / "board", tmp_path / "site"
+    write(root, an_entry("best", 0.1, last=9.0))
+    ring = registry.load_task("ring8")
+    write(root, an_entry("second", 0.5), {0: ring.reference[:200]})
+    write(root, an_entry("best", 0.95, task="sine"))
+    text = "seeds = 10\ntasks = ['ring8', 'sine']\noverall = ['ring8']\nbaselines = ['mlp_gan']\n"
+    (root / "board.toml").write_text(text)
+    build(root, out)
+    page = (out / "index.html").read_text()
+    card = page[page.index('id="tasks"') :]
+    assert re.search(r"<strong>0\.8\d*</strong> best", card)
+    assert re.search(r"<figcaption>(\w+)</figcaption></figure></div>", card)[1] == "second"
+    _, profile = figures_of(out / "index.html")
+    (own,) = (each for each in profile["data"] if each["name"] == "best")
+    assert own["y"][[round(x, 2) for x in own["x"]].index(0.5)] == 0.9
+    scores = figures_of(out / "task" / "ring8.html")[0]
+    assert scores["layout"]["xaxis"]["range"][0] < min(scores["data"][0]["x"]) < -0.5
+
+
+def figures_of(page: Path) -> list[dict]:
+    found = re.findall(r'<script type="application/json">(.*?)</script>', page.read_text())
+    return [json.loads(each) for each in found]
 
 
 def test_an_empty_board(tmp_path):

@@ -58,7 +58,7 @@ def trains(subject: Subject) -> Iterator[Said]:
             yield fails(f"{bad[0]} is {log[bad[0]]} at step {number}")
             return
     logged = f"log {', '.join(names)}" if names else "log nothing"
-    yield ok(f"{count} steps of {subject.job.budget.batch_size} real samples {logged}")
+    yield ok(f"{count} steps of {subject.batch_size} real samples {logged}")
 
 
 def samples(subject: Subject) -> Iterator[Said]:

@@ -43,7 +43,7 @@ class Meetings(TorchFunctionMode):
 
 def broadcasts(subject: Subject) -> Iterator[Said]:
     """That no step compares each with each by mistake."""
-    size = subject.job.budget.batch_size
+    size = subject.batch_size
     found = _met(subject, size)
     if found:  # unless they are as long by accident, or whatever the batch is, as those of a layer
         try:

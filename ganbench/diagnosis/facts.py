@@ -9,6 +9,7 @@ from ganbench.scoring import mean
 
 FEW = 0.05  # share that looks real, of which coverage says nothing
 NEIGHBOURS = 5  # k of precision and coverage
+TRIPLES = "triples of digits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,10 @@ class Share:
 class Regions:
     """How samples fall on the modes, the classes or other parts of a target.
 
-    `missing` of the `count` have less than a tenth of their due; `lost` of the real samples lie
-    there, or `lost_widened` if samples were stretched to the covariance of real ones. Modes and
-    classes are `natural`; others are only cells of real samples. `shares` are of the samples.
+    `missing` of the `count` have less than a tenth of their due, or of TRIPLES nothing; `lost` of
+    the real samples lie there, or `lost_widened` if samples were stretched to the covariance of
+    real ones. Modes and classes are `natural`; others are only cells of real samples. `shares` are
+    of the samples.
     """
 
     word: str
@@ -157,6 +159,6 @@ def described(look: Look, *, regions: bool = True) -> str:
 def percent(share: float) -> str:
     """A share in per cent, with a decimal where a whole number would say all or nothing."""
     tenths = round(1000 * share)
-    if tenths in range(1, 5) or tenths in range(995, 1000):
+    if tenths in range(1, 6) or tenths in range(995, 1000):
         return f"{tenths / 10:.1f} %"
     return f"{100 * share:.0f} %"

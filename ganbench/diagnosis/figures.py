@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ganbench import scoring
-from ganbench.diagnosis.facts import Look, Regions, Share
+from ganbench.diagnosis.facts import TRIPLES, Look, Regions, Share
 
 Values = Mapping[str, "float | None"]
 MISSED = 0.01  # share of 1,000 triples of digits that chance may leave out
@@ -68,10 +68,9 @@ def _counted(known: Mapping[str, float], bounds: Mapping[str, Bound]) -> Regions
         return None
     count = round(bounds[name].floor)
     missing = count - round(known[name])
-    if name == "stacked_modes" and missing <= MISSED * count:
-        missing = 0
-    lost = missing / count
-    word = "triples of digits" if name == "stacked_modes" else "modes"
+    stacked = name == "stacked_modes"
+    lost = 0.0 if stacked and missing <= MISSED * count else missing / count
+    word = TRIPLES if stacked else "modes"
     return Regions(
         word=word, count=count, missing=missing, lost=lost, lost_widened=lost, natural=True
     )

@@ -12,7 +12,15 @@ from functools import partial
 from itertools import pairwise
 from typing import Literal
 
-from ganbench.diagnosis.facts import Evidence, Look, Moment, Regions, described, percent
+from ganbench.diagnosis.facts import (
+    TRIPLES,
+    Evidence,
+    Look,
+    Moment,
+    Regions,
+    described,
+    percent,
+)
 from ganbench.results.schema import Verdict
 
 Kind = Literal[
@@ -111,7 +119,7 @@ def vanishing_gradient(evidence: Evidence) -> Verdict | None:
     for moment in reversed(evidence.moments):
         if moment.d_accuracy is None or moment.d_loss is None:
             break
-        if moment.d_accuracy < CERTAIN or moment.d_loss > NO_LOSS:
+        if moment.d_accuracy < CERTAIN or not 0 <= moment.d_loss <= NO_LOSS:  # below 0: no nats
             break
         stretch.insert(0, moment)
     inside = [each.position for each in stretch if each.position is not None]
@@ -203,11 +211,13 @@ def _collapsed_regions(look: Look, regions: Regions) -> str | None:
     if not _empty(regions):
         return None
     where = f"only {regions} with a tenth of their due or more"
-    if not regions.natural:
+    if regions.word == TRIPLES:
+        where = f"only {regions} have a sample"
+    elif not regions.natural:
         where = (
             f"only {regions} have {look.noun}; {percent(regions.lost)} of real ones lie elsewhere"
         )
-    return f"{where}; {described(look, regions=False)}"
+    return "; ".join(filter(None, (where, described(look, regions=False))))
 
 
 def _collapsed_curves(look: Look) -> str:
@@ -222,7 +232,7 @@ def _collapsed_curves(look: Look) -> str:
 def _empty(regions: Regions) -> bool:
     """Whether so much is missing that no chance and no narrowness explains it."""
     if regions.natural:
-        return regions.missing > 0
+        return regions.lost > 0
     return regions.lost >= LOST and regions.lost_widened >= regions.lost / 3
 
 

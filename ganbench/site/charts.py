@@ -48,7 +48,8 @@ def scores(board: Board) -> Figure:
         for row in rows
     ]
     references = {row.entry.name: row.score for row in board.references}
-    figure = _scores(f"Scores on {board.task}", marks, references)
+    seeds = [score for row in rows for score in row.scores if score is not None]
+    figure = _scores(f"Scores on {board.task}", marks, references, seeds)
     figure["data"].insert(0, _seeds(rows))
     figure["label"] += "; each seed in grey"
     return figure
@@ -74,11 +75,16 @@ class Mark:
     group: int | None
 
 
-def _scores(title: str, marks: Sequence[Mark], references: Mapping[str, float | None]) -> Figure:
+def _scores(
+    title: str,
+    marks: Sequence[Mark],
+    references: Mapping[str, float | None],
+    seeds: Sequence[float] = (),
+) -> Figure:
     """Scores with their intervals, and references as lines to compare with."""
     known = {name: at for name, at in references.items() if at is not None}
     ends = [mark.interval[0] for mark in marks if mark.interval]
-    left = min([0.0, *ends, *known.values()]) - 0.1
+    left = min([0.0, *ends, *known.values(), *seeds]) - 0.1
     words = [f"{mark.name} {score(mark.score)}" for mark in marks]
     lines = [f"{name} {score(at)}" for name, at in known.items()]
     return {
@@ -287,7 +293,9 @@ def _over_steps(columns: Columns, kind: str, shapes: list[Figure]) -> Figure:
         "yaxis": {"title": {"text": kind}, "zeroline": False},
         "shapes": shapes,
     }
-    label = f"{', '.join(columns)} over training: median and 10 to 90 % of seeds"
+    label = (
+        f"{', '.join(columns)} over training: median and 10 to 90 % of the seeds that came so far"
+    )
     return {"data": traces, "layout": layout, "label": label}
 
 

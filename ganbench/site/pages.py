@@ -38,7 +38,7 @@ def board(renderer: Renderer, content: Content, root: Path, problems: Sequence[s
     """The first page: the board over all tasks, and the tasks."""
     over = content.overall
     seeds: dict[str, list[float]] = {}
-    for each in content.boards.values():
+    for each in (content.boards[task] for task in over.tasks):
         for row in each.ranked + each.references:
             seeds.setdefault(row.entry.name, []).extend(s for s in row.scores if s is not None)
     total = sum(len(own) for own in content.lines.values())
@@ -76,13 +76,13 @@ def results(renderer: Renderer, content: Content) -> None:
 
 
 def _card(renderer: Renderer, content: Content, root: Path, task: str) -> dict[str, Any]:
-    """A task with pictures of real samples and of those of its best entry that has some."""
-    best = made = None
-    for row in content.boards[task].ranked[:MOST_TRIED]:
+    """A task and its best entry, with pictures of real samples and of the best that has some."""
+    ranked = content.boards[task].ranked[:MOST_TRIED]
+    made = of = None
+    for row in ranked:
         path = store.path_of(root, task, row.entry.name)
-        made = thumbnails.generated(renderer.folder, path)
-        best = row if best is None or made else best
-        if made:
+        if made := thumbnails.generated(renderer.folder, path):
+            of = row.entry.name
             break
     return {
         "name": task,
@@ -91,7 +91,8 @@ def _card(renderer: Renderer, content: Content, root: Path, task: str) -> dict[s
         "count": _counted(len(content.lines[task]), "entry", "entries"),
         "real": thumbnails.real(renderer.folder, task),
         "made": made,
-        "best": best,
+        "made_by": of,
+        "best": ranked[0] if ranked else None,
     }
 
 

@@ -470,3 +470,12 @@ def test_what_a_layer_has_of_each_shape_is_no_meeting() -> None:
         assert meetings.found == {}
         weights[0] - weights[1]
     assert list(meetings.found.values()) == [4]
+
+
+@pytest.mark.slow
+def test_a_pack_is_given_whole_batches() -> None:
+    """Of three, that do not divide the task's batch."""
+    spec = Spec(task="ring8", baseline="pacgan", hparams={"pack": 3})
+    lines = [found.line for found in check.check(spec)]
+    assert failing(lines) == []
+    assert any("3 steps of 768 real samples" in line for line in lines)

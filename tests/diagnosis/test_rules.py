@@ -216,6 +216,7 @@ def test_a_gradient_vanishes_where_d_stays_certain_and_g_gains_nothing() -> None
     assert not found([*late[:5], *stuck[5:6]])  # too short
     assert not found(curve(*[-0.9] * 8, d_accuracy=0.98, d_loss=0.001))
     assert not found(curve(*[-0.9] * 8, d_accuracy=1.0, d_loss=0.06))
+    assert not found(curve(*[-0.9] * 8, d_accuracy=1.0, d_loss=-3.2))  # a critic's
     assert not found(curve(-0.9, -0.6, -0.3, 0.0, 0.1, 0.2, 0.3, 0.4, **certain))
     assert not found(curve(*[0.6] * 8, **certain))
 
@@ -297,6 +298,7 @@ def test_a_text_is_one_line_of_limited_length() -> None:
         (0.0, "0 %"),
         (1e-8, "0 %"),
         (0.002, "0.2 %"),
+        (0.0049, "0.5 %"),
         (0.35, "35 %"),
         (0.996, "99.6 %"),
         (0.9999, "100 %"),
@@ -340,3 +342,18 @@ def test_a_result_alone_is_enough_for_a_verdict() -> None:
     assert verdict().kind == "healthy"
     assert verdict(modes_10pct=5.0).text.startswith("mode collapse: only 5 of 8 modes")
     assert verdict(mmd=None, precision=None, coverage=None, modes_10pct=None).kind == "healthy"
+
+
+def test_triples_of_digits_are_as_many_as_are_there() -> None:
+    """Up to a hundredth chance leaves out; what counts is one sample, not a tenth of the due."""
+    bounds = {
+        "frechet": MetricInfo(direction="lower", floor=0.1, ceiling=40.0, noise=0.01),
+        "stacked_modes": MetricInfo(direction="higher", floor=1000.0, ceiling=351.0, noise=0.0),
+    }
+
+    def text(modes: float) -> str:
+        values = {"frechet": 0.1, "stacked_modes": modes}
+        return diagnose(of_result(values, bounds, [], views={}, status="ok", reason=None)).text
+
+    assert "991 of 1000 triples" in text(991.0) and text(991.0).startswith("healthy")
+    assert text(351.0) == "mode collapse: only 351 of 1000 triples of digits have a sample"
