@@ -263,7 +263,7 @@ def test_figures_of_the_first_page_are_of_whom_they_name(tmp_path):
     _, profile = figures_of(out / "index.html")
     (own,) = (each for each in profile["data"] if each["name"] == "best")
     assert own["y"][[round(x, 2) for x in own["x"]].index(0.5)] == 0.9
-    scores = figures_of(out / "task" / "ring8.html")[0]
+    _samples, scores, _times = figures_of(out / "task" / "ring8.html")
     assert scores["layout"]["xaxis"]["range"][0] < min(scores["data"][0]["x"]) < -0.5
 
 
