@@ -60,8 +60,13 @@ def checked(game: Game) -> Game:
             raise ContractError(f"{field} must be a function of ({takes}), got {_shown(part)}")
         if not field.endswith("_loss"):
             check_arguments(field, part, takes)
-    for loss in (*game.d_losses, game.g_loss):
-        asked(loss, game)
+    wanted = {name for loss in (*game.d_losses, game.g_loss) for name in asked(loss, game)}
+    for name in game.schedule:
+        if name not in {"d_lr", "g_lr", *wanted}:
+            raise ContractError(
+                f"schedule has {name!r}, which no loss asks for: take it behind a *, as in "
+                f"(D, real, fake, *, {name}); learning rates are d_lr and g_lr"
+            )
     for field in ("d_updates", "pack"):
         count: Any = getattr(game, field)
         if not isinstance(count, int) or count < 1:
@@ -73,7 +78,8 @@ def asked(loss: Callable[..., Any], game: Game) -> tuple[str, ...]:
     """The names that a loss asks for by keyword-only arguments, if the game knows them."""
     what = "g_loss" if loss is game.g_loss else "d_loss"
     try:
-        arguments = inspect.signature(loss).parameters.values()
+        function = loss.forward if isinstance(loss, nn.Module) else loss
+        arguments = inspect.signature(function).parameters.values()
     except ValueError:
         return ()  # of a function in C, which shows no arguments
     keywords = [each for each in arguments if each.kind is each.KEYWORD_ONLY]
@@ -120,6 +126,13 @@ def optimizer(field: str, game: Game, module: nn.Module) -> torch.optim.Optimize
         raise ContractError(
             f"{named(field, make)} returned an optimizer of none of the parameters that it was "
             "given: pass them on, e.g. torch.optim.Adam(parameters, lr=1e-3)"
+        )
+    networks = (game.generator, game.discriminator, *game.more.values())
+    known = {p for network in networks if network is not None for p in network.parameters()}
+    if any(p not in known for group in made.param_groups for p in group["params"]):
+        raise ContractError(
+            f"{named(field, make)} returned an optimizer of more than the networks' parameters, "
+            "which would neither be trained nor kept: give what they belong to as one of `more`"
         )
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -474,6 +474,30 @@ def asks_for_more(D: nn.Module, real: Tensor, fake: Tensor, *, gamma: Tensor) ->
     return gamma * D(fake).mean()
 
 
+def by_place(D: nn.Module, real: Tensor, fake: Tensor, gamma: float = 0.0) -> Tensor:
+    return gamma * D(fake).mean()
+
+
+def of_more(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """And of centres that latents are drawn around."""
+    return torch.optim.SGD([*parameters, nn.Parameter(torch.zeros(2))], lr=0.1)
+
+
+class AsksForMore(nn.Module):
+    """A loss that is a module."""
+
+    def forward(self, D: nn.Module, real: Tensor, fake: Tensor, *, gamma: Tensor) -> Tensor:
+        return asks_for_more(D, real, fake, gamma=gamma)
+
+
+def test_a_module_is_handed_what_its_forward_asks_for() -> None:
+    losses = []
+    for loss in (asks_for_more, AsksForMore()):
+        trainer = Trainer(game(g_loss=loss, schedule={"gamma": lambda done: 2.0}), seed=0)
+        losses.append(float(trainer.train_step(batches()[0, 0])["g_loss"]))
+    assert losses[0] == losses[1] != 0
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -486,6 +510,9 @@ def asks_for_more(D: nn.Module, real: Tensor, fake: Tensor, *, gamma: Tensor) ->
         ({"more": {"G": nn.Linear(1, 1)}}, "more must have other names than 'G'"),
         ({"schedule": {"weight": 3}}, "schedule must be a function of (share), got 3"),
         ({"after_d": 3}, "after_d must be a function of (D), got 3"),
+        ({"schedule": {"lr": lambda done: 1 - done}}, "schedule has 'lr', which no loss asks for"),
+        ({"g_loss": by_place, "schedule": {"gamma": float}}, "take it behind a *, as in (D, real,"),
+        ({"g_optimizer": of_more}, "returned an optimizer of more than the networks' parameters"),
     ],
 )
 def test_what_cannot_be_is_said(fields: dict[str, Any], message: str) -> None:
