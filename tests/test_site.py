@@ -163,9 +163,8 @@ def test_charts_are_valid_for_plotly(board):
     _, out = board
     kinds = set()
     for page in out.rglob("*.html"):
-        found = re.findall(r'<script type="application/json">(.*?)</script>', page.read_text())
-        for each in found:
-            figure = go.Figure(json.loads(each))
+        for each in figures_of(page):
+            figure = go.Figure(each)
             kinds.add((page.parent.parent.name or page.parent.name, len(figure.data)))
     assert len(kinds) >= 4
 

@@ -127,8 +127,7 @@ def optimizer(field: str, game: Game, module: nn.Module) -> torch.optim.Optimize
             f"{named(field, make)} returned an optimizer of none of the parameters that it was "
             "given: pass them on, e.g. torch.optim.Adam(parameters, lr=1e-3)"
         )
-    networks = (game.generator, game.discriminator, *game.more.values())
-    known = {p for network in networks if network is not None for p in network.parameters()}
+    known = {p for network in game.networks.values() for p in network.parameters()}
     if any(p not in known for group in made.param_groups for p in group["params"]):
         raise ContractError(
             f"{named(field, make)} returned an optimizer of more than the networks' parameters, "

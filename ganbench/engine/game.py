@@ -90,6 +90,12 @@ class Game:
     recording: Recording = field(default_factory=Recording)
 
     @property
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks: D if there is one, G, and those of `more`."""
+        own = {} if self.discriminator is None else {"D": self.discriminator}
+        return {**own, "G": self.generator, **self.more}
+
+    @property
     def d_losses(self) -> Sequence[Loss]:
         """The discriminator's losses, one an update."""
         if self.d_loss is None:

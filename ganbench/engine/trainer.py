@@ -45,9 +45,7 @@ class Trainer(Player):
         self.game = contract.checked(game)
         self.seed, self.total = seed, total
         self.generator, self.discriminator = game.generator, game.discriminator
-        self.networks: dict[str, nn.Module] = {}
-        self.networks |= {"D": game.discriminator} if game.discriminator is not None else {}
-        self.networks |= {"G": game.generator, **game.more}
+        self.networks = game.networks
         for network in self.networks.values():
             network.to(device)
         self.optimizers = {

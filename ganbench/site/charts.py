@@ -48,9 +48,9 @@ def scores(board: Board) -> Figure:
         for row in rows
     ]
     references = {row.entry.name: row.score for row in board.references}
-    seeds = [score for row in rows for score in row.scores if score is not None]
-    figure = _scores(f"Scores on {board.task}", marks, references, seeds)
-    figure["data"].insert(0, _seeds(rows))
+    seeds = _seeds(rows)
+    figure = _scores(f"Scores on {board.task}", marks, references, seeds["x"])
+    figure["data"].insert(0, seeds)
     figure["label"] += "; each seed in grey"
     return figure
 
