@@ -424,6 +424,7 @@ def test_filtering(visit):
     )
     assert column(page, "entry") == ["poor", "noise"]
     assert column(page, "rank") == ["1", "reference"]
+    assert page.locator("tr.leads").count() == 1  # which does not lead by quality
     page.get_by_role("combobox", name="Track", exact=True).select_option(label="Time to 0.5")
     assert "few" in column(page, "entry")
     page.get_by_label("unranked too").uncheck()

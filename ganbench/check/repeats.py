@@ -21,8 +21,10 @@ from ganbench.engine.trainer import Trainer
 from ganbench.engine.unstackable import UnstackableError
 from ganbench.harness.checkpoint import (
     AGAIN,
+    Kept,
     UnsaveableError,
     gan_state,
+    hint,
     load_state,
     restore_gan,
     save_state,
@@ -33,10 +35,6 @@ from ganbench.system.places import named
 
 PART = 64  # rows; torch's normal numbers come in sixteens
 SAMPLES = 64
-HINTS = {
-    True: "keep it in a buffer of a network, or make it a function of `schedule`",
-    False: "define state_dict and load_state_dict",
-}
 
 
 def draws(subject: Subject) -> Iterator[Said]:
@@ -92,7 +90,9 @@ def repeats(subject: Subject) -> Iterator[Said]:
 
 def resumes(subject: Subject) -> Iterator[Said]:
     """That a run goes on from its checkpoint as if it had not been stopped."""
-    gan = subject.trained(subject.build())
+    gan = subject.build()
+    kept = Kept(gan)
+    gan = subject.trained(gan)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.safetensors"
         try:
@@ -115,14 +115,26 @@ def resumes(subject: Subject) -> Iterator[Said]:
     if what := differing(_end(subject, goes_on), _end(subject, resumed)):
         stack = subject.stack if isinstance(gan, Trainer) else None
         if isinstance(stack, UnstackableError) and stack.keeps:
-            yield note(f"{stack}: {AGAIN}; {HINTS[True]}")
+            yield note(f"{stack}: {AGAIN}; {hint(gan)}")
+            return
+        if isinstance(gan, Trainer) and (said := _unsaved(kept, gan)):
+            yield note(f"{said}, or a stopped run begins again")
             return
         yield fails(
             f"after --resume {what} is another than without, as some state is in no checkpoint "
-            f"({_why(subject) or 'an attribute, or a global'}): {HINTS[isinstance(gan, Trainer)]}"
+            f"({_why(subject) or 'an attribute, or a global'}): {hint(gan)}"
         )
     else:
         yield ok("a run that is resumed from its checkpoint goes on with the same bits")
+
+
+def _unsaved(kept: Kept, gan: GAN) -> str | None:
+    """What a run would say, and store no checkpoint, of a GAN that has been trained."""
+    try:
+        kept.check(gan)
+    except UnsaveableError as error:
+        return str(error)
+    return None
 
 
 def copies(subject: Subject) -> Iterator[Said]:

@@ -192,8 +192,10 @@ def _collapsed(look: Look, *, slack: float = 1.0) -> str | None:
     if look.law is not None:
         return _collapsed_curves(look) if look.law >= LAW else None
     if look.regions is not None:
-        # Of samples that may lie elsewhere empty cells say nothing.
+        # Of samples that may lie elsewhere empty cells say nothing, nor what digits noise is.
         known = look.regions.natural or look.lifelike is not None
+        if look.regions.word == TRIPLES and look.position is not None:
+            known = look.position > 0
         return _collapsed_regions(look, look.regions) if known else None
     uneven = look.evenness is not None and look.evenness < FAR_FROM_EVEN
     return described(look) if uneven else None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.engine.game import Game
+from ganbench.engine.logs import wrong_name
 from ganbench.errors import ContractError, one_line
 from ganbench.randomness import Sampler
 from ganbench.system.modules import describe
@@ -180,12 +181,20 @@ def scalars(
     """A loss of D or G, if it has a gradient, and the scalars that it logs."""
     value, own = parted(value)
     for name, each in own.items():
+        if wrong := wrong_name(name):
+            raise ContractError(f"{_of(who, loss)} {wrong}")
         if not isinstance(each, Tensor) or each.numel() != 1 or name in LOGGED:
             raise ContractError(
                 f"{_of(who, loss)} logs {name!r}: it must be a scalar tensor of a name of its own, "
                 f"got {_shown(each)}"
             )
     return scalar(who, loss, value), own
+
+
+def check_names_apart(of_d: Mapping[str, Tensor], of_g: Mapping[str, Tensor]) -> None:
+    """That the losses of D and of G do not log by one name, of which one would be lost."""
+    if both := [name for name in of_d if name in of_g]:
+        raise ContractError(f"d_loss and g_loss both log {both[0]!r}: give each a name of its own")
 
 
 def parted(value: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -154,19 +154,21 @@ def number_source(call: Call, seeds: Sequence[int], device: torch.device) -> Noi
 def device_source(call: Call, seeds: Sequence[int], device: torch.device) -> ChunkedNoise:
     """The numbers of a call, drawn by torch on the device."""
 
-    def of_seed(rng: torch.Generator) -> Tensor:
-        shape = (CHUNK, *call.shape)
-        if call.law == "kept":
-            words = torch.randint(LEVELS, shape, generator=rng, device=device, dtype=torch.int32)
-            return (words >= call.dropped).to(call.dtype)
-        law = torch.rand if call.law == "uniform" else torch.randn
-        return law(shape, generator=rng, device=device)
-
     def draw(index: int) -> list[Tensor]:
         name = f"random-{call.slot}"
-        return [of_seed(generator(seed, name, index, device=str(device))) for seed in seeds]
+        rngs = [generator(seed, name, index, device=str(device)) for seed in seeds]
+        return [drawn(call, rng, (CHUNK, *call.shape)) for rng in rngs]
 
     return ChunkedNoise(draw)
+
+
+def drawn(call: Call, rng: torch.Generator, shape: Sequence[int]) -> Tensor:
+    """Numbers of a call's law, drawn by torch where `rng` is."""
+    if call.law == "kept":
+        words = torch.randint(LEVELS, shape, generator=rng, device=rng.device, dtype=torch.int32)
+        return (words >= call.dropped).to(call.dtype)
+    law = torch.rand if call.law == "uniform" else torch.randn
+    return law(shape, generator=rng, device=rng.device)
 
 
 class StreamedNoise:

@@ -63,8 +63,9 @@ class Player(ABC):
             return log
         if not game.reuse_latent:
             latent = self._latent(real)
-        log |= self._update_g(real, scalars, latent, fake if keep else None, before)
-        return log
+        of_g = self._update_g(real, scalars, latent, fake if keep else None, before)
+        contract.check_names_apart(log, of_g)
+        return log | of_g
 
     def _update_d(
         self, real: Tensor, fake: Tensor, known: Mapping[str, Tensor]

@@ -191,6 +191,25 @@ def functions_state(trainer: Trainer) -> State:
     return _state(_of_losses(trainer.game), tensors_of(trainer).values())
 
 
+def beside(trainer: Trainer) -> State:
+    """What a step can reach beside what the trainer's `state_dict` holds; raises UnwatchableError.
+
+    Networks and optimisers that say themselves what they hold are taken at their word.
+    """
+    optimizers = {
+        f"{who}'s optimizer": dict(own_of(each))
+        for who, each in trainer.optimizers.items()
+        if type(each).state_dict is torch.optim.Optimizer.state_dict
+    }
+    networks = {
+        name: network
+        for name, network in modules_of(trainer).items()
+        if type(network).state_dict is nn.Module.state_dict
+    }
+    roots = {**functions_of(trainer.game), **networks, **optimizers}
+    return State(roots, tensors_of(trainer).values())
+
+
 def same_tensors(trainers: Sequence[Trainer]) -> dict[Key, list[Tensor]]:
     """All that a step may change, of each trainer; InputError if they are not of one game."""
     optimizers = [optimizer for each in trainers for optimizer in each.optimizers.values()]

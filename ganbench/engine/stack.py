@@ -18,7 +18,7 @@ from ganbench.engine.fidelity import STEPS, TRIALS, Expected, UnfaithfulError
 from ganbench.engine.graph import MAX_STEPS, PART_BYTES, Graph
 from ganbench.engine.inputs import Inputs
 from ganbench.engine.logs import Column, joined
-from ganbench.engine.noise import Call, SuppliedNoise, latent_source, number_source
+from ganbench.engine.noise import Call, SuppliedNoise, drawn, latent_source, number_source
 from ganbench.engine.optimizers import rule_of
 from ganbench.engine.purity import (
     check_alike,
@@ -258,16 +258,17 @@ class Stack:
         calls: list[Call] = []
         first = self.trainers[0]
         trainer, law = first.copy(), first.game.latent
-        real = torch.zeros(self._batch_shape, device=self._device)
-
-        def give(call: Call) -> Tensor:
-            calls.append(call)
-            return torch.zeros(call.shape, dtype=call.dtype, device=self._device)
+        real = self._examples[0, 0, 0]  # on zeros, what is a mean of them would seem to stay
 
         def play() -> list[Call]:
             calls.clear()
             rng = generator(first.seed, "latents", device=str(self._device))
             trainer.handed = [law(len(real), rng) for _ in range(self._game.latents_a_step)]
+
+            def give(call: Call) -> Tensor:
+                calls.append(call)
+                return drawn(call, rng, call.shape)
+
             with SuppliedNoise(give):
                 trainer.play(real, updates_g=updates_g)
             return [*calls]

@@ -80,6 +80,10 @@ class Trainer(Player):
             "unkept": {who: _unkept(each) for who, each in self.networks.items()},
             "optimizers": {who: each.state_dict() for who, each in self.optimizers.items()},
             "averaged": averaged,
+            "learns": {
+                who: {name: each.requires_grad for name, each in network.named_parameters()}
+                for who, network in self.networks.items()
+            },
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -92,6 +96,9 @@ class Trainer(Player):
             own, kept = _unkept(network), state.get("unkept", {}).get(who, {})
             for name, buffer in own.items():
                 buffer.copy_(kept.get(name, buffer))
+            learns = state.get("learns", {}).get(who, {})
+            for name, each in network.named_parameters():
+                each.requires_grad_(learns.get(name, each.requires_grad))
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
 

@@ -62,10 +62,11 @@ class Provenance(TorchFunctionMode):
 
 @contextmanager
 def verdicts_of(discriminator: nn.Module | None) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """The batches that it is called on inside, each with what it says of it (n,) or (n, 1).
+    """The batches that it is called on inside, each with its verdict (n,), (n, 1) or (n, 1, ...).
 
     So that losses need not return accuracies. Of several tensors that it returns, the verdict is
-    the one of that shape.
+    the one of such a shape; the parts of an image may have one each. Several numbers a sample, as
+    of classes, are none.
     """
     said: list[tuple[Tensor, Tensor]] = []
 
@@ -86,9 +87,10 @@ def verdicts_of(discriminator: nn.Module | None) -> Iterator[list[tuple[Tensor, 
 def _verdicts(output: Any, n: int) -> list[Tensor]:
     """The verdict on n samples, if it can be told."""
     if isinstance(output, Tensor):
-        return [output]
-    several = output.values() if isinstance(output, Mapping) else output
-    found = [x for x in several if isinstance(x, Tensor) and tuple(x.shape) in ((n,), (n, 1))]
+        several: Any = [output]
+    else:
+        several = output.values() if isinstance(output, Mapping) else output
+    found = [x for x in several if isinstance(x, Tensor) and x.shape[:2] in ((n,), (n, 1))]
     return found if len(found) == 1 else []
 
 

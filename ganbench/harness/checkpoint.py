@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -21,6 +21,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
+from ganbench.engine.purity import beside
+from ganbench.engine.settings import named
 from ganbench.engine.state import CACHED, State, UnwatchableError
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError, ResumeError, one_line
@@ -33,6 +35,7 @@ STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodTy
 AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
 EXACT = (dict, list, tuple, torch.Size)
 GAN = "gan"  # in the paths of what it holds
+LEARNS = "<requires_grad>"  # of what a checkpoint holds, which tensors do
 ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
 MOST = 2**36  # bytes of a checkpoint
 
@@ -82,14 +85,15 @@ def gan_state(gan: object) -> Any:
 
 
 class Kept:
-    """What a GAN of one's own is before it is trained, to tell what a checkpoint would not hold.
+    """What a GAN is before it is trained, to tell what a checkpoint would not hold.
 
-    As steps that a closure, a class, a global or an attribute of a network counts. A GAN that
-    defines `state_dict` and `load_state_dict` has said itself what matters.
+    As steps that a closure, a class, a global or an attribute of a network counts. A GAN of one's
+    own that defines `state_dict` and `load_state_dict` has said itself what matters.
     """
 
     def __init__(self, gan: object) -> None:
-        self._before = None if _speaks_for_itself(gan) else _seen(gan)
+        said = _speaks_for_itself(gan) and not isinstance(gan, Trainer)
+        self._before = None if said else _seen(gan)
 
     def check(self, gan: object) -> None:
         """UnsaveableError if what has changed since is not all in the GAN's state."""
@@ -106,15 +110,20 @@ class Kept:
             if CACHED not in path and (path in before or not path.endswith(")"))
         ]  # where an attribute now stands before its class's, that one has another name
         if lost := [path for path in changed if not _holds(gan, path)]:
-            raise UnsaveableError(
-                f"no checkpoints: one would not hold {lost[0]}; "
-                "define state_dict and load_state_dict"
-            )
+            what = named(lost[0]) if isinstance(gan, Trainer) else lost[0]
+            raise UnsaveableError(f"no checkpoints: one would not hold {what}; {hint(gan)}")
+
+
+def hint(gan: object) -> str:
+    """What to do about state that no checkpoint holds."""
+    if isinstance(gan, Trainer):
+        return "keep it in a buffer of a network, or make it a function of `schedule`"
+    return "define state_dict and load_state_dict"
 
 
 def _seen(gan: object) -> State | UnsaveableError:
     try:
-        return State({GAN: gan})
+        return beside(gan) if isinstance(gan, Trainer) else State({GAN: gan})
     except UnwatchableError as error:
         return UnsaveableError(f"no checkpoints: what {error} holds cannot be seen")
     except Exception as error:  # as of sparse tensors, or numbers of thousands of digits
@@ -123,6 +132,8 @@ def _seen(gan: object) -> State | UnsaveableError:
 
 def _holds(gan: object, path: str) -> bool:
     """Whether the state of a GAN has what was found on a path."""
+    if isinstance(gan, Trainer):
+        return False  # as that was not looked at
     rest = path.removeprefix(f"{GAN}.")
     if isinstance(gan, nn.Module) and rest in gan.state_dict():
         return True
@@ -143,7 +154,7 @@ def _state_of(gan: object) -> Any:
     if _speaks_for_itself(gan):
         return gan.state_dict()  # type: ignore[attr-defined]
     _check_apart(gan)
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = {LEARNS: {name: each.requires_grad for name, each in _leaves(gan)}}
     if isinstance(gan, nn.Module):
         state["<module>"] = gan.state_dict()
     for name, value in attributes(gan):
@@ -166,6 +177,20 @@ def _state_of(gan: object) -> Any:
                 f"{type(gan).__name__}; define state_dict and load_state_dict"
             )
     return state
+
+
+def _leaves(gan: object) -> Iterator[tuple[str, Tensor]]:
+    """The tensors among a GAN's attributes that it may set to be trained or not, by path."""
+    waiting = [("", gan), *attributes(gan)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, nn.Module):
+            yield from ((f"{path}.{name}", each) for name, each in value.named_parameters())
+        elif isinstance(value, Tensor) and value.is_leaf:
+            yield path, value
+        elif type(value) in (dict, list, tuple):
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(f"{path}[{key!r}]", each) for key, each in inside]
 
 
 def _check_apart(gan: object) -> None:
@@ -219,6 +244,8 @@ def _put_into(gan: object, state: Any) -> None:
         gan.load_state_dict(state)  # type: ignore[attr-defined]
         return
     for name, saved in state.items():
+        if name == LEARNS:
+            continue
         if name == "<module>":
             assert isinstance(gan, nn.Module)
             gan.load_state_dict(saved)
@@ -232,6 +259,9 @@ def _put_into(gan: object, state: Any) -> None:
             value.load_state_dict(saved)
         else:
             setattr(gan, name, _put_back(value, saved))
+    learns = state.get(LEARNS, {})
+    for path, tensor in _leaves(gan):
+        tensor.requires_grad_(learns.get(path, tensor.requires_grad))
 
 
 def _put_back(value: Any, saved: Any) -> Any:

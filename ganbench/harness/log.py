@@ -15,15 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.engine.logs import Column
+from ganbench.engine.logs import Column, wrong_name
 from ganbench.errors import InputError, ResumeError, shown
 from ganbench.system.files import naming, read_text, write_atomically
 from ganbench.system.modules import describe
 
 LOSSES, METRICS = "log.jsonl", "metrics.jsonl"  # in a seed's folder
 MOST = 2**30  # bytes of a log
-MOST_NAME = 100  # characters of what a value is logged by
-OWN = ("step", "train_seconds")  # of each row
 
 
 class Window:
@@ -144,7 +142,8 @@ def columns(logs: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     if not found:
         return {}
     for name in found:
-        _check_name(name)
+        if wrong := wrong_name(name):
+            raise InputError(f"train_step {wrong}")
     flat = [value for column in found.values() for value in column]
     if not all(type(value) is Tensor and value.ndim == 0 and _is_real(value) for value in flat):
         flat = [_scalar(name, value) for name, column in found.items() for value in column]
@@ -169,11 +168,3 @@ def _scalar(name: str, value: Any) -> Tensor:
 def _is_real(value: Tensor) -> bool:
     """Whether a value is a number in memory."""
     return value.layout is torch.strided and not value.is_meta and not value.is_complex()
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MOST_NAME:
-        said = f"a printable text of up to {MOST_NAME} characters"
-        raise InputError(f"train_step must name each scalar by {said}, got {shown(name)}")
-    if name in OWN:
-        raise InputError(f"train_step may not log {name!r}, which each row has anyway")

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from ganbench.engine.logs import OWN
 from ganbench.errors import InputError, did_you_mean
-from ganbench.harness.log import LOSSES, METRICS, OWN, Tail
+from ganbench.harness.log import LOSSES, METRICS, Tail
 from ganbench.harness.spec import Job, Progress, Report, Spec
 from ganbench.randomness import left_where_it_was
 from ganbench.results.schema import SeedResult

@@ -62,7 +62,7 @@ class SeedRun:
         self.ended: EndedError | None = None
         self.judge, self._started, self._sampled = judge, False, False
         self.saves = True  # checkpoints
-        self._kept: checkpoint.Kept | None = None  # what the first of them is tried on
+        self._kept: checkpoint.Kept | None = None  # what each of them is tried on
         self._real: Batches | None = None
         self._before = 0.0
         with self.env.clock.during("building"):
@@ -112,7 +112,7 @@ class SeedRun:
         with self.at_work():
             self._started = True
             (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)
-            if self.judge is not None and not isinstance(self.gan, Trainer):
+            if self.judge is not None and self.saves and self.engine == "eager":
                 self._kept = checkpoint.Kept(self.gan)
             self.env.start(self.seed, round=self.first_round)
             self.recorder.open(self.first_round * self.job.budget.steps_per_round)
@@ -182,7 +182,7 @@ class SeedRun:
         game = self.gan.game if isinstance(self.gan, Trainer) else None
         judged = game is not None and game.discriminator is not None and game.decision is not None
         if judged and "d_accuracy" not in outcome:
-            note = "d_accuracy is not known: D is not called on `real` and `fake` themselves"
+            note = "d_accuracy is not known: no call of D gives a verdict each of `real` and `fake`"
             self.recorder.tell(0, {}, note=note)
             self.engine_note = "; ".join(filter(None, (self.engine_note, note)))[:NOTE_LENGTH]
 
@@ -249,14 +249,16 @@ class SeedRun:
             raise ContractError(f"{error}: see {where}") from error
 
     def _save(self) -> None:
-        """Checkpoint the finished round; said once, and given up, if the GAN cannot be stored."""
+        """Checkpoint the finished round; said once, and given up, if the GAN cannot be stored.
+
+        The last one stays: what it does not hold had not changed then.
+        """
         if not self.saves:
             return
         try:
             gan = checkpoint.gan_state(self.gan)
             if self._kept is not None:
                 self._kept.check(self.gan)
-                self._kept = None
             state = {
                 "run": self.identity(),
                 "round": self.env.round,

@@ -190,7 +190,7 @@ def _groups(make: MakeRun, slots: Sequence[Slot], stop: Stop) -> Iterator[Group]
     for slot in slots:
         if slot == slots[0] or not stop.is_set():
             run = first if slot == slots[0] else make(slot)
-            run.engine_note, run.saves = note or None, saves
+            run.engine, run.engine_note, run.saves = "eager", note or None, saves
             yield [run], eager
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,11 +53,16 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Rank:
-    """On a track: what is shown, empty for an entry that is not on it, and its place."""
+    """On a track: what is shown, empty for an entry that is not on it, and its place.
+
+    `leads` if nobody on it is told apart from it as better; `apart` says why it is not ranked.
+    """
 
     label: str
     text: str = ""
     order: int = LAST
+    leads: bool = False
+    apart: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -67,8 +72,6 @@ class Line:
     entry: BoardEntry
     speed: float | None
     ranks: list[Rank]
-    leads: bool = False
-    apart: str | None = None
     time: TimeToQuality
     comparable: bool
 
@@ -90,7 +93,25 @@ class Line:
     @property
     def tracks(self) -> str:
         """The numbers of those that it is on."""
-        return " ".join(str(place) for place, rank in enumerate(self.ranks) if rank.text)
+        return self._numbers(lambda rank: rank.text)
+
+    @property
+    def leading(self) -> str:
+        """The numbers of those that it leads, alone or with others."""
+        return self._numbers(lambda rank: rank.leads)
+
+    @property
+    def unranked(self) -> str:
+        """The numbers of those on which it stands apart."""
+        return self._numbers(lambda rank: rank.apart)
+
+    @property
+    def apart(self) -> str | None:
+        """Why it is not ranked by quality."""
+        return self.ranks[0].apart
+
+    def _numbers(self, holds: Callable[[Rank], object]) -> str:
+        return " ".join(str(place) for place, rank in enumerate(self.ranks) if holds(rank))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +153,13 @@ def content(
             for order, row in enumerate(board.rows):
                 line = own.setdefault(row.entry.name, _line(row, facts, compared))
                 label = facts.tracks[place].label
-                line.ranks[place] = Rank(label=label, text=rank_text(row), order=order)
+                line.ranks[place] = Rank(
+                    label=label,
+                    text=rank_text(row),
+                    order=order,
+                    leads=row.group == 1,
+                    apart=row.apart,
+                )
     timed: dict[str, list[Board]] = {}
     for board in found[-1]:
         timed.setdefault(board.task, []).append(board)
@@ -166,8 +193,6 @@ def _line(row: Row, facts: Facts, compared: Sequence[str]) -> Line:
         entry=row.entry,
         speed=row.entry.steps_per_second(row.hardware),
         ranks=[Rank(label=track.label) for track in facts.tracks],
-        leads=row.group == 1,
-        apart=row.apart,
         time=row.time,
         comparable=row.entry.name in compared,
     )

@@ -357,3 +357,9 @@ def test_triples_of_digits_are_as_many_as_are_there() -> None:
 
     assert "991 of 1000 triples" in text(991.0) and text(991.0).startswith("healthy")
     assert text(351.0) == "mode collapse: only 351 of 1000 triples of digits have a sample"
+
+
+def test_what_digits_noise_is_says_nothing_of_modes() -> None:
+    one = modes(999, 1000, word="triples of digits")
+    assert kind(Look(noun="images", regions=one, position=0.4, spread=0.5)) == "mode collapse"
+    assert kind(Look(noun="images", regions=one, position=0.0, spread=0.5)) == "poor fit"

@@ -519,3 +519,37 @@ def test_what_cannot_be_is_said(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError) as raised:
         Trainer(game(**fields), seed=0)
     assert message in str(raised.value)
+
+
+def logs(*names: str) -> Callable[..., Any]:
+    """A loss that logs by these names."""
+
+    def loss(D: nn.Module, real: Tensor, fake: Tensor) -> Any:
+        return D(fake).mean(), dict.fromkeys(names, D(fake).mean())
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"d_loss": logs("step")}, "may not log 'step', which each row has anyway"),
+        ({"g_loss": logs("train_seconds")}, "may not log 'train_seconds', which each row has any"),
+        ({"g_loss": logs("d_accuracy")}, "it must be a scalar tensor of a name of its own"),
+        ({"g_loss": logs("a\nb")}, "must name each scalar by a printable text"),
+        ({"d_loss": logs("gap"), "g_loss": logs("gap")}, "d_loss and g_loss both log 'gap'"),
+    ],
+)
+def test_nothing_that_is_logged_takes_the_place_of_other_numbers(
+    fields: dict[str, Any], message: str
+) -> None:
+    trainer = Trainer(game(**fields), seed=0)
+    with pytest.raises(ContractError) as raised:
+        trainer.train_step(batches()[0, 0])
+    assert message in str(raised.value)
+
+
+def test_several_losses_of_d_may_log_their_mean() -> None:
+    trainer = Trainer(game(d_loss=[logs("value"), logs("value")]), seed=0)
+    log = trainer.train_step(batches()[0, 0])
+    assert float(log["value"]) == pytest.approx(float(log["d_loss"]), rel=1e-6)

@@ -187,6 +187,15 @@ def d_loss(D, real, fake):
 """,
         "d_loss (my_gan.py:21) changes d_loss's global STEP",
     ),
+    "running mean of what is 0 at first": (
+        """
+MEAN = torch.zeros(2)
+def d_loss(D, real, fake):
+    MEAN.mul_(.9).add_(real.mean(0) / 10)
+    return on(D(real - MEAN)) + off(D(fake - MEAN))
+""",
+        "d_loss (my_gan.py:20) changes d_loss's global MEAN",
+    ),
     "annealing object": (
         """
 class Anneal:
@@ -436,14 +445,44 @@ def test_seeds_do_not_share_the_globals_of_a_file(tmp_path: Path) -> None:
     assert both[1].samples_sha256 == alone.samples_sha256
 
 
+NADAM = "def optimizer(p): return torch.optim.NAdam(p, lr=1e-3)"
+SAVED = {
+    EAGER["draws of Python"][0]: True,
+    EAGER["unrolled"][0]: True,
+    NADAM: True,
+    EAGER["counter"][0]: False,
+    EAGER["counter"][0] + NADAM: False,
+    """
+class Ahead(torch.optim.Adam):
+    def __init__(self, p): super().__init__(p, lr=1e-3); self.n = 0
+    def step(self, closure=None): self.n += 1; super().step() if self.n % 2 else None
+optimizer = Ahead
+""": False,
+    """
+import threading
+N, LOCK = [0], threading.Lock()
+def d_loss(D, real, fake):
+    with LOCK: N[0] += 1
+    return on(D(real)) + off(D(fake)) * (1 + N[0] / 10)
+""": False,
+    """
+def more(game, G, D): D[0].weight.register_hook(lambda g: g * 2); return {}
+class Net(nn.Linear):
+    n = 0
+    def forward(self, x): self.n += 1; return super().forward(x) * (2 if self.n > 4 else 1)
+def D(): return nn.Sequential(Net(2, 16), nn.LeakyReLU(.2), nn.Linear(16, 1))
+""": False,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "saves"), [("counter", False), ("draws of Python", True)])
+@pytest.mark.parametrize(("source", "saves"), SAVED.items())
 def test_a_stopped_seed_begins_again_where_no_checkpoint_holds_its_state(
-    name: str, saves: bool, tmp_path: Path
+    source: str, saves: bool, tmp_path: Path
 ) -> None:
     """Else a counter would go on from 0; a draw of Python's goes on from where it stood."""
     path, stop = tmp_path / "my_gan.py", threading.Event()
-    path.write_text(FILE.format(source=EAGER[name][0].strip()))
+    path.write_text(FILE.format(source=source.strip()))
     spec = Spec(task="gaussian", baseline=str(path), steps=4, folder=tmp_path / "whole")
     (whole,) = train_seeds(look_up(spec), [0])
     spec = replace(spec, folder=tmp_path / "stopped", resume=True)

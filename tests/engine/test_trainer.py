@@ -20,6 +20,17 @@ from ganbench.randomness import generator
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
+class Shaped(torch_nn.Module):
+    """Three numbers a sample in another shape; their mean for no shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(-1, *self.shape) if self.shape else x.mean(1)
+
+
 def noise(n: int, rng: torch.Generator) -> Tensor:
     return torch.randn(n, 2, generator=rng, device=rng.device)
 
@@ -166,6 +177,17 @@ def test_accuracies_of_a_known_discriminator(
     log = Trainer(known(decision), seed=0).train_step(real)
     assert float(log["d_accuracy"]) == d_accuracy
     assert float(log["g_accuracy"]) == g_accuracy
+
+
+@pytest.mark.parametrize(("shape", "is_verdict"), [((), True), ((1, 3), True), ((3,), False)])
+def test_of_several_numbers_a_sample_none_is_the_verdict(
+    shape: tuple[int, ...], is_verdict: bool
+) -> None:
+    """As of classes; parts of an image have one each."""
+    log = Trainer(
+        tiny(discriminator=torch_nn.Sequential(torch_nn.Linear(2, 3), Shaped(shape))), seed=0
+    ).train_step(batches(1)[0])
+    assert ("d_accuracy" in log) == ("g_accuracy" in log) == is_verdict
 
 
 def test_a_critic_has_no_accuracy() -> None:

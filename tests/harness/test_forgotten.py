@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from ganbench.harness import checkpoint
 from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.train import train_seeds
+from ganbench.results.schema import SeedResult
 
 FILE = """
 import itertools
@@ -103,6 +106,64 @@ def test_is_not_saved_and_why(name: str, tmp_path: Path) -> None:
     (note,) = run(tmp_path, head, init, step)
     assert note.startswith("no checkpoints: ") and what in note
     assert not (tmp_path / "seed-0" / checkpoint.FILE).exists()
+
+
+LATER = """
+import torch
+from torch import nn
+class Grows(nn.Linear):
+    alpha = 0.0
+class GAN:
+    def __init__(self, task, *, device="cpu"):
+        self.net, self.steps = Grows(2, 2), 0
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)
+    def train_step(self, real):
+        self.steps += 1
+        {step}
+        self.optimizer.zero_grad()
+        (self.net(real) - real).square().mean().backward()
+        self.optimizer.step()
+    def sample(self, n):
+        return (1 + self.net.alpha) * self.net(torch.randn(n, 2)).detach()
+"""
+
+
+def stopped_and_whole(step: str, folder: Path, *, after: int) -> tuple[SeedResult, SeedResult, str]:
+    """A run of eight steps and rounds, stopped after some and resumed; one that is not; the notes.
+
+    A second run is as a new process would be: the file is executed anew.
+    """
+    source, stop, notes = folder / "my_gan.py", threading.Event(), []
+    source.write_text(LATER.format(step=step))
+    spec = Spec(task="gaussian", baseline=str(source), steps=8, resume=True)
+
+    def report(progress: Progress) -> None:
+        notes.append(progress.note)
+        if progress.position is not None and progress.step >= after:
+            stop.set()
+
+    job = look_up(replace(spec, folder=folder / "stopped"))
+    (first,) = train_seeds(job, [0], report=report, stop=stop)
+    assert first.status == "interrupted"
+    (resumed,) = train_seeds(job, [0])
+    (whole,) = train_seeds(job.in_folder(folder / "whole"), [0])
+    return resumed, whole, "".join(notes)
+
+
+def test_what_changes_after_the_first_checkpoint_is_not_lost(tmp_path: Path) -> None:
+    """As `alpha` of a progressive growing: the checkpoint of before it changed stays."""
+    step = "self.net.alpha = max(0.0, (self.steps - 2) / 10)"
+    resumed, whole, notes = stopped_and_whole(step, tmp_path, after=3)
+    assert notes.startswith("no checkpoints: one would not hold gan.net.alpha")
+    assert resumed.samples_sha256 == whole.samples_sha256
+
+
+def test_what_is_not_trained_any_more_stays_so(tmp_path: Path) -> None:
+    step = "self.net.weight.requires_grad_(self.steps % 2 == 1 if self.steps < 3 else self.net"
+    step += ".weight.requires_grad)"
+    resumed, whole, notes = stopped_and_whole(step, tmp_path, after=2)
+    assert notes == ""
+    assert resumed.samples_sha256 == whole.samples_sha256
 
 
 @pytest.mark.parametrize(

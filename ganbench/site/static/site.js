@@ -41,7 +41,9 @@ function enhanceBoard(table) {
   for (const cell of table.tHead.rows[0].cells) if (cell.dataset.name) at[cell.dataset.name] = cell.cellIndex;
   const ranks = [...filters.track.options].map((option) => at["rank" + option.value]);
   const order = () => [...("task" in at ? [[at.task, "asc"]] : []), [ranks[filters.track.value], "asc"]];
-  const facts = [...table.tBodies[0].rows].map((row) => row.dataset);
+  const rows = [...table.tBodies[0].rows];
+  const facts = rows.map((row) => row.dataset);
+  const here = (tracks) => tracks.split(" ").includes(filters.track.value);
   const board = new DataTable(table, {
     order: order(),
     pageLength: 50,
@@ -56,11 +58,15 @@ function enhanceBoard(table) {
   }
   board.search.fixed("filters", (_, cells, place) => {
     const row = facts[place];
-    if (!row.tracks.split(" ").includes(filters.track.value)) return false;
-    if ("apart" in row && !filters.apart.checked) return false;
+    if (!here(row.tracks)) return false;
+    if (here(row.apart) && !filters.apart.checked) return false;
     return ["task", "device", "hardware"].every((name) => !filters[name]?.value || row[name].split("; ").includes(filters[name].value));
   });
   const update = () => {
+    for (const row of rows) {
+      row.classList.toggle("leads", here(row.dataset.leads));
+      row.classList.toggle("apart", here(row.dataset.apart));
+    }
     ranks.forEach((place, track) => board.column(place).visible(String(track) === filters.track.value, false));
     board.order(order()).draw();
   };
