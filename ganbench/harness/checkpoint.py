@@ -88,10 +88,12 @@ class Kept:
     """What a GAN is before it is trained, to tell what a checkpoint would not hold.
 
     As steps that a closure, a class, a global or an attribute of a network counts. A GAN of one's
-    own that defines `state_dict` and `load_state_dict` has said itself what matters.
+    own that defines `state_dict` and `load_state_dict` has said itself what matters. One that is
+    not `of_file` has no globals of its own: others of its function or class share them.
     """
 
-    def __init__(self, gan: object) -> None:
+    def __init__(self, gan: object, *, of_file: bool = True) -> None:
+        self._shared = "" if of_file else "; the next seed may go on with it, as it is of no file"
         said = _speaks_for_itself(gan) and not isinstance(gan, Trainer)
         self._before = None if said else _seen(gan)
 
@@ -111,7 +113,9 @@ class Kept:
         ]  # where an attribute now stands before its class's, that one has another name
         if lost := [path for path in changed if not _holds(gan, path)]:
             what = named(lost[0]) if isinstance(gan, Trainer) else lost[0]
-            raise UnsaveableError(f"no checkpoints: one would not hold {what}; {hint(gan)}")
+            raise UnsaveableError(
+                f"no checkpoints: one would not hold {what}; {hint(gan)}{self._shared}"
+            )
 
 
 def hint(gan: object) -> str:

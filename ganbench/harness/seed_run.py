@@ -113,7 +113,7 @@ class SeedRun:
             self._started = True
             (self.recorder.folder / TRACEBACK).unlink(missing_ok=True)
             if self.judge is not None and self.saves and self.engine == "eager":
-                self._kept = checkpoint.Kept(self.gan)
+                self._kept = checkpoint.Kept(self.gan, of_file=self.job.spec.function is None)
             self.env.start(self.seed, round=self.first_round)
             self.recorder.open(self.first_round * self.job.budget.steps_per_round)
 

@@ -296,6 +296,23 @@ def test_samples_by_the_command(elsewhere: Path) -> None:
     assert sorted(path.name for path in elsewhere.glob("*.np*")) == ["a.npz", "b.npy"]
 
 
+class Counts(Echo):
+    """One that counts its steps beside its state."""
+
+    def train_step(self, real: torch.Tensor) -> dict[str, torch.Tensor]:
+        STEPS[0] += 1
+        return super().train_step(real)
+
+
+def test_what_counts_in_a_cell_goes_on_in_the_next_seed_with_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "STEPS", [0])
+    ganbench.run(Counts, "gaussian", steps=3, seeds=2)
+    assert STEPS == [6]
+    assert "the next seed may go on with it, as it is of no file" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="no copies of a process here")
 def test_a_cells_state_is_as_it_was_when_training_begins(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
