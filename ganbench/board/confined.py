@@ -18,8 +18,16 @@ from ganbench import registry
 from ganbench.board.checking import inconsistencies
 from ganbench.core import Task
 from ganbench.errors import InputError, one_line
-from ganbench.harness import entries
-from ganbench.harness.spec import Progress, Report, Spec, Stop, budget_of, plain_task_of
+from ganbench.harness import composed, entries
+from ganbench.harness.spec import (
+    Progress,
+    Report,
+    Spec,
+    Stop,
+    budget_of,
+    own_task_sha256,
+    plain_task_of,
+)
 from ganbench.results import schema
 from ganbench.results.schema import Result, SeedResult
 from ganbench.system import cell, files
@@ -231,9 +239,9 @@ class _Expected:
             yield "says what it scores on hidden parameters"
         if entry.reference:
             yield "says of itself that it is a reference"
-        if result.task != entries.task_info(self.task):
+        if result.task != composed.task_info(self.task, own_task_sha256(spec.task)):
             yield "is not of the task as it is"
-        if result.protocol != entries.protocol_of(spec, budget_of(spec, self.task)):
+        if result.protocol != composed.protocol_of(spec, budget_of(spec, self.task)):
             yield "is not of the budget that was given"
         numbers = {seed.seed for seed in result.seeds}
         if not numbers <= set(self.seeds) or (self.whole and numbers != set(self.seeds)):

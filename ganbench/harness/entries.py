@@ -8,29 +8,23 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-import ganbench
 from ganbench import registry
-from ganbench.core import Budget, Task
 from ganbench.errors import InputError, ResumeError, shown
-from ganbench.harness import loggers, machine, pictures
+from ganbench.harness import composed, loggers, machine, pictures
 from ganbench.harness.seed_run import TRACEBACK
 from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_room, look_up
 from ganbench.harness.workers import train_all
-from ganbench.results import curves, schema, stats
+from ganbench.results import schema
 from ganbench.results import store as board
 from ganbench.results.schema import (
     EntryInfo,
-    MetricInfo,
-    Protocol,
     Result,
     SeedResult,
-    TaskInfo,
 )
 from ganbench.system import files, leftovers
 from ganbench.system.unchanged import unchanged
@@ -151,7 +145,7 @@ class Entry:
         self.refused = []
         for seed in new:
             write_seed(self.folder / f"seed-{seed.seed}", seed)
-        added = board.add(compose(self.job, self._info, new), self._leaderboard)
+        added = board.add(composed.compose(self.job, self._info, new), self._leaderboard)
         if added.set_aside:
             self._notes.append(
                 f"the former {added.path.name} was of another run: kept in {added.set_aside}"
@@ -259,7 +253,7 @@ def circumstances(job: Job) -> list[str]:
     parts += [spec.device.partition(":")[0]] if spec.device != "cpu" else []
     parts += [spec.precision] if spec.precision != "float32" else []
     bundled = job.task.name in registry.names("tasks")  # whose name another file may bear
-    parts += ["changed"] if bundled and not registry.is_unchanged(spec.task) else []
+    parts += ["changed"] if bundled and job.task_sha256 else []
     if spec.compiled not in (None, budget.steps >= MANY_STEPS):
         parts.append("compiled" if spec.compiled else "uncompiled")
     return parts
@@ -267,9 +261,14 @@ def circumstances(job: Job) -> list[str]:
 
 def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
     """The spec of a run that goes on from what lies in its folder, if that is its own."""
-    before = files.read_object(folder / registry.MARKER)
-    mine = {"source": job.baseline.sha256, "version": job.task.version}
-    return replace(spec, resume=all(before.get(name) == mine[name] for name in mine))
+    before, mine = files.read_object(folder / registry.MARKER), _files_of(job)
+    same = before.get("version") == job.task.version
+    return replace(spec, resume=same and all(before.get(name) == mine[name] for name in mine))
+
+
+def _files_of(job: Job) -> dict[str, str | None]:
+    """The hashes of what a run is of, in its marker."""
+    return {"source": job.baseline.sha256, "task_source": job.task_sha256}
 
 
 def prepare_folder(folder: Path, job: Job, held: ExitStack) -> tuple[Path, list[str]]:
@@ -282,13 +281,13 @@ def prepare_folder(folder: Path, job: Job, held: ExitStack) -> tuple[Path, list[
     label = {
         "task": spec.task,
         "baseline": spec.baseline,
-        "source": baseline.sha256,
+        **_files_of(job),
         "version": job.task.version,
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
     marker, notes = folder / registry.MARKER, []
-    source = files.read_object(marker).get("source")
-    if marker.is_file() and source != baseline.sha256:
+    before = files.read_object(marker)
+    if marker.is_file() and any(before.get(k) != v for k, v in _files_of(job).items()):
         if spec.resume and any(folder.glob("seed-*/checkpoint.*")):
             raise ResumeError(f"{folder} is of another source: run without --resume")
         notes.append(f"the former run was of another source: kept in {set_aside(folder)}")
@@ -304,58 +303,6 @@ def set_aside(folder: Path) -> Path:
     aside = board.unused(folder.with_name(f"{folder.name}.old"))
     folder.rename(aside)
     return aside
-
-
-def compose(job: Job, entry: EntryInfo, seeds: list[SeedResult]) -> Result:
-    """The result file's content for these seeds, their curves thinned."""
-    spec, budget = job.spec, job.budget
-    seeds = [seed.model_copy(update={"curve": curves.thinned(seed.curve)}) for seed in seeds]
-    empty = without_seeds(job, entry)
-    whole = all(seed.status != "interrupted" for seed in seeds)
-    changed = spec.protocol or spec.hidden or not registry.is_unchanged(spec.task)
-    return Result(
-        ganbench_version=ganbench.__version__,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        task=empty.task,
-        entry=empty.entry,
-        protocol=empty.protocol,
-        official=whole and budget.name == "full" and not changed,
-        seeds=seeds,
-        summary=stats.summarise(seeds, list(empty.task.metrics)),
-        views=stats.summarise_views(seeds, job.task.views),
-    )
-
-
-def without_seeds(job: Job, entry: EntryInfo) -> Result:
-    """What is known of a result before there is any: task, entry and protocol. It is no valid one.
-
-    What `Result.fits` and `Result.identity` look at.
-    """
-    return Result.model_construct(
-        task=task_info(job.task),
-        entry=entry,
-        protocol=protocol_of(job.spec, job.budget),
-    )
-
-
-def task_info(task: Task) -> TaskInfo:
-    """A task as a result tells it."""
-    metrics = {key: MetricInfo(**vars(bound)) for key, bound in task.ordered_bounds.items()}
-    return TaskInfo(name=task.name, version=task.version, views=dict(task.views), metrics=metrics)
-
-
-def protocol_of(spec: Spec, budget: Budget) -> Protocol:
-    """What is spent, and how it is run, as a result tells it."""
-    return Protocol(
-        steps=budget.steps,
-        batch_size=budget.batch_size,
-        evaluations=budget.rounds,
-        evaluation_size=budget.evaluation_size,
-        budget=budget.name,  # type: ignore[arg-type]
-        precision=spec.precision,
-        device=spec.device,
-        threads=1,
-    )
 
 
 def entry_info(job: Job, name: str = "") -> EntryInfo:

@@ -16,8 +16,9 @@ from ganbench.env import Clock
 from ganbench.harness.log import LOSSES, METRICS, Log, Window
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Progress, Report
+from ganbench.results.curves import rounded
 from ganbench.results.samples import write_arrays, write_npy
-from ganbench.results.schema import Number, Point, Rate, Seconds, Status, Timing, rounded
+from ganbench.results.schema import Number, Point, Rate, Seconds, Status, Timing
 
 FRAME_SIZE, IMAGE_FRAME_SIZE = 1024, 100  # samples that are kept for the pictures
 WAITING = "waiting"  # what the clock of a seed in a stack charges while others are at work

@@ -312,11 +312,12 @@ class SeedRun:
         """What a checkpoint must share with the run that goes on from it."""
         job = self.job
         variant = [] if job.spec.hidden is None else [job.spec.hidden.seed]
+        own = [] if job.task_sha256 is None else [job.task_sha256]
         return {
             "checkpoint": CHECKPOINT,
             "source": job.baseline.sha256,
             "hparams": job.baseline.stored(job.hparams),
-            "task": [job.task.name, job.task.version, *variant],
+            "task": [job.task.name, job.task.version, *variant, *own],
             "metrics": {name: bound.version for name, bound in job.task.ordered_bounds.items()},
             "budget": [job.budget.steps, job.budget.evaluations],
             "seed": self.seed,

@@ -25,7 +25,7 @@ from ganbench.randomness import seed_global, stream
 from ganbench.results.schema import Precision
 from ganbench.system.devices import resolve_device
 from ganbench.system.limits import DAY
-from ganbench.system.modules import describe
+from ganbench.system.modules import describe, execute
 
 MANY_STEPS = 10_000  # worth compiling; by steps, not by a measurement, so that bits repeat
 
@@ -45,7 +45,7 @@ class Spec:
     of the `PROTOCOL` that the baseline's file defines: the task is then as its
     `conditions(task, row)` change it, with the data, batches and steps of what was published. Of
     `hidden` parameters the task is a variant. Neither such result is ever official. With the hash
-    of a `source`, which a run that has begun has, no other is trained.
+    of a `source`, which a run that has begun has, no other is trained, nor on another task.
     """
 
     task: str
@@ -67,6 +67,7 @@ class Spec:
     function: MakeGAN | None = None
     folder: Path = Path("runs")
     source: str = ""
+    task_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ class Job:
 
     A process looks them up once, however many seeds it trains. `hparams` are all that the baseline
     is made with, `compiles` says whether a Game's steps are compiled, not only traced.
+    `task_sha256` is of the files of one's own task; None of a bundled one that is as it was.
     """
 
     spec: Spec
@@ -83,11 +85,12 @@ class Job:
     hparams: Mapping[str, Any]
     budget: Budget
     compiles: bool
+    task_sha256: str | None = None
 
     def in_folder(self, folder: Path) -> Job:
         """This job with a folder for what it leaves, and of no other source than now."""
         spec = replace(self.spec, folder=folder, source=self.baseline.sha256)
-        return replace(self, spec=spec)
+        return replace(self, spec=replace(spec, task_sha256=self.task_sha256))
 
 
 def look_up(spec: Spec) -> Job:
@@ -95,7 +98,9 @@ def look_up(spec: Spec) -> Job:
     baseline = baseline_of(spec)
     if spec.source not in ("", baseline.sha256):
         raise InputError(f"{baseline.path.name} was changed while the run went on: run it again")
-    task = task_of(spec, baseline)
+    task, task_sha256 = task_of(spec, baseline), own_task_sha256(spec.task)
+    if spec.source and spec.task_sha256 != task_sha256:
+        raise InputError(f"task {task.name!r} was changed while the run went on: run it again")
     spec = replace(spec, device=resolve_device(spec.device))
     check_precision(spec.precision, spec.device)
     return Job(
@@ -105,7 +110,15 @@ def look_up(spec: Spec) -> Job:
         hparams=baseline.resolve(task, spec.hparams),
         budget=task.budget,
         compiles=task.budget.steps >= MANY_STEPS if spec.compiled is None else spec.compiled,
+        task_sha256=task_sha256,
     )
+
+
+def own_task_sha256(name: str) -> str | None:
+    """The hash of the files of a task; None of a bundled one whose bounds were frozen with it."""
+    if registry.is_unchanged(name):
+        return None
+    return registry.sources_sha256(execute(registry.find("tasks", name))[1])
 
 
 def baseline_of(spec: Spec) -> registry.Baseline:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from ganbench import registry
 from ganbench.errors import InputError, ResumeError
-from ganbench.harness import bench, entries, machine
+from ganbench.harness import bench, composed, entries, machine
 from ganbench.harness.entries import Finished
 from ganbench.harness.nodes import Nodes, Over
 from ganbench.harness.spec import (
@@ -95,7 +95,7 @@ def plan(spec: Spec, seeds: Sequence[int], leaderboard: Path) -> Item:
         own = Path(spec.baseline).stem
         return item(name=own, missing=seeds, why="new", job=None, broken=str(error))
     unsuited = None
-    missing, why, whole = _missing(entries.without_seeds(job, entry), seeds, leaderboard)
+    missing, why, whole = _missing(composed.without_seeds(job, entry), seeds, leaderboard)
     if missing:
         try:
             with unchanged():
@@ -135,6 +135,8 @@ def _difference(found: Result, wanted: Result) -> str:
     """In what a result is not the one that is wanted."""
     if found.task.version != wanted.task.version:
         return f"version {found.task.version} of the task"
+    if found.task.sha256 != wanted.task.sha256:
+        return "another file of the task"
     if found.entry.sha256 != wanted.entry.sha256:
         return "another source"
     if found.entry.hparams != wanted.entry.hparams:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganbench.errors import InputError
-from ganbench.harness import bench, checkpoint, entries
+from ganbench.harness import bench, checkpoint, composed, entries
 from ganbench.harness.spec import MANY_STEPS, Job, Spec, look_up
 from ganbench.harness.workers import shared_out, train_all
 from ganbench.reproduce.protocol import Asked
@@ -109,7 +109,7 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
         job, found = jobs[names[place]], done[names[place]]
         found[seed.seed] = seed
         entries.write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
-        result = entries.compose(job, infos[place], [found[key] for key in sorted(found)])
+        result = composed.compose(job, infos[place], [found[key] for key in sorted(found)])
         write_atomically(job.spec.folder / RESULT, dumps(result).encode())
     return [
         Trials(name=name, job=jobs[name], seeds=[found[key] for key in sorted(found)])

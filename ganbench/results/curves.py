@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ganbench.results.schema import Point, rounded
+from ganbench.results.schema import Point
 
 ENOUGH = 10  # evaluations of which a curve can be drawn
+
+
+def rounded(value: float) -> float:
+    """Six digits of a number of a curve, of which a result holds many."""
+    return float(f"{value:.6g}")
 
 
 def thinned(curve: Sequence[Point]) -> list[Point]:

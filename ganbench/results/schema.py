@@ -103,11 +103,12 @@ class TaskInfo(Strict):
     """The task as it was when the entry ran.
 
     `views` names the metric behind each view of the score; the first of `metrics` is what every
-    round was measured by.
+    round was measured by. `sha256` is of the files of one's own task, which no version speaks for.
     """
 
     name: Name
     version: Whole
+    sha256: Digest | None = None
     views: dict[str, str]
     metrics: dict[str, MetricInfo] = Field(min_length=1)
 
@@ -334,6 +335,7 @@ class Result(Strict):
         return (
             self.task.name,
             self.task.version,
+            self.task.sha256,
             self.task.views,
             entry.name,
             entry.sha256,
@@ -350,14 +352,11 @@ def mean_speed(seeds: Sequence[SeedResult]) -> float | None:
 
 def dumps(result: Result) -> str:
     """The result as strict JSON, in a line: a board holds many."""
-    unsaid = {"hidden"} if result.hidden is None else None
-    document = result.model_dump(mode="json", exclude=unsaid)
+    document = result.model_dump(mode="json")
+    for part, name in ((document, "hidden"), (document["task"], "sha256")):
+        if part[name] is None:
+            del part[name]
     return json.dumps(document, allow_nan=False) + "\n"
-
-
-def rounded(value: float) -> float:
-    """Six digits of a number of a curve, of which a result holds many."""
-    return float(f"{value:.6g}")
 
 
 def loads(text: str, source: str) -> Result:

@@ -17,7 +17,7 @@ from ganbench.errors import InputError, ResumeError
 from ganbench.harness import entries, trained
 from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.results import schema
-from ganbench.system import leftovers
+from ganbench.system import files, leftovers
 
 SPEC = Spec(task="gaussian", baseline="mlp_gan", budget="smoke")
 
@@ -126,6 +126,30 @@ def test_what_a_changed_task_has_trained_is_no_seed_of_the_entry(tmp_path: Path)
     same = look_up(replace(SPEC, task=str(own)))
     assert entries.entry_name(same) == "mlp_gan-smoke-changed"  # none of another file is official
     assert entries.entry_name(look_up(SPEC)) == "mlp_gan-smoke"
+
+
+def test_seeds_of_a_task_that_has_changed_are_of_another_entry(tmp_path: Path) -> None:
+    """Though its version is what it was."""
+    for suffix in (".py", ".json"):
+        shutil.copy(registry.find("tasks", "gaussian").with_suffix(suffix), tmp_path)
+    own = tmp_path / "gaussian.py"
+    spec = replace(SPEC, task=str(own), baseline="moment_matching", budget="full", steps=20)
+    first = run(tmp_path, spec, range(2))
+    assert first.result.task.sha256 == files.file_sha256(own)
+    job = look_up(spec).in_folder(tmp_path / "of_a_worker")
+    own.write_text(own.read_text() + "\n# changed\n")
+    with pytest.raises(InputError, match="task 'gaussian' was changed while the run went on"):
+        look_up(job.spec)
+    again = run(tmp_path, spec, range(2, 4))
+    assert [seed.seed for seed in again.result.seeds] == [2, 3]
+    assert [note.partition(" was of another ")[0] for note in again.notes] == [
+        "the former run",
+        "the former moment_matching-20steps-changed.json",
+    ]
+    assert [seed.seed for seed in run(tmp_path, spec, range(4, 5)).result.seeds] == [2, 3, 4]
+    own.write_text(own.read_text() + "# again\n")
+    with pytest.raises(ResumeError, match="is of another source: run without --resume"):
+        run(tmp_path, spec, range(2, 4), resume=True)
 
 
 def test_a_run_that_is_stopped_says_what_it_has_not_begun(tmp_path: Path) -> None:
