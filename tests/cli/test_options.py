@@ -80,8 +80,9 @@ def test_options_are_fields_of_a_spec() -> None:
     assert SPEC_OPTIONS.keys() <= known
     # All but where a run leaves its files, which follows from the entry's name, whether it is under
     # a published protocol, which is a command of its own, hidden parameters, which are drawn by
-    # verify, a GAN that is no file, and the hash of what is trained.
-    assert known - SPEC_OPTIONS.keys() == {"folder", "protocol", "hidden", "function", "source"}
+    # verify, a GAN that is no file, and the hashes of what is trained, and on what.
+    hashes = {"source", "task_sha256"}
+    assert known - SPEC_OPTIONS.keys() == {"folder", "protocol", "hidden", "function", *hashes}
 
 
 def test_every_option_reaches_the_spec(asked: list[Any]) -> None:
