@@ -185,24 +185,28 @@ def _state_of(gan: object) -> Any:
 
 def _leaves(gan: object) -> Iterator[tuple[str, Tensor]]:
     """The tensors among a GAN's attributes that it may set to be trained or not, by path."""
-    waiting = [("", gan), *attributes(gan)]
-    while waiting:
-        path, value = waiting.pop()
+    for path, value in (("", gan), *_walk(gan, (dict, list, tuple))):
         if isinstance(value, nn.Module):
             yield from ((f"{path}.{name}", each) for name, each in value.named_parameters())
         elif isinstance(value, Tensor) and value.is_leaf:
             yield path, value
-        elif type(value) in (dict, list, tuple):
-            inside = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [(f"{path}[{key!r}]", each) for key, each in inside]
+
+
+def _walk(gan: object, into: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+    """A GAN's attributes, and what those of these types hold, by path."""
+    waiting = [*attributes(gan)]
+    while waiting:
+        path, value = waiting.pop()
+        yield path, value
+        held: Any = value if isinstance(value, into) else ()
+        inside = held.items() if isinstance(held, dict) else enumerate(held)
+        waiting += [(f"{path}[{key!r}]", each) for key, each in inside]
 
 
 def _check_apart(gan: object) -> None:
     """UnsaveableError for two names of one list, dict or array, which would come back as two."""
     names: dict[int, str] = {}
-    waiting = [*attributes(gan)]
-    while waiting:
-        name, value = waiting.pop()
+    for name, value in _walk(gan, (dict, list)):
         if not isinstance(value, (list, dict, np.ndarray)):
             continue
         if id(value) in names:
@@ -211,9 +215,6 @@ def _check_apart(gan: object) -> None:
                 "object; define state_dict and load_state_dict"
             )
         names[id(value)] = name
-        if not isinstance(value, np.ndarray):
-            inside = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [(f"{name}[{key!r}]", each) for key, each in inside]
 
 
 def generator_of(gan: object) -> nn.Module | None:

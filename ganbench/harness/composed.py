@@ -9,14 +9,7 @@ import ganbench
 from ganbench.core import Budget, Task
 from ganbench.harness.spec import Job, Spec
 from ganbench.results import curves, stats
-from ganbench.results.schema import (
-    EntryInfo,
-    MetricInfo,
-    Protocol,
-    Result,
-    SeedResult,
-    TaskInfo,
-)
+from ganbench.results.schema import EntryInfo, MetricInfo, Protocol, Result, SeedResult, TaskInfo
 
 
 def compose(job: Job, entry: EntryInfo, seeds: Sequence[SeedResult]) -> Result:

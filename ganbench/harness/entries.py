@@ -21,11 +21,7 @@ from ganbench.harness.spec import MANY_STEPS, Job, Report, Spec, Stop, check_roo
 from ganbench.harness.workers import train_all
 from ganbench.results import schema
 from ganbench.results import store as board
-from ganbench.results.schema import (
-    EntryInfo,
-    Result,
-    SeedResult,
-)
+from ganbench.results.schema import EntryInfo, Result, SeedResult
 from ganbench.system import files, leftovers
 from ganbench.system.unchanged import unchanged
 
@@ -261,14 +257,19 @@ def circumstances(job: Job) -> list[str]:
 
 def resumed(spec: Spec, folder: Path, job: Job) -> Spec:
     """The spec of a run that goes on from what lies in its folder, if that is its own."""
-    before, mine = files.read_object(folder / registry.MARKER), _files_of(job)
+    before = files.read_object(folder / registry.MARKER)
     same = before.get("version") == job.task.version
-    return replace(spec, resume=same and all(before.get(name) == mine[name] for name in mine))
+    return replace(spec, resume=same and _is_of(before, job))
 
 
 def _files_of(job: Job) -> dict[str, str | None]:
     """The hashes of what a run is of, in its marker."""
     return {"source": job.baseline.sha256, "task_source": job.task_sha256}
+
+
+def _is_of(marker: dict[str, Any], job: Job) -> bool:
+    """Whether a marker is of a run of a job's files."""
+    return all(marker.get(name) == digest for name, digest in _files_of(job).items())
 
 
 def prepare_folder(folder: Path, job: Job, held: ExitStack) -> tuple[Path, list[str]]:
@@ -286,8 +287,7 @@ def prepare_folder(folder: Path, job: Job, held: ExitStack) -> tuple[Path, list[
         "sources": {name: str(path.resolve()) for name, path in baseline.sources.items()},
     }
     marker, notes = folder / registry.MARKER, []
-    before = files.read_object(marker)
-    if marker.is_file() and any(before.get(k) != v for k, v in _files_of(job).items()):
+    if marker.is_file() and not _is_of(files.read_object(marker), job):
         if spec.resume and any(folder.glob("seed-*/checkpoint.*")):
             raise ResumeError(f"{folder} is of another source: run without --resume")
         notes.append(f"the former run was of another source: kept in {set_aside(folder)}")
