@@ -59,6 +59,7 @@ def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]
             (x.version, x.judged_by),
             (y.version, y.judged_by),
         ),
+        ("files of the task", x.task_sha256, y.task_sha256),
         ("budgets", x.steps, y.steps),
         ("batch sizes", x.batch_size, y.batch_size),
     ):

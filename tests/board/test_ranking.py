@@ -462,6 +462,10 @@ def test_what_does_not_compare_is_said():
         compare([a, b], "a", "b")
     with pytest.raises(InputError, match="no entry 'c' on the board"):
         compare([a, b], "a", "c")
+    edited = an_entry("b", 0.5)
+    edited.task.sha256 = "b" * 64
+    with pytest.raises(InputError, match="toy: of different files of the task"):
+        compare([a, edited], "a", "b")
     short = an_entry("b", 0.5, seeds=1)
     with pytest.raises(InputError, match="1 seeds in common"):
         compare([a, short], "a", "b")
