@@ -19,16 +19,8 @@ from ganbench.engine import contract
 from ganbench.engine.state import ImpureError
 from ganbench.engine.trainer import Trainer
 from ganbench.engine.unstackable import UnstackableError
-from ganbench.harness.checkpoint import (
-    AGAIN,
-    Kept,
-    UnsaveableError,
-    gan_state,
-    hint,
-    load_state,
-    restore_gan,
-    save_state,
-)
+from ganbench.harness.checkpoint import AGAIN, Kept, gan_state, hint, own_tensors, restore_gan
+from ganbench.harness.stored import UnsaveableError, load_state, save_state
 from ganbench.randomness import EAGER_LATENT, generator, random_state, restore_random
 from ganbench.system.modules import describe
 from ganbench.system.places import named
@@ -91,12 +83,12 @@ def repeats(subject: Subject) -> Iterator[Said]:
 def resumes(subject: Subject) -> Iterator[Said]:
     """That a run goes on from its checkpoint as if it had not been stopped."""
     gan = subject.build()
-    kept = Kept(gan)
+    kept, built = Kept(gan), own_tensors(gan)
     gan = subject.trained(gan)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.safetensors"
         try:
-            save_state(path, {"gan": gan_state(gan), "random": random_state()})
+            save_state(path, {"gan": gan_state(gan, built), "random": random_state()})
         except UnsaveableError as error:
             yield note(f"{error}, or a stopped run begins again")
             return
@@ -187,7 +179,7 @@ def _why(subject: Subject) -> str:
 def _state(gan: GAN) -> dict[str, Any]:
     """All that a checkpoint would hold, if it can; as it is now."""
     try:
-        return {"state": copy.deepcopy(gan_state(gan))}
+        return {"state": copy.deepcopy(gan_state(gan, own_tensors(gan)))}
     except UnsaveableError:
         return {}
 

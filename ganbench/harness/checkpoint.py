@@ -1,4 +1,4 @@
-"""The whole state of a run in one safetensors file: no pickle, the same bits back.
+"""What a GAN must remember, to be put back into one that is built the same way.
 
 A GAN that defines `state_dict` and `load_state_dict`, and is no plain `nn.Module`, is asked for
 its state. Of any other object the attributes are stored: modules, optimisers, generators,
@@ -7,17 +7,16 @@ tensors, arrays, and what JSON can hold of these.
 
 from __future__ import annotations
 
-import json
 import re
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ganbench.core import Game, Task
@@ -25,59 +24,29 @@ from ganbench.engine.purity import beside
 from ganbench.engine.settings import named
 from ganbench.engine.state import CACHED, State, UnwatchableError
 from ganbench.engine.trainer import Trainer
-from ganbench.errors import InputError, ResumeError, one_line
+from ganbench.errors import InputError, ResumeError
+from ganbench.harness.stored import ARRAY_KINDS, UnsaveableError
 from ganbench.randomness import attributes
-from ganbench.system.files import read_bytes, write_atomically
+from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
 
 FILE, GENERATOR = "checkpoint.safetensors", "generator.safetensors"  # in a seed's folder
 STATELESS = (Task, Game, torch.device, torch.dtype, type, FunctionType, MethodType, ModuleType)
 AGAIN = "no checkpoint holds that, so a seed that is stopped begins again"
-EXACT = (dict, list, tuple, torch.Size)
+HOLDERS = (dict, list, tuple)
+EXACT = (*HOLDERS, torch.Size)
 GAN = "gan"  # in the paths of what it holds
 LEARNS = "<requires_grad>"  # of what a checkpoint holds, which tensors do
-ARRAY_KINDS = "biufc"  # NumPy's kinds of numbers
-MOST = 2**36  # bytes of a checkpoint
+REPLACED = "<replaced>"  # which of its tensors are others than the GAN was built with, and where
 
 
-class UnsaveableError(InputError):
-    """An attribute of a GAN that a checkpoint cannot hold."""
+def gan_state(gan: object, built: Mapping[str, Tensor]) -> Any:
+    """Everything a GAN must remember; UnsaveableError if that cannot be stored.
 
-
-def save_state(path: Path, state: Any) -> None:
-    """Write nested dicts, lists, tuples, tensors, arrays and scalars to a file, atomically.
-
-    UnsaveableError, with nothing written, for what such a file cannot hold.
+    `built` are the `own_tensors` that it was built with.
     """
-    tensors: dict[str, Tensor] = {}
     try:
-        skeleton = _pack(state, tensors)
-        content = save(tensors, metadata={"skeleton": json.dumps(skeleton)})
-    except InputError:
-        raise
-    except Exception as error:  # as of sparse tensors, or arrays of another byte order
-        raise UnsaveableError(f"no checkpoints: {describe(error)}") from error
-    write_atomically(path, content)
-
-
-def load_state(path: Path) -> Any:
-    """Read what `save_state` wrote; ResumeError if the file is damaged."""
-    try:
-        content = read_bytes(path, most=MOST)  # not mapped: a file cut short would end this process
-        tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return _unpack(json.loads(header["__metadata__"]["skeleton"]), tensors)
-    except Exception as error:
-        reason = one_line(describe(error), 200)
-        raise ResumeError(
-            f"checkpoint {path} is damaged ({reason}): run without --resume"
-        ) from error
-
-
-def gan_state(gan: object) -> Any:
-    """Everything a GAN must remember; UnsaveableError if that cannot be stored."""
-    try:
-        return _state_of(gan)
+        return _state_of(gan, built)
     except InputError:
         raise
     except Exception as error:
@@ -154,11 +123,25 @@ def _holds(gan: object, path: str) -> bool:
     return known or _is_plain(value) or hasattr(value, "load_state_dict")
 
 
-def _state_of(gan: object) -> Any:
+def own_tensors(gan: object) -> dict[str, Tensor]:
+    """The tensors among a GAN's attributes and in what these hold, by path.
+
+    A new GAN has others, which are filled with what a checkpoint holds, as an optimizer may hold
+    these very ones; but those that training replaced come back as new ones too.
+    """
+    if _speaks_for_itself(gan):
+        return {}
+    return {path: each for path, each in _walk(gan, HOLDERS) if isinstance(each, Tensor)}
+
+
+def _state_of(gan: object, built: Mapping[str, Tensor]) -> Any:
     if _speaks_for_itself(gan):
         return gan.state_dict()  # type: ignore[attr-defined]
-    _check_apart(gan)
-    state: dict[str, Any] = {LEARNS: {name: each.requires_grad for name, each in _leaves(gan)}}
+    own = own_tensors(gan).items()
+    replaced = {path: str(each.device) for path, each in own if each is not built.get(path)}
+    _check_apart(gan, replaced)
+    learns = {name: each.requires_grad for name, each in _leaves(gan)}
+    state: dict[str, Any] = {LEARNS: learns, REPLACED: replaced}
     if isinstance(gan, nn.Module):
         state["<module>"] = gan.state_dict()
     for name, value in attributes(gan):
@@ -185,7 +168,7 @@ def _state_of(gan: object) -> Any:
 
 def _leaves(gan: object) -> Iterator[tuple[str, Tensor]]:
     """The tensors among a GAN's attributes that it may set to be trained or not, by path."""
-    for path, value in (("", gan), *_walk(gan, (dict, list, tuple))):
+    for path, value in (("", gan), *_walk(gan, HOLDERS)):
         if isinstance(value, nn.Module):
             yield from ((f"{path}.{name}", each) for name, each in value.named_parameters())
         elif isinstance(value, Tensor) and value.is_leaf:
@@ -203,18 +186,60 @@ def _walk(gan: object, into: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
         waiting += [(f"{path}[{key!r}]", each) for key, each in inside]
 
 
-def _check_apart(gan: object) -> None:
-    """UnsaveableError for two names of one list, dict or array, which would come back as two."""
+def _check_apart(gan: object, replaced: Collection[str]) -> None:
+    """UnsaveableError for two names of one list, dict or memory, which would come back as two.
+
+    Not of memory that they have shared since the GAN was built: a new one's do so too.
+    """
     names: dict[int, str] = {}
     for name, value in _walk(gan, (dict, list)):
-        if not isinstance(value, (list, dict, np.ndarray)):
-            continue
-        if id(value) in names:
-            raise UnsaveableError(
-                f"no checkpoints: {names[id(value)]} and {name} of {type(gan).__name__} are one "
-                "object; define state_dict and load_state_dict"
-            )
-        names[id(value)] = name
+        if isinstance(value, (list, dict)) and names.setdefault(id(value), name) != name:
+            raise _of_one(gan, names[id(value)], name)
+    reaching: list[tuple[int, bool, str]] = []  # up to where, whether it comes back anew, its name
+    for start, end, anew, name in sorted(_memory(gan, replaced)):
+        reaching = [other for other in reaching if other[0] > start]
+        for _, other_anew, other in reaching:
+            if anew or other_anew:
+                raise _of_one(gan, other, name)
+        reaching.append((end, anew, name))
+
+
+def _of_one(gan: object, first: str, second: str) -> UnsaveableError:
+    return UnsaveableError(
+        f"no checkpoints: {first} and {second} of {type(gan).__name__} are one object; "
+        "define state_dict and load_state_dict"
+    )
+
+
+def _memory(gan: object, replaced: Collection[str]) -> Iterator[tuple[int, int, bool, str]]:
+    """Where the numbers of a GAN lie, from and up to; whether they come back anew, and its name."""
+    inside = [("", gan)] if isinstance(gan, nn.Module) else []
+    for path, value in (*inside, *_walk(gan, HOLDERS)):
+        held: dict[str, Tensor] = {}
+        if isinstance(value, np.ndarray) and value.size:
+            start = value.__array_interface__["data"][0]
+            yield *_extent(start, value.strides, value.shape, value.itemsize), True, path
+        elif isinstance(value, Tensor):
+            held = {path: value}
+        elif isinstance(value, nn.Module) and not _speaks_for_itself(value):
+            state = value.state_dict(prefix=f"{path}.", keep_vars=True)
+            held = {name: each for name, each in state.items() if isinstance(each, Tensor)}
+        elif isinstance(value, torch.optim.Optimizer):
+            each = [tensor for group in value.param_groups for tensor in group["params"]]
+            held = {f"a parameter of {path} ({i})": tensor for i, tensor in enumerate(each)}
+        for name, tensor in held.items():
+            if tensor.numel():
+                size = tensor.element_size()
+                strides = [size * stride for stride in tensor.stride()]
+                extent = _extent(tensor.data_ptr(), strides, tensor.shape, size)
+                yield *extent, name in replaced, name
+
+
+def _extent(start: int, strides: Sequence[int], shape: Sequence[int], size: int) -> tuple[int, int]:
+    """From where numbers lie and up to where, in bytes, of which the first is at `start`."""
+    reaches = [stride * (n - 1) for stride, n in zip(strides, shape, strict=True)]
+    low, high = (sum(way(reach, 0) for reach in reaches) for way in (min, max))
+    return start + low, start + high + size
 
 
 def generator_of(gan: object) -> nn.Module | None:
@@ -248,8 +273,9 @@ def _put_into(gan: object, state: Any) -> None:
     if _speaks_for_itself(gan):
         gan.load_state_dict(state)  # type: ignore[attr-defined]
         return
+    replaced = state.get(REPLACED, {})
     for name, saved in state.items():
-        if name == LEARNS:
+        if name in (LEARNS, REPLACED):
             continue
         if name == "<module>":
             assert isinstance(gan, nn.Module)
@@ -263,25 +289,32 @@ def _put_into(gan: object, state: Any) -> None:
         elif hasattr(value, "load_state_dict"):
             value.load_state_dict(saved)
         else:
-            setattr(gan, name, _put_back(value, saved))
+            setattr(gan, name, _put_back(name, value, saved, replaced))
     learns = state.get(LEARNS, {})
     for path, tensor in _leaves(gan):
         tensor.requires_grad_(learns.get(path, tensor.requires_grad))
 
 
-def _put_back(value: Any, saved: Any) -> Any:
-    """`saved`, but tensors are copied in place: an optimiser may hold these very ones."""
+def _put_back(path: str, value: Any, saved: Any, replaced: Mapping[str, str]) -> Any:
+    """`saved`, but tensors that were not replaced are filled in place."""
+    if path in replaced:
+        return saved.to(replaced[path])
     alike = isinstance(value, Tensor) and isinstance(saved, Tensor) and value.dtype == saved.dtype
     if alike and value.shape == saved.shape:
         with torch.no_grad():
             return value.copy_(saved)
     if isinstance(value, np.generic) and isinstance(saved, (bool, int, float, str)):
         return type(value)(saved)
-    both = (value, saved)
-    if all(isinstance(side, (list, tuple)) for side in both) and len(value) == len(saved):
-        return type(saved)(_put_back(a, b) for a, b in zip(value, saved, strict=True))
-    if all(isinstance(side, dict) for side in both):
-        return {key: _put_back(value.get(key), item) for key, item in saved.items()}
+    if isinstance(saved, (list, tuple)):
+        before = value[: len(saved)] if isinstance(value, (list, tuple)) else []
+        pairs = enumerate(zip_longest(before, saved))
+        return type(saved)(_put_back(f"{path}[{i!r}]", a, b, replaced) for i, (a, b) in pairs)
+    if isinstance(saved, dict):
+        known = value if isinstance(value, dict) else {}
+        return {
+            key: _put_back(f"{path}[{key!r}]", known.get(key), item, replaced)
+            for key, item in saved.items()
+        }
     return saved
 
 
@@ -292,7 +325,7 @@ def _speaks_for_itself(gan: object) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    if isinstance(value, (dict, list, tuple)) and type(value) not in EXACT:
+    if isinstance(value, HOLDERS) and type(value) not in EXACT:
         return False  # a kind of these, which would come back as one of them
     if isinstance(value, dict):
         return all(isinstance(k, (str, int)) and _is_plain(v) for k, v in value.items())
@@ -303,40 +336,3 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, np.generic):
         return value.dtype.kind in "biufU"
     return value is None or isinstance(value, (Tensor, bool, int, float, str))
-
-
-def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A JSON skeleton of `value`; its tensors go to `tensors` under numbers."""
-    if isinstance(value, Tensor) or (
-        isinstance(value, np.ndarray) and value.dtype.kind in ARRAY_KINDS
-    ):
-        name = str(len(tensors))
-        tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(value.copy())
-        tensors[name] = tensor.cpu().contiguous().clone()
-        return {"tensor" if isinstance(value, Tensor) else "array": name}
-    if isinstance(value, Mapping):
-        return {"dict": [[_pack(k, tensors), _pack(v, tensors)] for k, v in value.items()]}
-    if isinstance(value, (list, tuple, deque)):
-        kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [_pack(item, tensors) for item in value]}
-    if isinstance(value, np.generic):
-        return _pack(value.item(), tensors)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise UnsaveableError(
-        f"no checkpoints: cannot store a {type(value).__name__} of the GAN's state"
-    )
-
-
-def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    ((kind, content),) = value.items()
-    if kind == "tensor":
-        return tensors[content]
-    if kind == "array":
-        return tensors[content].numpy()
-    if kind == "dict":
-        return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
-    items = [_unpack(item, tensors) for item in content]
-    return tuple(items) if kind == "tuple" else items

@@ -17,7 +17,7 @@ from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
 from ganbench.errors import ContractError, InputError, ResumeError
-from ganbench.harness import checkpoint, machine
+from ganbench.harness import checkpoint, machine, stored
 from ganbench.harness.judge import JUDGED, Scorer, Worth
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
@@ -67,6 +67,7 @@ class SeedRun:
         self._before = 0.0
         with self.env.clock.during("building"):
             self.gan = build(job, seed)
+            self._built = checkpoint.own_tensors(self.gan)
             if isinstance(self.gan, Trainer):
                 size = job.budget.batch_size * self.gan.game.pack
                 self.env.budget = replace(job.budget, batch_size=size)
@@ -256,7 +257,7 @@ class SeedRun:
         if not self.saves:
             return
         try:
-            gan = checkpoint.gan_state(self.gan)
+            gan = checkpoint.gan_state(self.gan, self._built)
             if self._kept is not None:
                 self._kept.check(self.gan)
             state = {
@@ -267,10 +268,10 @@ class SeedRun:
                 "random": random_state(),
                 "notes": self.recorder.state(),
             }
-            checkpoint.save_state(self.recorder.folder / checkpoint.FILE, state)
+            stored.save_state(self.recorder.folder / checkpoint.FILE, state)
             if self.env.round == self.job.budget.rounds:
                 checkpoint.save_generator(self.recorder.folder / checkpoint.GENERATOR, self.gan)
-        except checkpoint.UnsaveableError as error:
+        except stored.UnsaveableError as error:
             self.saves = False
             self.recorder.tell(self.recorder.curve[-1].step, {}, note=str(error))
 
@@ -284,7 +285,7 @@ class SeedRun:
         path = self.recorder.folder / checkpoint.FILE
         if not path.is_file():
             return 0
-        state = checkpoint.load_state(path)
+        state = stored.load_state(path)
         if not isinstance(state, dict) or state.get("run") != self.identity():
             raise ResumeError(
                 f"{path} is of another source, budget or hyper-parameters: run without --resume"

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.core import GAN, Task
 from ganbench.errors import InputError
-from ganbench.harness import checkpoint
+from ganbench.harness import checkpoint, stored
 from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.spec import Spec, build, look_up
 from ganbench.randomness import own_randomness, stream
@@ -70,7 +70,7 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
         raise InputError(f"{path} does not exist: seed {seed} has no checkpoint")
     if not marker.get("sources") and function is None:
         raise InputError(f"{folder} is of a function or class, not of a file: give it as gan=")
-    state = checkpoint.load_state(path)
+    state = stored.load_state(path)
     try:
         spec = _spec(marker, state["run"], function)
         rounds, source = int(state["round"]), state["run"]["source"]

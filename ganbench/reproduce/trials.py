@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganbench.errors import InputError
-from ganbench.harness import bench, checkpoint, composed, entries
+from ganbench.harness import bench, checkpoint, composed, entries, stored
 from ganbench.harness.spec import MANY_STEPS, Job, Spec, look_up
 from ganbench.harness.workers import shared_out, train_all
 from ganbench.reproduce.protocol import Asked
@@ -147,7 +147,7 @@ def _left(job: Job, seed: int) -> int:
     if not path.is_file():
         return job.budget.steps
     try:
-        rounds = int(checkpoint.load_state(path)["round"])
+        rounds = int(stored.load_state(path)["round"])
     except (InputError, KeyError, TypeError) as error:
         raise InputError(
             f"checkpoint {path} is damaged: remove {path.parent} to train that run anew"

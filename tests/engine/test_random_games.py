@@ -243,7 +243,7 @@ def resume(made: Recipe, steps: int) -> None:
     logs, first = whole.train(real), half.train(real[:, : steps // 2])
     fresh = trainers_of(made, "another")
     for trainer, trained in zip(fresh, half.trainers, strict=True):
-        checkpoint.restore_gan(trainer, copy.deepcopy(checkpoint.gan_state(trained)))
+        checkpoint.restore_gan(trainer, copy.deepcopy(checkpoint.gan_state(trained, {})))
     later = Stack(fresh, made.batch_shape)
     second = later.train(real[:, steps // 2 :])
     for a, b in zip(whole.trainers, later.trainers, strict=True):

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from ganbench.board import migration
 from ganbench.data import routes
 from ganbench.errors import InputError
-from ganbench.harness import checkpoint, log, pictures, sweep_file
+from ganbench.harness import log, pictures, stored, sweep_file
 from ganbench.results import samples, schema
 from ganbench.system import files
 
@@ -98,7 +98,7 @@ def _results() -> tuple[bytes, ...]:
 def _checkpoints() -> list[bytes]:
     state = {"a": [1, (2.0, "x")], "b": {"c": torch.arange(3), 1: np.arange(2)}, "d": None}
     tensors: dict[str, torch.Tensor] = {}
-    skeleton = checkpoint._pack(state, tensors)
+    skeleton = stored._pack(state, tensors)
     return [save(tensors, metadata={"skeleton": json.dumps(skeleton)})]
 
 
@@ -134,7 +134,7 @@ PARSERS = {
     "former result": Parser(
         name="toy/r.json", read=lambda path: migration._renew(path), valid=lambda: list(_results())
     ),
-    "checkpoint": Parser(name="c.safetensors", read=checkpoint.load_state, valid=_checkpoints),
+    "checkpoint": Parser(name="c.safetensors", read=stored.load_state, valid=_checkpoints),
     "log": Parser(name="log.jsonl", read=log.read_log, valid=_log),
     "log that goes on": Parser(
         name="log.jsonl", read=lambda path: log.Log(path, after=2).close(), valid=_log

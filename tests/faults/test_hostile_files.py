@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from ganbench.cli import main
 from ganbench.errors import InputError, ResumeError
-from ganbench.harness import checkpoint
+from ganbench.harness import stored
 from ganbench.results import samples, schema
 from ganbench.system import files
 
@@ -211,7 +211,7 @@ def test_checkpoints_of_a_strange_shape(skeleton: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(save({"0": torch.zeros(1)}, metadata={"skeleton": skeleton}))
     if skeleton == "[]":
-        assert checkpoint.load_state(path) == []
+        assert stored.load_state(path) == []
         return
     with pytest.raises(ResumeError, match="is damaged"):
-        checkpoint.load_state(path)
+        stored.load_state(path)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from ganbench.board import checking
-from ganbench.harness import checkpoint
+from ganbench.harness import stored
 from ganbench.results import schema, store
 from ganbench.system import files, leftovers, processes
 
@@ -106,7 +106,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str
 def check_whole(folder: Path) -> None:
     """Whatever lies there under its own name can be read to its end."""
     readers = {".json": lambda path: json.loads(path.read_text()), ".npy": np.load}
-    readers |= {".safetensors": checkpoint.load_state, ".npz": np.load}
+    readers |= {".safetensors": stored.load_state, ".npz": np.load}
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix in readers and not path.name.startswith("."):
             readers[path.suffix](path)

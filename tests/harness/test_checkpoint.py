@@ -18,16 +18,16 @@ from ganbench import nn, randomness
 from ganbench.core import Task
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
-from ganbench.harness import checkpoint
-from ganbench.harness.checkpoint import UnsaveableError
+from ganbench.harness import checkpoint, stored
+from ganbench.harness.stored import UnsaveableError
 from ganbench.randomness import generator
 from ganbench.registry import load_baseline, load_task
 
 
 def through_a_file(state: Any, folder: Path) -> Any:
     path = folder / "state.safetensors"
-    checkpoint.save_state(path, state)
-    return checkpoint.load_state(path)
+    stored.save_state(path, state)
+    return stored.load_state(path)
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -89,7 +89,7 @@ def test_shared_tensors_and_graphs_are_no_obstacle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), 1j], ids=lambda v: type(v).__name__)
 def test_what_cannot_be_stored(value: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsaveableError, match=f"cannot store a {type(value).__name__}"):
-        checkpoint.save_state(tmp_path / "state", {"a": [value]})
+        stored.save_state(tmp_path / "state", {"a": [value]})
     assert not list(tmp_path.iterdir())
 
 
@@ -100,17 +100,17 @@ def test_what_cannot_be_stored(value: Any, tmp_path: Path) -> None:
 )
 def test_what_numpy_holds_and_a_file_cannot(value: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsaveableError):
-        checkpoint.save_state(tmp_path / "state", {"a": value})
+        stored.save_state(tmp_path / "state", {"a": value})
 
 
 def test_damaged_files(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    checkpoint.save_state(path, {"a": torch.arange(100)})
+    stored.save_state(path, {"a": torch.arange(100)})
     whole = path.read_bytes()
     for damaged in (b"", b"text", whole[:50], whole[:-1], b"\xff" * 8 + whole[8:]):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"is damaged .*: run without --resume"):
-            checkpoint.load_state(path)
+            stored.load_state(path)
 
 
 def test_files_of_others_are_damaged_too(tmp_path: Path) -> None:
@@ -118,17 +118,17 @@ def test_files_of_others_are_damaged_too(tmp_path: Path) -> None:
 
     save_file({"a": torch.ones(1)}, tmp_path / "state")
     with pytest.raises(InputError, match="is damaged"):
-        checkpoint.load_state(tmp_path / "state")
+        stored.load_state(tmp_path / "state")
 
 
 def test_saving_replaces_the_former_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "state"
-    checkpoint.save_state(path, {"a": 1})
+    stored.save_state(path, {"a": 1})
     with pytest.raises(UnsaveableError):
-        checkpoint.save_state(path, {"a": object()})
-    assert checkpoint.load_state(path) == {"a": 1}
-    checkpoint.save_state(path, {"a": 2})
-    assert checkpoint.load_state(path) == {"a": 2}
+        stored.save_state(path, {"a": object()})
+    assert stored.load_state(path) == {"a": 1}
+    stored.save_state(path, {"a": 2})
+    assert stored.load_state(path) == {"a": 2}
     assert [file.name for file in path.parent.iterdir()] == ["state"]
 
 
@@ -224,6 +224,29 @@ class ParameterList(Plain):
         return log
 
 
+class Replaced(Plain):
+    """Tensors that are one when it is built, and that steps replace, each by one of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.center = CENTER
+        self.mean = self.fast = self.slow = CENTER
+        self.pair = [self.mean, self.mean]
+
+    def train_step(self, real: Tensor) -> dict[str, Tensor]:
+        self.mean = real.mean(0)
+        self.fast = 0.5 * self.fast + 0.5 * self.mean
+        self.slow = 0.9 * self.slow + 0.1 * self.mean
+        self.pair = [self.pair[0] + self.fast, self.pair[1] - self.slow]
+        return {**super().train_step(real), "mean": self.mean.sum()}
+
+    def sample(self, n: int) -> Tensor:
+        return super().sample(n) + self.fast - 2 * self.slow + 3 * self.pair[0] + 5 * self.pair[1]
+
+
+CENTER = torch.tensor([1.0, 2.0])  # a task's, say
+
+
 class SpeaksForItself:
     """Has state of a kind that could not be stored, and says what matters of it."""
 
@@ -254,6 +277,7 @@ GANS = {
     "module": Module,
     "held by an optimiser": HeldByOptimizer,
     "list of parameters": ParameterList,
+    "replaced": Replaced,
     "speaks for itself": SpeaksForItself,
     "trainer": small_game,
 }
@@ -268,14 +292,16 @@ def built(name: str) -> Any:
 def test_gan_goes_on_with_the_same_bits(name: str, tmp_path: Path) -> None:
     real = torch.randn(12, 4, 2, generator=torch.Generator().manual_seed(1))
     gan = built(name)
+    tensors = checkpoint.own_tensors(gan)
     for batch in real[:6]:
         gan.train_step(batch)
-    state = through_a_file(checkpoint.gan_state(gan), tmp_path)
+    state = through_a_file(checkpoint.gan_state(gan, tensors), tmp_path)
     resumed = built(name)
     checkpoint.restore_gan(resumed, state)
     for batch in real[6:]:
         assert equal(dict(resumed.train_step(batch)), dict(gan.train_step(batch)))
     assert torch.equal(resumed.sample(5), gan.sample(5))
+    assert CENTER.tolist() == [1, 2]
 
 
 def test_baselines_can_be_stored(baseline_name: str, suited: Task, tmp_path: Path) -> None:
@@ -285,10 +311,11 @@ def test_baselines_can_be_stored(baseline_name: str, suited: Task, tmp_path: Pat
         return made if hasattr(made, "train_step") else Trainer(made, seed=0)
 
     gan, resumed = build(), build()
+    tensors = checkpoint.own_tensors(gan)
     real = suited.sample(12, torch.Generator().manual_seed(1)).view(3, 4, *suited.shape)
     gan.train_step(real[0])
     gan.train_step(real[1])
-    checkpoint.restore_gan(resumed, through_a_file(checkpoint.gan_state(gan), tmp_path))
+    checkpoint.restore_gan(resumed, through_a_file(checkpoint.gan_state(gan, tensors), tmp_path))
     for each in (gan, resumed):
         torch.manual_seed(2)
         each.train_step(real[2])
@@ -300,9 +327,10 @@ def test_baselines_can_be_stored(baseline_name: str, suited: Task, tmp_path: Pat
 
 def test_plain_attributes_come_back(tmp_path: Path) -> None:
     gan = Plain(load_task("gaussian"))
+    tensors = checkpoint.own_tensors(gan)
     gan.label = "trained"
     gan.train_step(torch.ones(4, 2))
-    state = through_a_file(checkpoint.gan_state(gan), tmp_path)
+    state = through_a_file(checkpoint.gan_state(gan, tensors), tmp_path)
     assert not {"task", "loss"} & state.keys()
     resumed = Plain(load_task("gaussian"))
     checkpoint.restore_gan(resumed, state)
@@ -331,7 +359,7 @@ def test_plain_attributes_come_back(tmp_path: Path) -> None:
 )
 def test_attributes_may_change_their_kind(before: Any, after: Any, tmp_path: Path) -> None:
     gan, resumed = SimpleNamespace(value=after), SimpleNamespace(value=before)
-    checkpoint.restore_gan(resumed, through_a_file(checkpoint.gan_state(gan), tmp_path))
+    checkpoint.restore_gan(resumed, through_a_file(checkpoint.gan_state(gan, {}), tmp_path))
     assert equal(resumed.value, after)
 
 
@@ -344,7 +372,7 @@ def test_odd_attributes_are_named(value: Any) -> None:
     gan = Plain()
     gan.odd = value  # type: ignore[attr-defined]
     with pytest.raises(UnsaveableError) as caught:
-        checkpoint.gan_state(gan)
+        checkpoint.gan_state(gan, {})
     assert str(caught.value) == (
         f"no checkpoints: cannot store attribute 'odd' ({type(value).__name__}) of Plain; "
         "define state_dict and load_state_dict"
@@ -381,6 +409,6 @@ class Unwilling:
 
 def test_errors_of_an_authors_own_state_are_lines() -> None:
     with pytest.raises(UnsaveableError, match=r"no checkpoints: KeyError.*'none'"):
-        checkpoint.gan_state(Unwilling())
+        checkpoint.gan_state(Unwilling(), {})
     with pytest.raises(InputError, match=r"cannot resume: ValueError.*not mine: run without --res"):
         checkpoint.restore_gan(Unwilling(), {})

@@ -70,6 +70,31 @@ FORGOTTEN = {
         "self.a[0] += 1; w = self.b[0]",
         "b and a of GAN are one object",
     ),
+    "names of one tensor that a step made": (
+        "",
+        "self.a = self.b = torch.ones(1)",
+        "self.a = self.b = self.a.clone(); self.a += 1; w = self.b",
+        "a and b of GAN are one object",
+    ),
+    "an array and a view of it": (
+        "import numpy as np",
+        "self.a = np.ones(3); self.b = self.a[:-3:-1]",
+        "self.a[1] += 1; w = float(self.b[-1])",
+        "a and b of GAN are one object",
+    ),
+    "an array and a tensor of its numbers": (
+        "import numpy as np",
+        "self.a = np.ones(3); self.b = torch.from_numpy(self.a)",
+        "self.a[1] += 1; w = self.b[1]",
+        "b and a of GAN are one object",
+    ),
+    "a parameter that a step made": (
+        "",
+        "self.w = torch.ones(1, requires_grad=True)",
+        "self.w = self.w.detach().clone(); self.optimizer.param_groups[0]['params'] = [self.w]; "
+        "w = self.w",
+        "a parameter of optimizer (0) and w of GAN are one object",
+    ),
     "a kind of dict": (
         "",
         "self.c = Counter()",

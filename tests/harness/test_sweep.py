@@ -18,7 +18,7 @@ from ganbench import registry
 from ganbench.board import checking, submission
 from ganbench.cli import main
 from ganbench.errors import InputError
-from ganbench.harness import checkpoint, sweep, sweep_file
+from ganbench.harness import stored, sweep, sweep_file
 from ganbench.harness.spec import Spec
 from ganbench.results import schema, store
 
@@ -260,9 +260,9 @@ def test_begins_anew_where_it_cannot_go_on(path: Path, how: str) -> None:
     if how == "damaged":
         file.write_bytes(file.read_bytes()[:100])
     else:
-        state = checkpoint.load_state(file)
+        state = stored.load_state(file)
         state["run"]["metrics"]["mmd"] += 1
-        checkpoint.save_state(file, state)
+        stored.save_state(file, state)
     steps: list[int] = []
     ended = run(
         planned(path)[1], path, report=lambda p: steps.append(p.step) if p.seed == 0 else None

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import softplus
 
 from ganbench.engine.trainer import Trainer
-from ganbench.harness import checkpoint
+from ganbench.harness import checkpoint, stored
 from ganbench.nn import Adam
 from ganbench.registry import load_task
 from ganbench.reproduce import (
@@ -68,8 +68,8 @@ def test_unrolled_goes_on_from_a_checkpoint_with_the_same_bits(tmp_path: Path) -
     whole, resumed, real = gan(), gan(), torch.randn(3, 8, 2)
     for batch in real[:2]:
         whole.train_step(batch)
-    checkpoint.save_state(tmp_path / "state", checkpoint.gan_state(whole))
-    checkpoint.restore_gan(resumed, checkpoint.load_state(tmp_path / "state"))
+    stored.save_state(tmp_path / "state", checkpoint.gan_state(whole, {}))
+    checkpoint.restore_gan(resumed, stored.load_state(tmp_path / "state"))
     for each in (whole, resumed):
         each.train_step(real[2])
     assert torch.equal(whole.sample(8), resumed.sample(8))
