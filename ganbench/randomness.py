@@ -75,22 +75,6 @@ def left_where_it_was() -> Iterator[None]:
         restore_random(before)
 
 
-@contextmanager
-def own_randomness(gan: object, seed: int) -> Iterator[None]:
-    """Draw from an evaluation stream, then put every stream back where training left it."""
-    generators = torch_generators(gan)
-    states = [rng.get_state() for rng in generators]
-    with left_where_it_was():
-        seed_global(seed)
-        for rng in generators:
-            rng.manual_seed(seed)
-        try:
-            yield
-        finally:
-            for rng, state in zip(generators, states, strict=True):
-                rng.set_state(state)
-
-
 def random_state() -> dict[str, Any]:
     """Where the global random streams of torch, NumPy and Python stand."""
     legacy: Any = np.random.get_state()
@@ -117,11 +101,6 @@ def restore_random(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
     if "mps" in state:
         torch.mps.set_rng_state(state["mps"])
-
-
-def torch_generators(gan: object) -> list[torch.Generator]:
-    """The generators that a GAN holds as attributes."""
-    return [value for _, value in attributes(gan) if isinstance(value, torch.Generator)]
 
 
 def attributes(gan: object) -> list[tuple[str, Any]]:

@@ -503,6 +503,19 @@ def test_kde_likelihood_is_that_of_scikit_learn() -> None:
         assert likely - np.log(250) - np.log(2 * np.pi) == pytest.approx(theirs, rel=1e-5)
 
 
+def test_kde_is_not_likely_under_copies_of_its_own_data() -> None:
+    """Data that are dealt again leave no trace: only their others count."""
+    gan, _ = built("kde")
+    rows = np.random.default_rng(0).normal(size=(250, 2)).astype(np.float32)
+    gan.rows[:500], gan.count = torch.from_numpy(np.concatenate([rows, rows])), 500
+    squared = ((rows[:, None] - rows).astype(float) ** 2).sum(-1)[~np.eye(250, dtype=bool)]
+    found = gan.likelihoods()
+    for width, likely in zip((1.0, 0.5), found, strict=False):
+        fits = np.log(np.exp(squared.reshape(250, 249) / (-2 * width**2)).sum(1))
+        assert likely == pytest.approx(fits.mean() - 2 * np.log(width), rel=1e-5)
+    assert np.argmax(found) < 4
+
+
 def test_cgan_tells_both_the_class() -> None:
     """With D(x, c) = x + 2 c0 + 3 c1, by hand: the real one of class 1, the fake one of class 0."""
     of = functions("cgan")

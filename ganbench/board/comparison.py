@@ -40,7 +40,10 @@ def compare(
         raise InputError(f"no task to compare {first!r} and {second!r} on: {'; '.join(skipped)}")
     rng = np.random.default_rng(0)
     found = {task: stats.compare([x], [y], rng=rng) for task, (x, y) in pairs.items()}
-    if len(pairs) > 1:
+    sources = {name: len({mine[task].source for task in pairs}) for name, mine in sides.items()}
+    if several := [f"{name} has {n} sources" for name, n in sources.items() if n > 1]:
+        skipped.append(f"all: {', '.join(several)}, one on some of the tasks")
+    elif len(pairs) > 1:
         x, y = ([pair[side] for pair in pairs.values()] for side in (0, 1))
         found["all"] = stats.compare(x, y, rng=rng)
     return found, skipped

@@ -41,14 +41,15 @@ class BoardEntry:
     whether its losses were told classes. A `reference` takes no rank. `local` is one that lies
     beside a published entry, and `unpaired` says what lies beside this one and is not its own.
     `samples` are the marks of what seeds generated, `created` when the result was first
-    written, `task_sha256` is of the files of one's own task. `wrong` is what `leaderboard check`
-    finds first, and a board cannot rank.
+    written; `source` is the SHA-256 of its files, `task_sha256` of those of one's own task.
+    `wrong` is what `leaderboard check` finds first, and a board cannot rank.
     """
 
     name: str
     task: str
     version: int
     task_sha256: str | None
+    source: str
     metrics: dict[str, Measured]
     views: dict[str, str]
     positions: dict[str, float | None]
@@ -197,6 +198,7 @@ def board_entry(
         task=result.task.name,
         version=result.task.version,
         task_sha256=result.task.sha256,
+        source=result.entry.sha256,
         metrics={name: _measured(seeds, name, each) for name, each in info.items()},
         views=result.task.views,
         positions={view: found.iqm for view, found in result.views.items()},

@@ -23,8 +23,9 @@ class Standing:
     """An entry over all tasks.
 
     `scores` are its means by task; `score` is their mean, with a 95 % `interval` from seeds drawn
-    again within each task, and None if it `lacks` tasks. `rank` and `group` are as on a task's
-    board; None for a reference and for one that lacks tasks. `profile` is the share of its seeds,
+    again within each task, and None for one that stands `apart`, for the reason given: it `lacks`
+    tasks, or its files differ from task to task. `rank` and `group` are as on a task's board; None
+    for those apart and for a reference. `profile` is the share of its seeds,
     over all tasks, that score above each of `LEVELS`. Of the tasks with competitors it has `won`
     those that it leads alone, `tied` those where it cannot be told from the leader, `lost` others.
     """
@@ -33,6 +34,7 @@ class Standing:
     reference: bool
     scores: dict[str, float]
     lacks: list[str]
+    apart: str | None
     score: float | None
     interval: tuple[float, float] | None
     rank: tuple[int, int] | None
@@ -115,12 +117,13 @@ def overall(
         for row in board.ranked + board.references:
             rows.setdefault(row.entry.name, {})[board.task] = row
     names = [board.task for board in counted]
-    whole = {name: own for name, own in rows.items() if len(own) == len(names)}
+    reasons = {name: _why_apart(own, names) for name, own in rows.items()}
+    whole = {name: own for name, own in rows.items() if reasons[name] is None}
     found = _Means.of(whole, names, replicates)
     competing = [name for name, own in whole.items() if not _is_reference(own)]
     places = found.places(competing)
     standings = [
-        _standing(name, own, counted, found.of_entry(name), places.get(name))
+        _standing(name, own, reasons[name], counted, found.of_entry(name), places.get(name))
         for name, own in rows.items()
     ]
     return Overall(
@@ -137,12 +140,15 @@ def overall(
 
 @dataclass(frozen=True, kw_only=True)
 class _Means:
-    """Means over tasks (entries,); those of each task's seeds, drawn again (tasks, entries, n)."""
+    """Means over tasks (entries,); those of each task's seeds, drawn again (tasks, entries, n).
+
+    `seeds` (tasks, entries) are their numbers.
+    """
 
     names: list[str]
     points: np.ndarray[Any, Any]
     replicates: np.ndarray[Any, Any]
-    seeds: int
+    seeds: np.ndarray[Any, Any]
 
     @staticmethod
     def of(rows: dict[str, dict[str, Row]], tasks: Sequence[str], count: int) -> _Means:
@@ -157,11 +163,11 @@ class _Means:
             names=list(rows),
             points=points / max(1, len(tasks)),
             replicates=replicates,
-            seeds=min((len(r.scores) for own in rows.values() for r in own.values()), default=0),
+            seeds=np.array([[len(own[task].scores) for own in rows.values()] for task in tasks]),
         )
 
     def of_entry(self, name: str) -> tuple[float, tuple[float, float]] | None:
-        """The mean of an entry and its interval; None if it lacks tasks."""
+        """The mean of an entry and its interval; None if it stands apart."""
         if name not in self.names:
             return None
         place = self.names.index(name)
@@ -172,13 +178,15 @@ class _Means:
         if not names:
             return {}
         mine = [self.names.index(name) for name in names]
-        found = find_places(self.points[mine], self.replicates[:, mine], seeds=self.seeds)
+        seeds = self.seeds[:, mine]
+        found = find_places(self.points[mine], self.replicates[:, mine], seeds=seeds)
         return dict(zip(names, found, strict=True))
 
 
 def _standing(
     name: str,
     rows: dict[str, Row],
+    apart: str | None,
     boards: Sequence[Board],
     mean: tuple[float, tuple[float, float]] | None,
     place: tuple[tuple[int, int], int] | None,
@@ -193,6 +201,7 @@ def _standing(
         reference=reference,
         scores={task: row.score for task, row in rows.items() if row.score is not None},
         lacks=[board.task for board in boards if board.task not in rows],
+        apart=apart,
         score=mean and mean[0],
         interval=mean and mean[1],
         rank=place and place[0],
@@ -203,6 +212,14 @@ def _standing(
         lost=0 if reference else len(contests) - len(leads),
         tuning_trials=max(row.entry.tuning_trials for row in rows.values()),
     )
+
+
+def _why_apart(rows: dict[str, Row], tasks: Sequence[str]) -> str | None:
+    """Why the scores of an entry have no mean over tasks; None if they do."""
+    if len(rows) < len(tasks):
+        return f"{len(rows)} of {len(tasks)} tasks"
+    sources = len({row.entry.source for row in rows.values()})
+    return None if sources == 1 else f"{sources} sources"
 
 
 def _is_reference(rows: dict[str, Row]) -> bool:

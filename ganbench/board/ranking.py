@@ -26,6 +26,7 @@ TrackName = Literal["quality", "time"]
 Tuning = Literal["any", "default", "tuned"]
 
 TUNINGS: tuple[Tuning, ...] = get_args(Tuning)
+ROUNDING = 1e-5  # of seconds in a result
 QUALITY = 0.5  # the position to which time is taken, unless another is asked for
 
 
@@ -102,8 +103,8 @@ class Times:
     """Seconds of training until an evaluation of each seed first showed the quality.
 
     The quality is a position of the metric that every round is measured by, and the seeds are
-    those of one hardware. A run that ended without it is censored at the horizon, since more
-    seconds were not to be had; only one that was interrupted, where it stopped.
+    those of one hardware. A run that ended without it, or first had it later, is censored at the
+    horizon, since more seconds were not to be had; one that was interrupted, where it stopped.
     """
 
     seconds: Scores
@@ -113,8 +114,9 @@ class Times:
     @staticmethod
     def of(entry: BoardEntry, quality: float, horizon: float, hardware: str) -> Times:
         """The times of an entry's seeds on a hardware."""
-        places = entry.on(hardware)
-        found = [next((at for at, best in entry.bests[i] if best >= quality), None) for i in places]
+        places, latest = entry.on(hardware), horizon * (1 + ROUNDING)
+        good = [[at for at, best in entry.bests[i] if best >= quality] for i in places]
+        found = [at[0] if at and at[0] <= latest else None for at in good]
         ends = [entry.seconds[i] if entry.statuses[i] == "interrupted" else horizon for i in places]
         seconds = [end if at is None else at for at, end in zip(found, ends, strict=True)]
         return Times(
@@ -360,7 +362,7 @@ def _groups(
 
 def _find_places(values: Sequence[Scores], mean: Estimate, count: int) -> list[Place]:
     points, replicates = resampled_means(values, mean, count)
-    return find_places(points, replicates[None], seeds=min(map(len, values)))
+    return find_places(points, replicates[None], seeds=np.array([[*map(len, values)]]))
 
 
 def resampled_means(
@@ -383,10 +385,10 @@ def resampled_means(
     return points, replicates
 
 
-def find_places(points: Scores, replicates: Scores, *, seeds: int) -> list[Place]:
+def find_places(points: Scores, replicates: Scores, *, seeds: NDArray[np.int64]) -> list[Place]:
     """The places of entries by their means (entries,) over tasks.
 
-    `replicates` (tasks, entries, n) are resampled means of each task.
+    `replicates` (tasks, entries, n) are resampled means of each task's `seeds` (tasks, entries).
     """
     groups = stats.tie_groups(points, replicates, seeds=seeds)
     ranks = stats.rank_intervals(replicates.mean(axis=0))

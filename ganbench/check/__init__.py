@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from ganbench.check import contract, networks, repeats, shapes, speed
 from ganbench.check.subject import Check, Finding, Subject
+from ganbench.engine.generators import own_randomness
 from ganbench.engine.precision import products
 from ganbench.errors import InputError
 from ganbench.harness.spec import Spec, look_up
-from ganbench.randomness import own_randomness
 from ganbench.system.modules import describe
 from ganbench.system.threads import one_thread
 
@@ -47,7 +47,7 @@ def check(spec: Spec, *, engines: bool = True, compiled: bool = False) -> Iterat
     subject = Subject(look_up(spec))
     checks = {**CHECKS, **(ENGINES if engines else {}), **(COMPILED if compiled else {})}
     failed, without = set(), []
-    with one_thread(), products(spec.precision), own_randomness(None, 0), warnings.catch_warnings():
+    with one_thread(), products(spec.precision), own_randomness([], 0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a step warns of, a run shows
         for name, (look, needed) in checks.items():
             if needed in failed:

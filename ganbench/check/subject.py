@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.core import GAN
+from ganbench.engine.generators import generators_of, own_randomness
 from ganbench.engine.stack import Stack
 from ganbench.engine.trainer import Trainer
 from ganbench.engine.unstackable import UnstackableError
 from ganbench.errors import ContractError, InputError
 from ganbench.harness.log import columns
 from ganbench.harness.spec import Job, build
-from ganbench.randomness import attributes, generator, own_randomness
+from ganbench.randomness import attributes, generator
 from ganbench.system.places import named, within
 
 STEPS = 3  # that are taken where one may not show it
@@ -92,7 +93,7 @@ class Subject:
 
     def sample(self, gan: GAN, n: int) -> Tensor:
         """n samples, drawn as those that are scored."""
-        with own_randomness(gan, 1), within("sample", gan.sample):
+        with own_randomness(generators_of(gan), 1), within("sample", gan.sample):
             drawn = gan.sample(n)
         where = named("sample", gan.sample).replace("sample", f"sample({n})", 1)
         return self.task.check(drawn, n, where)

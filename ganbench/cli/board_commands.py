@@ -212,7 +212,7 @@ def leaderboard_show(
         documents += [board.document(sort) for board in boards]
         click.echo(json.dumps(documents, allow_nan=False))
     elif form == "csv":
-        first = [] if over is None else [overall_table.line(over, row) for row in over.rows]
+        first = [] if over is None else [overall_table.line(row) for row in over.rows]
         board_tables.print_csv(boards, sort, metrics=metrics, first=first)
     else:
         if over is not None:

@@ -50,6 +50,8 @@ def print_overall(board: Overall, top: int, *, markdown: bool = False) -> None:
     out.print(f"tasks: {', '.join(board.tasks)}", soft_wrap=True)
     out.print("a task's mark is as high as the score, x below 0, · not run or not ranked")
     out.print("rank: 95 % interval; bold: who leads, and who cannot be told from the leader")
+    if any(row.apart and not row.lacks for row in rows):
+        out.print("sources: trained from files that differ between tasks, so there is no mean")
     if board.unranked:
         names = ", ".join(map(one_line, board.unranked[:MOST_NAMED]))
         more = f" and {len(board.unranked) - MOST_NAMED} more" * (len(board.unranked) > MOST_NAMED)
@@ -61,7 +63,7 @@ def cells(board: Overall, row: Standing) -> dict[str, str]:
     """What a table says of an entry, by the head of the column."""
     contests = row.won + row.tied + row.lost
     return {
-        "rank": _rank(board, row),
+        "rank": _rank(row),
         "group": "-" if row.group is None else f"{row.group}",
         "entry": row.name,
         "trials": f"{row.tuning_trials}",
@@ -72,12 +74,8 @@ def cells(board: Overall, row: Standing) -> dict[str, str]:
     }
 
 
-def _rank(board: Overall, row: Standing) -> str:
-    if row.rank is not None:
-        return ranks(row.rank)
-    if row.lacks:
-        return f"{len(row.scores)} of {len(board.tasks)} tasks"
-    return "reference"
+def _rank(row: Standing) -> str:
+    return row.apart or ("reference" if row.rank is None else ranks(row.rank))
 
 
 def _tasks(board: Overall, row: Standing) -> Text:
@@ -90,7 +88,7 @@ def _tasks(board: Overall, row: Standing) -> Text:
     return drawn
 
 
-def line(board: Overall, row: Standing) -> dict[str, Any]:
+def line(row: Standing) -> dict[str, Any]:
     """What the table of comma-separated values says of an entry."""
     (low, high), (rank_low, rank_high) = row.interval or (None, None), row.rank or (None, None)
     return {
@@ -98,7 +96,7 @@ def line(board: Overall, row: Standing) -> dict[str, Any]:
         "rank_low": rank_low,
         "rank_high": rank_high,
         "group": row.group,
-        "unranked": None if row.rank else _rank(board, row),
+        "unranked": None if row.rank else _rank(row),
         "entry": row.name,
         "tuning_trials": row.tuning_trials,
         "score": row.score,

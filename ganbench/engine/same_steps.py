@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ganbench.engine.digests import checksum
 from ganbench.engine.fidelity import tensors_of
 from ganbench.engine.noise import Call, SuppliedNoise
 from ganbench.engine.purity import functions_state, numbers_of
 from ganbench.engine.settings import Settings
-from ganbench.engine.state import PLAIN, checksum, memory_of
+from ganbench.engine.state import PLAIN, memory_of
 from ganbench.engine.trainer import Trainer
 from ganbench.errors import InputError
 from ganbench.randomness import generator

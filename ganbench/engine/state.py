@@ -14,7 +14,6 @@ import sys
 import types
 import typing
 import weakref
-import zlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from itertools import chain
@@ -27,6 +26,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ganbench.core import Task
+from ganbench.engine.digests import held_numbers, of_code
 from ganbench.errors import InputError
 from ganbench.system.modules import is_authors
 
@@ -76,6 +76,7 @@ class UnwatchableError(Exception):
 class State:
     """What can be reached from `roots`, by the path on which it was found first, as digests.
 
+    `seen` has all of it by identity.
     Of tensors among `known` only the attributes count; `met` has the paths that have come to them,
     `aliases` those to other tensors in the memory of one, and where that is; `numbers` has those
     found, by path, with what each is a part of, and its name there. Raises UnwatchableError.
@@ -86,7 +87,7 @@ class State:
         self.met: list[str] = []
         self.aliases: list[tuple[str, int | None]] = []
         self.numbers: dict[str, Found] = {}
-        self._known, self._seen = {id(each) for each in known}, dict[int, Any]()  # kept alive
+        self._known, self.seen = {id(each) for each in known}, dict[int, Any]()  # kept alive
         self._memory = {memory_of(each) for each in known} - {None}
         for name, root in roots.items():
             self._walk(name, root, roots)
@@ -108,21 +109,24 @@ class State:
                     self.numbers[noted] = Found(value, owner, part)
                 if not hasattr(value, "__dict__"):
                     continue
-            if id(value) in self._seen:
+            if id(value) in self.seen:
                 continue
-            self._seen[id(value)] = value
-            if len(self._seen) > MOST:
+            self.seen[id(value)] = value
+            if len(self.seen) > MOST:
                 raise UnwatchableError(f"more than {MOST:,} objects")
             if is_known or isinstance(value, PLAIN):
                 parts = _attributes(value)
             else:
                 if isinstance(value, Tensor) and (memory := memory_of(value)) in self._memory:
                     self.aliases.append((path, memory))
-                digest, parts = looked_at(value, path)
+                digest, parts = self._look(value, path)
                 self._note(path, digest)
             for name, each in parts:
                 inner = name if name.startswith("<") else f"{path}{name}"
                 waiting.append((inner, each, (value, name)))
+
+    def _look(self, value: Any, path: str) -> tuple[str, Parts]:
+        return looked_at(value, path)
 
     def _note(self, path: str, digest: str) -> str:
         """By a name of its own: an attribute of an object and of its class have one path."""
@@ -160,7 +164,7 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
     kind = type(value).__qualname__
     if any(value is each for each in GLOBAL):
         return kind, ()
-    if (numbers := _numbers(value)) is not None:
+    if (numbers := held_numbers(value)) is not None:
         return numbers, [*_inside(value), *_attributes(value)]
     if isinstance(value, OPAQUE):
         return f"{kind} {getattr(value, '__qualname__', '')}", ()
@@ -168,7 +172,7 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
         return value.__qualname__, [(".self", value.__self__)]
     if isinstance(value, types.FunctionType):
         code = value.__code__
-        return f"{code.co_qualname} {code.co_firstlineno} {_of_code(code)}", _of_function(value)
+        return f"{code.co_qualname} {code.co_firstlineno} {of_code(code)}", _of_function(value)
     if isinstance(value, types.MethodType):
         return kind, [("", value.__func__), (".self", value.__self__)]
     if isinstance(value, functools.partial):
@@ -197,27 +201,6 @@ def looked_at(value: Any, path: str) -> tuple[str, Parts]:
         groups = [{**group, "params": None} for group in value.param_groups]
         return kind, [(".param_groups", groups), *own_of(value)]
     return kind, _of_object(value, path)
-
-
-def _numbers(value: Any) -> str | None:
-    """What arrays and random generators hold."""
-    if isinstance(value, Tensor):
-        return f"{value.dtype} {tuple(value.shape)} {checksum(value)}"
-    if isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
-            return f"{value.dtype} {value.shape}"
-        return f"{value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value).tobytes())}"
-    if isinstance(value, torch.Generator):
-        return str(checksum(value.get_state()))
-    if isinstance(value, np.random.Generator):
-        return repr(value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return repr(value.get_state(legacy=False))
-    if isinstance(value, random.Random):
-        return str(hash(value.getstate()))
-    if isinstance(value, types.GeneratorType):
-        return f"at {value.gi_frame.f_lasti if value.gi_frame else None}"
-    return None
 
 
 def _inside(value: Any) -> Parts:
@@ -257,18 +240,6 @@ def _members(values: Set[Any]) -> Parts:
     others = [each for each in values if not isinstance(each, PLAIN)]
     others.sort(key=lambda each: getattr(each, "__qualname__", type(each).__qualname__))
     return _listed(others)
-
-
-def checksum(tensor: Tensor) -> int:
-    """Of its bytes."""
-    flat = tensor.detach().contiguous().cpu().flatten().view(torch.uint8)
-    return zlib.crc32(bytes(flat.numpy()))
-
-
-def _of_code(code: types.CodeType) -> int:
-    """A checksum of what code does, as two functions may stand in one line."""
-    inner = [_of_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
-    return zlib.crc32(repr((code.co_code, code.co_names, inner)).encode())
 
 
 def _listed(values: Iterable[Any]) -> Parts:

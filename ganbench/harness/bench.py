@@ -252,15 +252,17 @@ def _matmul_gflops(device: str) -> float:
     return count * 2 * SIDE**3 / (time.perf_counter() - start) / 1e9
 
 
-def _flops(job: Job, seed: int) -> int:
-    """Operations of a training step's matrix products; 0 of what is not torch's."""
+def _flops(job: Job, seed: int) -> float:
+    """Operations of matrix products a step, over those from an update of G to the next."""
     gan: GAN = build(job, seed)
-    size = job.task.budget.batch_size * (gan.game.pack if isinstance(gan, Trainer) else 1)
+    pack, steps = (gan.game.pack, gan.game.d_updates) if isinstance(gan, Trainer) else (1, 1)
+    size = job.task.budget.batch_size * pack
     real = job.task.sample(size, generator(seed, "examples")).to(job.spec.device)
     counter = _Flops()  # type: ignore[no-untyped-call]
     with counter:
-        gan.train_step(real)
-    return counter.total
+        for _ in range(steps):
+            gan.train_step(real)
+    return counter.total / steps
 
 
 class _Flops(TorchDispatchMode):

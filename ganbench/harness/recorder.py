@@ -74,7 +74,7 @@ class Recorder:
         self._logs: dict[str, Log] = {}
         self._row, self._point = Window(), Window()
         self._block_ms: list[float] = []
-        self._told = 0.0
+        self._told, self._trained = 0.0, 0  # seconds, steps
 
     def open(self, step: int) -> None:
         """Begin the logs, after the rows of a run that goes on from `step`."""
@@ -93,6 +93,7 @@ class Recorder:
 
     def note_block(self, block: Block, values: Mapping[str, Column], seconds: float) -> None:
         """Add what a block logged to row and point; EndedError at a loss that is not finite."""
+        self._trained = block.last
         if block.first > 0 and not block.watched:
             self._block_ms.append(1000 * seconds / (block.last - block.first))
         check_finite(block, values)
@@ -183,7 +184,7 @@ class Recorder:
         """Where the time of the run went."""
         seconds = self.seconds()
         trained = seconds.get("training", 0.0)
-        steps = max(0, (self.curve[-1].step if self.curve else 0) - 1)
+        steps = max(0, self._trained - 1)
         known = {name: seconds.get(name, 0.0) for name in PARTS}
         wall, blocks = sum(seconds.values()), self._block_ms
         return Timing(
@@ -222,7 +223,7 @@ class Recorder:
         self.curve, self._row.sums, self._row.counts = notes.curve, sums, counts
         self._block_ms, self.metrics = notes.block_ms, notes.metrics
         self.samples, self._earlier = notes.samples, notes.seconds
-        self._told = self.train_seconds
+        self._told, self._trained = self.train_seconds, self.curve[-1].step
 
     @property
     def _frame_size(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from ganbench.core import Recording
+from ganbench.engine.generators import Own, generators_of, own_randomness
 from ganbench.engine.logs import Column
 from ganbench.engine.trainer import Trainer
 from ganbench.env import Batches, Env
@@ -22,7 +23,7 @@ from ganbench.harness.judge import JUDGED, Scorer, Worth
 from ganbench.harness.recorder import WAITING, EndedError, Recorder
 from ganbench.harness.schedule import Block, Schedule
 from ganbench.harness.spec import Job, Report, Stop, build
-from ganbench.randomness import own_randomness, random_state, restore_random, stream
+from ganbench.randomness import random_state, restore_random, stream
 from ganbench.results.schema import Engine, SeedResult
 from ganbench.system.files import write_atomically
 from ganbench.system.modules import describe
@@ -229,7 +230,7 @@ class SeedRun:
     def _sample(self, n: int, seed: int) -> Tensor:
         first = self.first_round == 0 and not self._sampled
         try:
-            with own_randomness(self.gan, seed), within("sample", self.gan.sample):
+            with own_randomness(self._generators(), seed), within("sample", self.gan.sample):
                 samples = self._checked(self.gan.sample(n), n)
         except (Exception, SystemExit) as error:
             breach = isinstance(error, ContractError)
@@ -239,6 +240,12 @@ class SeedRun:
             raise failure(where, error, at_once=first) from error
         self._sampled = True
         return samples
+
+    def _generators(self) -> Sequence[Own]:
+        """Those that samples may draw from; where seeds are stacked, only that of latents."""
+        if isinstance(self.gan, Trainer) and self.engine != "eager":
+            return [self.gan.rng]
+        return generators_of(self.gan)
 
     def _checked(self, made: Tensor, n: int) -> Tensor:
         """`made`, if it is n samples of the task; else ContractError, with what has made it."""

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from ganbench import registry
 from ganbench.core import GAN, Task
+from ganbench.engine.generators import generators_of, own_randomness
 from ganbench.errors import InputError
 from ganbench.harness import checkpoint, stored
 from ganbench.harness.in_memory import MakeGAN
 from ganbench.harness.spec import Spec, build, look_up
-from ganbench.randomness import own_randomness, stream
+from ganbench.randomness import stream
 from ganbench.system import files
 from ganbench.system.threads import one_thread
 from ganbench.system.words import many
@@ -47,7 +48,7 @@ class TrainedGenerator:
         """
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
-        with one_thread(), own_randomness(self.gan, stream(seed, "sample")):
+        with one_thread(), own_randomness(generators_of(self.gan), stream(seed, "sample")):
             return self.task.check(self.gan.sample(n), n, f"sample({n})")
 
     def __repr__(self) -> str:

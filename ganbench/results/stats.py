@@ -122,13 +122,15 @@ def rank_intervals(replicates: ArrayLike) -> NDArray[np.int64]:
     return np.stack([low, high], axis=1).astype(np.int64)
 
 
-def p_values(differences: ArrayLike, deviations: ArrayLike, seeds: int) -> NDArray[np.float64]:
+def p_values(
+    differences: ArrayLike, deviations: ArrayLike, seeds: ArrayLike
+) -> NDArray[np.float64]:
     """Two-sided p-values of differences (n,) of means over tasks of interquartile means.
 
-    `deviations` (tasks, n) are those of the differences of resampled means of each task, which are
-    too small by sqrt((seeds - 1) / seeds) and themselves uncertain: hence Student's t, not the
-    percentiles, that reject too often with ten seeds and cannot tell of the small levels of many
-    comparisons. Without any deviation p is 1 for equals and else 0.
+    `deviations` (tasks, n) are those of the differences of resampled means of each task, of so many
+    `seeds` (tasks, n). They are too small by sqrt((seeds - 1) / seeds) and themselves uncertain:
+    hence Student's t, not the percentiles, that reject too often with ten seeds and cannot tell of
+    the small levels of many comparisons. Without any deviation p is 1 for equals and else 0.
 
     Exchanging the scores of two entries seed by seed would be exact, but for the law of the scores,
     not for the interquartile means: see `test_exchanges_would_claim_too_much`.
@@ -136,27 +138,34 @@ def p_values(differences: ArrayLike, deviations: ArrayLike, seeds: int) -> NDArr
     from scipy import stats  # slow to import, as below
 
     apart = np.abs(np.asarray(differences, dtype=np.float64))
-    each = np.asarray(deviations, dtype=np.float64)
-    spread = _deviation(each, seeds)
+    each = _unbiased(deviations, seeds)
+    spread = _of_mean(each)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(apart > 0, apart / spread, 0.0)
-    return np.asarray(2 * stats.t.sf(t, effective_tasks(each) * max(1, seeds - 1)))
+    return np.asarray(2 * stats.t.sf(t, freedom(each, seeds)))
 
 
-def _deviation(each: Floats, seeds: int) -> Floats:
-    """That of a mean over tasks, of those of each task's resampled means of so many seeds."""
-    mean = np.sqrt(np.square(each).sum(axis=0)) / len(each)
-    return np.asarray(mean * np.sqrt(seeds / max(1, seeds - 1)))
+def _unbiased(deviations: ArrayLike, seeds: ArrayLike) -> Floats:
+    """Deviations of means of so many seeds, from those of resampled ones, which are too small."""
+    n = np.asarray(seeds, dtype=np.float64)
+    return np.asarray(np.asarray(deviations) * np.sqrt(n / np.maximum(1, n - 1)))
 
 
-def effective_tasks(deviations: Floats) -> Floats:
-    """As many tasks of one deviation would leave a mean's own as uncertain: 1 to all of them.
+def _of_mean(each: Floats) -> Floats:
+    """The deviation of a mean over tasks (tasks, n), from those of each."""
+    return np.asarray(np.sqrt(np.square(each).sum(axis=0)) / len(each))
 
-    `deviations` (tasks, n). Welch 1947 and Satterthwaite 1946: what varies most counts most.
+
+def freedom(deviations: Floats, seeds: ArrayLike) -> Floats:
+    """The degrees of freedom of a mean over tasks: those of one task's seeds to those of all.
+
+    `deviations` (tasks, n) of means of so many `seeds` (tasks, n). Welch 1947 and Satterthwaite
+    1946: what varies most counts most.
     """
-    squares = np.square(deviations)
-    total, fourth = squares.sum(axis=0) ** 2, np.square(squares).sum(axis=0)
-    return np.asarray(np.divide(total, fourth, out=np.ones_like(total), where=fourth > 0))
+    squares, own = np.square(deviations), np.maximum(1, np.asarray(seeds) - 1)
+    total, parts = squares.sum(axis=0) ** 2, (np.square(squares) / own).sum(axis=0)
+    fewest = np.broadcast_to(own, squares.shape).min(axis=0).astype(np.float64)
+    return np.asarray(np.divide(total, parts, out=fewest, where=parts > 0))
 
 
 def holm(values: ArrayLike) -> Floats:
@@ -169,15 +178,16 @@ def holm(values: ArrayLike) -> Floats:
     return result
 
 
-def tie_groups(scores: ArrayLike, replicates: ArrayLike, *, seeds: int) -> NDArray[np.int64]:
+def tie_groups(scores: ArrayLike, replicates: ArrayLike, *, seeds: ArrayLike) -> NDArray[np.int64]:
     """The group of each entry, 1 for the best: all that its leader cannot be told from.
 
     `scores` (entries,) are means over tasks of interquartile means, `replicates` (tasks, entries,
-    n) resampled ones of each task.
+    n) resampled ones of each task, of so many `seeds` (tasks, entries). A pair has the fewer ones.
     The leader has the highest score of those that are left; the others are compared with it in
     pairs, at 5 % after Holm's adjustment, and those told apart form the next groups.
     """
     points, drawn = np.asarray(scores, dtype=np.float64), np.asarray(replicates)
+    many = np.asarray(seeds)
     centred = drawn - drawn.mean(axis=2, keepdims=True)
     variances = np.einsum("tij,tij->ti", centred, centred)
     groups = np.zeros(len(points), dtype=np.int64)
@@ -191,7 +201,8 @@ def tie_groups(scores: ArrayLike, replicates: ArrayLike, *, seeds: int) -> NDArr
         spread[spread < 1e-12 * leaders] = 0  # what rounding leaves of equals
         deviations = np.sqrt(spread / centred.shape[2])
         apart = points[leader] - points[rest]
-        tied = holm(p_values(apart, deviations, seeds)) >= ALPHA
+        fewer = np.minimum(many[:, leader, None], many[:, rest])
+        tied = holm(p_values(apart, deviations, fewer)) >= ALPHA
         groups[leader] = group
         groups[rest[tied]] = group
         left = rest[~tied]
@@ -241,7 +252,7 @@ def compare(
     pairs = [
         np.stack([np.asarray(side, float) for side in task]) for task in zip(x, y, strict=True)
     ]
-    seeds = min(pair.shape[1] for pair in pairs)
+    seeds = np.array([[pair.shape[1]] for pair in pairs])
     found = []
     for pair in pairs:
         first, second = resampled_iqms(
@@ -249,15 +260,16 @@ def compare(
         )
         found.append(first - second)
     difference = float(np.mean([iqm(mine) - iqm(theirs) for mine, theirs in pairs]))
-    again, deviations = np.stack(found), np.std(found, axis=1)
-    one_seed = float(_deviation(deviations, seeds)) * np.sqrt(seeds)
+    again, deviations = np.stack(found), np.std(found, axis=1, keepdims=True)
+    of_one = _unbiased(deviations, seeds) * np.sqrt(seeds)
+    tasks = float(freedom(of_one, 2 * np.ones_like(seeds))[0])  # as many of one deviation
     return Comparison(
         difference=difference,
         interval=interval(again.mean(axis=0)),
-        p_value=float(p_values(difference, deviations, seeds)),
+        p_value=float(p_values([difference], deviations, seeds)[0]),
         improvement=probability_of_improvement(x, y),
-        seeds=seeds,
-        seeds_needed=seeds_needed(difference, one_seed, float(effective_tasks(deviations))),
+        seeds=int(seeds.min()),
+        seeds_needed=seeds_needed(difference, float(_of_mean(of_one)[0]), tasks),
     )
 
 
@@ -265,18 +277,18 @@ def seeds_needed(difference: float, deviation: float, tasks: float = 1.0) -> int
     """Seeds a task with which a two-sided 5 % t-test finds the difference with a chance of 0.8.
 
     `deviation` is that of one seed's difference, so that of n seeds' is 1 / sqrt(n) of it, and
-    `tasks` how many count: see `effective_tasks`.
+    `tasks` times n - 1 the degrees of freedom: see `freedom`.
     """
     if deviation == 0:
         return 2 if difference else None
     from scipy import optimize, stats
 
     def lacking(n: float) -> float:
-        freedom, shift = tasks * (n - 1), abs(difference) / deviation * np.sqrt(n)
+        own, shift = tasks * (n - 1), abs(difference) / deviation * np.sqrt(n)
         if shift > CERTAIN:  # for SciPy it is too much
             return -0.2
-        critical = stats.t.isf(ALPHA / 2, freedom)
-        return 0.8 - float(stats.nct.sf(critical, freedom, shift))
+        critical = stats.t.isf(ALPHA / 2, own)
+        return 0.8 - float(stats.nct.sf(critical, own, shift))
 
     if lacking(MOST_SEEDS) > 0:
         return None

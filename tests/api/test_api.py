@@ -22,7 +22,8 @@ from torch.nn.functional import softplus
 
 import ganbench
 from ganbench.cli import main
-from ganbench.randomness import own_randomness, stream
+from ganbench.engine.generators import generators_of, own_randomness
+from ganbench.randomness import stream
 
 PUBLIC = [name for name in ganbench.__all__ if not name.startswith("_")]
 
@@ -176,7 +177,8 @@ def test_a_generator_makes_the_very_samples_that_were_scored(baseline: Any) -> N
     assert result.folder is not None
     gan = baseline if callable(baseline) else None
     trained = ganbench.load_generator(result, seed=3, gan=gan)
-    with own_randomness(trained.gan, stream(3, "evaluation", 1)):  # of the last round of two
+    own, last = generators_of(trained.gan), 1  # of two rounds
+    with own_randomness(own, stream(3, "evaluation", last)):
         again = trained.gan.sample(4096).numpy()
     scored = np.load(result.folder / "seed-3/samples.npz")["samples"]
     assert np.array_equal(again, scored)

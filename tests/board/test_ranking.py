@@ -242,6 +242,35 @@ def test_the_horizon_is_of_the_seeds_that_are_compared():
         assert times == pytest.approx({"fast": 0.9 * 1 + 0.1 * 10, "steady": 5.0})
 
 
+def test_what_comes_after_the_horizon_is_not_reached_for_references_either():
+    """Up to where those that compete ran; a reference that took longer had no quality by then."""
+    late = with_times("late", *[50.0] * 10)
+    late.entry.reference = True
+    for seed in late.seeds:
+        seed.timing.train_seconds = 60.0
+    found = boards([with_times("steady", *[10.0] * 10), late], track="time")[0]
+    (steady,), (reference,) = found.ranked, found.references
+    assert (steady.time.reached, steady.time.par2) == (1, 10)
+    assert (reference.time.reached, reference.time.restricted_mean) == (0, 10)
+    assert reference.time.par2 == 20
+
+
+def test_an_entry_of_few_seeds_leaves_the_places_of_others():
+    made = [an_entry("a", 0.2), an_entry("b", 0.215, rng=1)]
+    few = an_entry("few", 0.9, seeds=3, rng=2)
+    alone, beside = (stats_of(entries) for entries in (made, [*made, few]))
+    assert alone == [1, 2] and beside == [1, 2, 3]
+
+
+def stats_of(made):
+    """The groups of entries with seeds of any number, those of three among them."""
+    values = [np.array([seed.score for seed in result.seeds]) for result in made]
+    points, replicates = ranking.resampled_means(values, stats.resampled_iqms, 2_000)
+    seeds = np.array([[*map(len, values)]])
+    found = ranking.find_places(points, replicates[None], seeds=seeds)
+    return [group for _, group in found]
+
+
 def on_machines(name, *cpus, mean=0.2, **options):
     """An entry whose seeds ran on these machines, which differ in all that a record says."""
     result = an_entry(name, mean, seeds=len(cpus), **options)
@@ -393,6 +422,19 @@ def test_the_board_over_all_tasks():
         ("lucky", ["arc"], None, None)
     ]
     assert [row.name for row in found.rows] == ["real", "best", "copy", "poor", "lucky"]
+
+
+def test_one_name_of_two_sources_has_no_mean_over_tasks():
+    made = [*on_tasks("other", arc=0.1, toy=0.2), *on_tasks("same", arc=0.3, toy=0.3)]
+    made[0].entry.sha256 = "f" * 64
+    found = overall.overall(boards(made))
+    assert [row.name for row in found.ranked] == ["same"]
+    (other,) = found.apart
+    assert (other.name, other.lacks, other.score, other.apart) == ("other", [], None, "2 sources")
+    assert set(other.scores) == {"arc", "toy"}
+    of_each, skipped = compare(made, "other", "same")
+    assert list(of_each) == ["arc", "toy"]
+    assert skipped == ["all: other has 2 sources, one on some of the tasks"]
 
 
 def test_a_task_that_lacks_views_counts_only_beside_its_like():

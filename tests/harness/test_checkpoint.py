@@ -391,12 +391,6 @@ def test_global_streams_come_back(tmp_path: Path) -> None:
     assert numbers() == expected
 
 
-def test_generators_of_a_gan() -> None:
-    gan = Plain()
-    assert randomness.torch_generators(gan) == [gan.rng]
-    assert randomness.torch_generators(Module())[0].initial_seed() == Module().rng.initial_seed()
-
-
 class Unwilling:
     """Whose state cannot be had, or not be put back."""
 

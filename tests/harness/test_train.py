@@ -1,18 +1,24 @@
 """The training loop: points of the curve, random streams, checkpoints that cannot be."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from random import Random, SystemRandom
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from ganbench import registry
+from ganbench.engine import generators
+from ganbench.engine.generators import generators_of, own_randomness
 from ganbench.harness.log import read_log
 from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.harness.train import train_seeds
-from ganbench.randomness import own_randomness, seed_global
+from ganbench.randomness import seed_global
 
 
 @pytest.mark.slow
@@ -96,15 +102,57 @@ class Streams:
         return torch.rand(n, generator=self.rng) + torch.rand(n) + np.random.rand()
 
 
-def test_evaluation_leaves_every_stream_where_training_left_it() -> None:
-    gan = Streams()
+SHARED = np.random.default_rng(5)
+
+
+class Noise(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = torch.Generator().manual_seed(4)
+
+    def forward(self, n: int) -> torch.Tensor:
+        return torch.rand(n, generator=self.rng)
+
+
+def drawing() -> Callable[[], float]:
+    rng = np.random.Generator(np.random.MT19937(7))
+    return lambda: rng.random()
+
+
+class Scattered(Streams):
+    """Generators of every kind, wherever somebody may keep them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tools: dict[str, Any] = {"old": [np.random.RandomState(1)], "python": (Random(2),)}
+        self.draw, self.noise = drawing(), torch.nn.Sequential(Noise())
+        self.other = partial(random, Random(9))
+        self.chance = SystemRandom()  # draws from the system, and has no state
+
+    def sample(self, n: int) -> torch.Tensor:
+        old, python = self.tools["old"][0], self.tools["python"][0]
+        numbers = [old.rand(), python.random(), self.draw(), self.other(), SHARED.random()]
+        return super().sample(n) + torch.tensor(numbers).sum() + self.noise(n)
+
+
+def random(rng: Random) -> float:
+    return rng.random()
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Streams, 1), (Scattered, 7)])
+def test_evaluation_leaves_every_stream_where_training_left_it(kind: Any, count: int) -> None:
+    gan = kind()
+    for number, each in enumerate(own := generators_of(gan)):
+        generators._seed(each, number)
     seed_global(1)
     before = gan.sample(5)
+    for number, each in enumerate(own):
+        generators._seed(each, number)
     seed_global(1)
-    gan.rng.manual_seed(3)
-    with own_randomness(gan, 7):
+    assert len(own) == count
+    with own_randomness(own, 7):
         first = gan.sample(5)
-    with own_randomness(gan, 7):
+    with own_randomness(generators_of(gan), 7):
         assert torch.equal(gan.sample(5), first)
     assert torch.equal(gan.sample(5), before)
     assert not torch.equal(first, before)

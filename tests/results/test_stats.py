@@ -92,7 +92,7 @@ def groups(*entries):
         for task, scores in enumerate(tasks)
     ]
     points = np.mean([[stats.iqm(entry) for entry in scores] for scores in tasks], axis=0)
-    return list(stats.tie_groups(points, replicates, seeds=seeds))
+    return list(stats.tie_groups(points, replicates, seeds=np.full(tasks.shape[:2], seeds)))
 
 
 def test_copies_tie_and_the_worse_does_not():
@@ -162,6 +162,22 @@ def test_many_equals_have_few_leaders_told_apart():
     """Holm's adjustment: of 40 equals hardly one is told from the best."""
     told = [max(groups(*rng(trial).normal(size=(40, 10)))) > 1 for trial in range(60)]
     assert sum(told) <= scipy_stats.binom.isf(0.001, 60, 0.25)
+
+
+def test_seeds_of_each_task_count_by_themselves():
+    """Welch's degrees of freedom, from the resampled deviations, and his formula by hand."""
+    n = np.array([[10], [3]])
+    deviations = np.array([[0.02], [0.05]])
+    variances = (deviations * np.sqrt(n / (n - 1))) ** 2
+    by_hand = variances.sum() ** 2 / (variances**2 / (n - 1)).sum()
+    t = 0.1 / (np.sqrt(variances.sum()) / 2)
+    expected = 2 * scipy_stats.t.sf(t, by_hand)
+    assert stats.p_values([0.1], deviations, n) == pytest.approx([expected])
+    assert 2 < by_hand < 11
+    alike = stats.p_values([0.1], np.full((4, 1), 0.1), np.full((4, 1), 10))
+    spread = 0.1 * np.sqrt(10 / 9) / 2
+    assert alike == pytest.approx([2 * scipy_stats.t.sf(0.1 / spread, 4 * 9)])
+    assert stats.p_values([0.0, 0.1], np.zeros((1, 2)), [[5, 5]]).tolist() == [1, 0]
 
 
 def test_compare():
