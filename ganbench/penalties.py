@@ -38,7 +38,10 @@ def r2(D: Discriminator, fake: Tensor, scale: Scale = 1) -> Tensor:
 
 
 def dragan(D: Discriminator, real: Tensor, scale: Scale = 1) -> Tensor:
-    """How far the gradient's norm is from 1 around real samples: Kodali et al. 2017."""
+    """How far the gradient's norm is from 1 around real samples: Kodali et al. 2017, algorithm 1.
+
+    At the perturbed samples, as there; their notebook has points between these and real ones.
+    """
     around = real + 0.5 * (real / scale).std() * scale * torch.rand_like(real)
     return (norms(D, around, scale) - 1).square().mean()
 

@@ -93,8 +93,8 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
 
     With the samples of its first seed, where those of the task's other entries leave room for them
     (`ROOM_OF_TASK`), as a board holds many.
-    Raises InputError, with all as it was, for what `submit` refuses, and for a result that is not
-    of the whole budget of an unchanged task.
+    Raises InputError, with all as it was, for what `submit` refuses, for a result that is not of
+    the whole budget of an unchanged task, and for one of fewer seeds than the former.
     """
     path, _ = _find(root, task, entry)
     result = schema.load_result(path)
@@ -102,6 +102,10 @@ def publish(entry: str, task: str, *, root: Path, runs: Path) -> None:
         raise InputError(f"{path} is not of the whole budget of an unchanged task")
     if store.is_published(path):
         return
+    former = store.path_of(root, task, result.entry.name)
+    before = len(schema.load_result(former).seeds) if former.is_file() else 0
+    if len(result.seeds) < before:
+        raise InputError(f"{former} has {before} seeds, {path} {len(result.seeds)}: run as many")
     with held_folder(root, ".publish-") as folder:
         target = store.path_of(root, task, result.entry.name)
         room = _room_left(target)

@@ -6,6 +6,7 @@ MPS, of Apple's GPUs, has no float64, which metrics are computed in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -19,22 +20,24 @@ def resolve_device(device: str) -> str:
 
     "auto" is a CUDA device if there is one, else the CPU: never MPS, on which nothing has been run.
     """
-    kind, cuda = device.partition(":")[0], torch.cuda.is_available()
-    if kind == "auto":
+    cuda = torch.cuda.is_available()
+    if device == "auto":
         return "cuda" if cuda else "cpu"
-    if kind not in ("cpu", "cuda", "mps"):
-        raise InputError(f"device must be auto, cpu, cuda or mps, got {device!r:.50}")
-    if kind == "cuda" and not cuda:
+    if device not in ("cpu", "cuda", "mps"):
+        which = ": say by CUDA_VISIBLE_DEVICES which GPU" if device.startswith("cuda:") else ""
+        raise InputError(f"device must be auto, cpu, cuda or mps, got {device!r:.50}{which}")
+    if device == "cuda" and not cuda:
         raise InputError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu")
-    if kind == "mps" and not torch.backends.mps.is_available():
+    if device == "mps" and not torch.backends.mps.is_available():
         raise InputError("device 'mps' asked for, but torch sees no Metal GPU: use --device cpu")
     return device
 
 
 def waiter(device: torch.device) -> Callable[[], None]:
     """What waits until all that was queued on a device is done."""
-    known = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
-    return known.get(device.type, lambda: None)
+    if device.type == "cuda":
+        return partial(torch.cuda.synchronize, device)
+    return torch.mps.synchronize if device.type == "mps" else lambda: None
 
 
 def judging(device: torch.device) -> torch.device:

@@ -353,6 +353,12 @@ def test_publishes_what_is_whole(path: Path) -> None:
         assert not target.with_name("own-size=2.0.local.json").exists()
         assert not list(board.glob(".publish-*"))
     assert all(item.done for item in planned(path))
+    before = target.read_text()
+    (path.parent / "own.py").write_text(OWN + "# changed again")
+    path.write_text(path.read_text().replace("seeds = 2", "seeds = 1"))
+    fewer = command(path, "--publish")
+    assert fewer.exit_code == 1 and "own-size=2.0.json has 2 seeds, " in fewer.stderr
+    assert target.read_text() == before
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ No MPS device is needed, and none has been at hand.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def test_mps_is_taken_where_it_is_asked_for_alone(monkeypatch: pytest.MonkeyPatc
     assert devices.resolve_device("mps") == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert devices.resolve_device("auto") == "cpu"
-    for wrong in ("tpu", "", "mps2"):
+    with pytest.raises(InputError, match="got 'cuda:1': say by CUDA_VISIBLE_DEVICES which GPU"):
+        devices.resolve_device("cuda:1")
+    for wrong in ("tpu", "", "mps2", "cpu:0"):
         with pytest.raises(InputError, match="must be auto, cpu, cuda or mps"):
             devices.resolve_device(wrong)
     with pytest.raises(InputError, match="tf32 is a CUDA device's"):
@@ -65,7 +68,9 @@ def test_mps_is_taken_where_it_is_asked_for_alone(monkeypatch: pytest.MonkeyPatc
 
 def test_each_device_is_waited_for_by_its_own_means() -> None:
     assert devices.waiter(torch.device("mps")) is torch.mps.synchronize
-    assert devices.waiter(torch.device("cuda:1")) is torch.cuda.synchronize
+    second = devices.waiter(torch.device("cuda:1"))
+    assert isinstance(second, partial) and second.func is torch.cuda.synchronize
+    assert second.args == (torch.device("cuda:1"),)
     assert devices.waiter(torch.device("cpu"))() is None
 
 
