@@ -118,8 +118,9 @@ def compare(
 ) -> Mapping[str, Comparison]:
     """Two entries of the leaderboard by the seeds that both have, on each task that both ran.
 
-    The key "all" is over all of them, where they are several. Raises InputError for a name that
-    is not there, and if they have no two seeds of any task in common.
+    The key "all" is over all of them, where they are several. Warns of what does not compare.
+    Raises InputError for a name that is not there, and if they have no two seeds of any task in
+    common.
 
     Example:
         >>> import ganbench
@@ -129,7 +130,9 @@ def compare(
         True
     """
     with index.opened() as kept:
-        found, _ = comparison.compare(_entries(kept, root, task), a, b)
+        found, skipped = comparison.compare(_entries(kept, root, task), a, b)
+    for reason in skipped:
+        warnings.warn(f"not compared: {reason}", stacklevel=2)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -118,7 +119,8 @@ def load_generator(
         inference mode; `gan`, the whole; and `task`.
 
     Raises:
-        InputError: for a folder without a checkpoint of the seed, and if the source has changed.
+        InputError: for a folder without a checkpoint of the seed, and if the source has changed,
+            or the task. Warns of a checkpoint that is not of the run's last round.
 
     Example:
         >>> import ganbench
@@ -129,7 +131,10 @@ def load_generator(
     folder = run.folder if isinstance(run, Result) else Path(run)
     if folder is None:
         raise InputError("this result was read from a file: give the folder of its run")
-    return trained.load(folder, seed, function=gan)
+    found = trained.load(folder, seed, function=gan)
+    if found.unfinished:
+        warnings.warn(found.unfinished, stacklevel=2)
+    return found
 
 
 def _numbers(seeds: int | Sequence[int]) -> list[int]:

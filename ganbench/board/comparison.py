@@ -56,6 +56,8 @@ def _paired(x: BoardEntry | None, y: BoardEntry | None) -> tuple[Scores, Scores]
     for entry in (x, y):
         if entry.unpaired:
             raise InputError(f"{entry.name} has {entry.unpaired} beside it")
+        if entry.wrong or entry.refuted:
+            raise InputError(f"{entry.name} {entry.wrong or 'is refuted on hidden parameters'}")
     for what, mine, theirs in (
         (
             "versions of the task",

@@ -52,6 +52,11 @@ def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{score(value)} [{score(interval[0])}, {score(interval[1])}]"
 
 
+def ranked_by(metric: str | None) -> str:
+    """What the score of a board is called that is ranked by the position of a metric, if by one."""
+    return "score" if metric is None else f"position of {one_line(metric)}"
+
+
 def bar(position: float | None) -> str:
     """A bar that is full at 1; below 0 the bar goes to the left, marked so."""
     if position is None:

@@ -199,20 +199,23 @@ def leaderboard_show(
     from ganbench.board import index, overall, ranking
     from ganbench.cli import board_tables, overall_table
 
+    alone = task is not None or track == "time"  # times compare on one hardware and task alone
+    if by is not None and track == "time":
+        raise click.UsageError("--by is of the track of quality: --track time ranks by seconds")
+    if sort != "rank" and not (alone or each or metrics or as_json or form == "csv"):
+        raise click.UsageError("--sort is of a task's board: give --task NAME or --each")
     with index.opened() as kept:
         entries, problems = kept.entries(root, task, watch=watch)
         boards = ranking.boards(
             entries, quality=quality, track=track, tuning=tuning, by=by, remember=kept.remember
         )
-    # Times compare on one hardware and one task alone.
-    alone = task is not None or track == "time"
     over = None if alone else overall.overall(boards, tasks=overall.declared(root))
     if as_json:
         documents = [] if over is None else [{"task": "all", **over.document()}]
         documents += [board.document(sort) for board in boards]
         click.echo(json.dumps(documents, allow_nan=False))
     elif form == "csv":
-        first = [] if over is None else [overall_table.line(row) for row in over.rows]
+        first = [] if over is None else [overall_table.line(over, row) for row in over.rows]
         board_tables.print_csv(boards, sort, metrics=metrics, first=first)
     else:
         if over is not None:

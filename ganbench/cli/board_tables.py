@@ -11,6 +11,7 @@ from ganbench.board.standard import FAILS
 from ganbench.board.text import (
     number,
     rank_text,
+    ranked_by,
     score,
     share,
     time_text,
@@ -111,7 +112,7 @@ def row_cells(board: Board, row: Row) -> dict[str, str]:
         "entry": entry.name,
         "trials": f"{entry.tuning_trials}",
         "seeds": f"{len(entry.seeds)}" + (f" ({entry.failed} not ok)" if entry.failed else ""),
-        "score (IQM, 95 %)": with_interval(row.score, row.interval),
+        f"{ranked_by(board.by)} (IQM, 95 %)": with_interval(row.score, row.interval),
         **{view: score(entry.positions.get(view)) for view in board.standard.views},
         **modes,
         **gap,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ganbench.board.overall import LEVELS
-from ganbench.board.text import height, ranks, score, share, with_interval
+from ganbench.board.text import height, ranked_by, ranks, score, share, with_interval
 from ganbench.cli.fitting import Styled, console, print_markdown, print_table
 from ganbench.errors import one_line
 
@@ -67,7 +67,7 @@ def cells(board: Overall, row: Standing) -> dict[str, str]:
         "group": "-" if row.group is None else f"{row.group}",
         "entry": row.name,
         "trials": f"{row.tuning_trials}",
-        "score (mean, 95 %)": with_interval(row.score, row.interval),
+        f"{ranked_by(board.by)} (mean, 95 %)": with_interval(row.score, row.interval),
         "tasks": "".join(height(row.scores.get(task)) for task in board.tasks),
         "won-tied-lost": f"{row.won}-{row.tied}-{row.lost}" if contests else "-",
         **{f"> {level:g}": share(above) for level, above in zip(LEVELS, row.profile, strict=True)},
@@ -88,11 +88,12 @@ def _tasks(board: Overall, row: Standing) -> Text:
     return drawn
 
 
-def line(row: Standing) -> dict[str, Any]:
+def line(board: Overall, row: Standing) -> dict[str, Any]:
     """What the table of comma-separated values says of an entry."""
     (low, high), (rank_low, rank_high) = row.interval or (None, None), row.rank or (None, None)
     return {
         "task": "all",
+        "by": one_line(board.by or "score"),
         "rank_low": rank_low,
         "rank_high": rank_high,
         "group": row.group,

@@ -245,6 +245,8 @@ def sample(folder: Path, count: int, seed: int, draw: int, target: Path) -> None
             samples.write_arrays(target, {"samples": made})
         else:
             samples.write_npy(target, made)
+    if gan.unfinished:
+        click.echo(gan.unfinished, err=True)
     click.echo(f"{printable(target)}: float32 of shape {made.shape}")
 
 

@@ -75,6 +75,7 @@ def sweep(
         ]
         _say_plan(items, seconds, say)
         if not only_plan:
+            _declare_trials(items, say)
             with stopping() as stop:
                 train = partial(crew.train, leaderboard=root, out=out, stop=stop, quiet=quiet)
                 with closing(train(left, seconds, nodes)) as became:
@@ -140,6 +141,16 @@ def _say_plan(items: Sequence[Item], seconds: Sequence[float | None], say: Say) 
     say(f"{done} done, {len(left)} to do{about}, {len(unsuited)} left out")
 
 
+def _declare_trials(items: Sequence[Item], say: Say) -> None:
+    """Have results that are done declare the trials that the file has counted since."""
+    from ganbench.results import store
+
+    for item in items:
+        trials = item.spec.tuning_trials
+        if item.whole is not None and store.declare(item.whole, trials):
+            say(f"{item.whole} declares {many(trials, 'trial')} now")
+
+
 def _publish(item: Item, root: Path, out: Path) -> str | None:
     """Make an entry's result a published one; the line that says why not, if it is refused."""
     from ganbench.board import submission
@@ -184,7 +195,9 @@ def _line(ended: Ended) -> str:
         return f"{what} {ended.error}"
     found = ended.finished.result.summary["score"]
     score = with_interval(found.iqm, found.ci95)
-    return f"{what} {score}, {len(ended.finished.seeds)} seeds in {duration(ended.seconds)}"
+    new, whole = len(ended.finished.seeds), len(ended.finished.result.seeds)
+    seeds = f"{new} seeds" if new == whole else f"{new} more seeds, {whole} in all,"
+    return f"{what} {score}, {seeds} in {duration(ended.seconds)}"
 
 
 def _document(items: Sequence[Item], ended: Sequence[Ended]) -> dict[str, Any]:
@@ -193,7 +206,7 @@ def _document(items: Sequence[Item], ended: Sequence[Ended]) -> dict[str, Any]:
     rows = []
     for item in items:
         each = became.get(id(item))
-        path = each.finished.path if each and each.finished else None
+        path = each.finished.path if each and each.finished else item.whole
         rows.append(
             {
                 "task": item.task,

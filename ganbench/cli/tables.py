@@ -47,7 +47,7 @@ def print_result(finished: Finished, *, every: bool) -> None:
     seeds = many(len(result.seeds), "seed")
     title = f"{result.entry.name} on {result.task.name}: {seeds}, {budget}"
     positions = {view: found.iqm for view, found in result.views.items()}
-    values = {name: _with_std(result.summary[name]) for name in info}
+    values = {name: _iqm(result.summary[name]) for name in info}
     _print_views(out, f"{title} budget", result.task.views, positions, values)
     found = result.summary["score"]
     out.print(f"score {with_interval(found.iqm, found.ci95)}: {SCALE}")
@@ -56,6 +56,10 @@ def print_result(finished: Finished, *, every: bool) -> None:
         name: {**each.bounds, "value": result.summary[name].iqm} for name, each in info.items()
     }
     _print_metrics(out, metrics, values, result.task.views, every=every)
+    if len(result.seeds) > 1:
+        out.print("value: the interquartile mean over seeds that finished, with 95 % interval")
+    if failed := sum(seed.status in ("failed", "diverged") for seed in result.seeds):
+        out.print(f"views and score count {many(failed, 'seed')} that did not finish as -1")
     for line in verdict_lines(result.seeds):
         out.print(line, soft_wrap=True)
     speed = mean_speed(finished.seeds)
@@ -184,13 +188,12 @@ def _print_metrics(
 def print_sweep(finished: Sequence[Finished]) -> None:
     """Settings of one baseline beside one another: quality, stability, time."""
     first = finished[0].result
-    of_each = many(len(finished[0].seeds), "seed")
-    title = f"{first.task.name}: {len(finished)} settings, {of_each} each"
+    title = f"{first.task.name}: {len(finished)} settings"
     metric = f"{first.tracked} {ARROWS[first.task.metrics[first.tracked].direction]}"
     best = max(finished, key=lambda each: _or_lowest(each.result.summary["score"].iqm))
     rows: list[Styled] = []
     for each in finished:
-        found, seeds = each.result.summary["score"], each.seeds
+        found, seeds = each.result.summary["score"], each.result.seeds
         speed = mean_speed(seeds)
         cells = {
             "entry": each.result.entry.name,
@@ -266,6 +269,7 @@ def _meets(summary: Summary, best: Summary) -> bool:
     return bool(summary.ci95 and best.ci95 and summary.ci95[1] >= best.ci95[0])
 
 
-def _with_std(summary: Summary) -> str:
-    spread = "" if summary.std is None else f" ± {summary.std:.2g}"
-    return number(summary.mean) + spread
+def _iqm(summary: Summary) -> str:
+    """What is placed between floor and ceiling, and its interval."""
+    between = "" if summary.ci95 is None else f" [{', '.join(map(number, summary.ci95))}]"
+    return number(summary.iqm) + between

@@ -153,8 +153,8 @@ def _swinging(evidence: Evidence) -> Verdict | None:
     if len(late) - 1 < SWINGS:
         return None
     why = (
-        f"{evidence.tracked} swings {len(late) - 1} times in the second half, between "
-        f"{min(late):.2f} and {max(late):.2f}, and ends at {evidence.positions[-1][1]:.2f}"
+        f"the position of {evidence.tracked} swings {len(late) - 1} times in the second half, "
+        f"between {min(late):.2f} and {max(late):.2f}, and ends at {evidence.positions[-1][1]:.2f}"
     )
     return said("oscillating", chain[0][0], why)
 
@@ -216,9 +216,7 @@ def _collapsed_regions(look: Look, regions: Regions) -> str | None:
     if regions.word == TRIPLES:
         where = f"only {regions} have a sample"
     elif not regions.natural:
-        where = (
-            f"only {regions} have {look.noun}; {percent(regions.lost)} of real ones lie elsewhere"
-        )
+        where = f"{where}; {percent(regions.lost)} of real ones lie elsewhere"
     return "; ".join(filter(None, (where, described(look, regions=False))))
 
 

@@ -12,6 +12,7 @@ from ganbench import plots, registry
 from ganbench.core import Task
 from ganbench.errors import InputError
 from ganbench.harness.log import LOSSES, read_log
+from ganbench.harness.spec import own_task_sha256
 from ganbench.results.samples import read_arrays, read_frames, step_of
 from ganbench.results.schema import SeedResult
 from ganbench.system import files
@@ -40,7 +41,9 @@ def redraw(folder: Path) -> list[Path]:
     """The pictures of a finished run once more; InputError if the folder is no run."""
     marker = folder / registry.MARKER
     try:
-        task = registry.load_task(str(files.read_object(marker)["task"]))
+        known = files.read_object(marker)
+        task = registry.load_task(str(known["task"]))
+        changed = known.get("task_source") != own_task_sha256(str(known["task"]))
         paths = sorted(folder.glob("seed-*/result.json"))
         seeds = [SeedResult.model_validate_json(files.read_bytes(path)) for path in paths]
     except InputError:
@@ -48,6 +51,8 @@ def redraw(folder: Path) -> list[Path]:
     except (OSError, ValueError, KeyError) as error:
         kind = type(error).__name__
         raise InputError(f"{str(folder)!r} is no folder of a run ({kind}): see runs/") from error
+    if changed or known.get("version") != task.version:
+        raise InputError(f"{task.name} has changed since {folder} was trained on it")
     if not seeds:
         raise InputError(f"no seed of {str(folder)!r} has been finished yet")
     seeds.sort(key=lambda seed: seed.seed)

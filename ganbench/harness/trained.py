@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class TrainedGenerator:
 
     `task` is what it was trained on, `gan` the whole of it, and `module` its generator in
     inference mode: an `nn.Module`, of a Game the one that its samples come from; None if a GAN of
-    another kind has none by the name `generator`. `rounds` are those that it has trained.
+    another kind has none by the name `generator`. `rounds` are those that it has trained, which may
+    be fewer than its run's: then `unfinished` says so, else it is None.
 
     Example:
         >>> import ganbench
@@ -35,8 +37,8 @@ class TrainedGenerator:
         (TrainedGenerator(gaussian, 2 rounds, Trainer), torch.Size([3, 2]))
     """
 
-    def __init__(self, task: Task, gan: GAN, rounds: int) -> None:
-        self.task, self.gan, self.rounds = task, gan, rounds
+    def __init__(self, task: Task, gan: GAN, rounds: int, unfinished: str | None = None) -> None:
+        self.task, self.gan, self.rounds, self.unfinished = task, gan, rounds, unfinished
         self.module = checkpoint.generator_of(gan)
         if self.module is not None:
             self.module.eval()
@@ -61,7 +63,7 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
 
     Its source is executed. A GAN that was no file, but a `function` or class, has to be given
     again. Raises InputError for a folder without a checkpoint of that seed, and if the source is
-    not what was trained any more.
+    not what was trained any more, or the task not what it was trained on.
     """
     path = folder / f"seed-{seed}" / checkpoint.FILE
     marker = files.read_object(folder / registry.MARKER)
@@ -75,15 +77,22 @@ def load(folder: Path, seed: int = 0, *, function: MakeGAN | None = None) -> Tra
     try:
         spec = _spec(marker, state["run"], function)
         rounds, source = int(state["round"]), state["run"]["source"]
+        steps, evaluations = map(int, state["run"]["budget"])
+        name, version, *variant = state["run"]["task"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no checkpoint of a run: {error!r:.100}") from error
     job = look_up(spec)
     if job.baseline.sha256 != source:
         raise InputError(f"{job.baseline.path} has changed since {folder} was trained of it")
+    own = next((each for each in variant if isinstance(each, str)), None)
+    if (name, version, own) != (job.task.name, job.task.version, job.task_sha256):
+        raise InputError(f"{job.task.name} has changed since {folder} was trained on it")
+    planned = replace(job.budget, steps=steps, evaluations=evaluations).rounds
+    short = f"seed {seed} stands where its last checkpoint is: after {rounds} of {planned} rounds"
     with one_thread():
         gan = build(job, seed)
         checkpoint.restore_gan(gan, state["gan"])
-    return TrainedGenerator(job.task, gan, rounds)
+    return TrainedGenerator(job.task, gan, rounds, short if rounds < planned else None)
 
 
 def _spec(marker: dict[str, Any], identity: dict[str, Any], function: MakeGAN | None) -> Spec:

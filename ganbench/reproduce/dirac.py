@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ganbench import dirac
 from ganbench.dirac.play import RATE, STEPS, ways
+from ganbench.errors import InputError
 from ganbench.reproduce.protocol import Asked, Found, check_rows
 from ganbench.system.files import make_folder
 
@@ -24,7 +25,14 @@ class DiracGAN:
         return "20 s"
 
     def run(self, asked: Asked) -> Found:
-        """The table of all methods, or of those asked for, and the picture of all their fields."""
+        """The table of all methods, or of those asked for, and the picture of all their fields.
+
+        InputError for what has no part in it, as a number of seeds.
+        """
+        usual = {"seeds": None, "workers": None, "budget": "full", "steps": None, "compiled": None}
+        given = {**asked.how, "seeds": asked.seeds, "workers": asked.workers}
+        if moot := [name for name, value in usual.items() if given.get(name, value) != value]:
+            raise InputError(f"{self.name} has nothing to do with {moot[0]}: its steps are fixed")
         found = ways()
         rows = dirac.table(found)
         check_rows(self.name, list(dict.fromkeys(row.method for row in rows)), asked.only)

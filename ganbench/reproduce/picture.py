@@ -24,6 +24,7 @@ from ganbench.results.schema import SeedResult
 from ganbench.system.files import write_atomically
 
 SIDE = 1.9  # inches of a panel
+UNSEEN = 0.005  # of samples, from where on a panel says how many it does not show
 MOST = 10  # panels of a row
 
 
@@ -66,3 +67,7 @@ def _panel(axes: Axes, task: Task, samples: Array | None) -> None:
         return
     seen = np.isfinite(samples).all(1)
     axes.plot(*samples[seen, :2].T, ls="", marker=".", ms=1.5, mew=0, color=ORANGE, alpha=0.6)
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    inside = ((samples[:, :2] >= low) & (samples[:, :2] <= high)).all(1)
+    if (outside := 1 - inside.mean()) > UNSEEN:
+        note(axes, f"{outside:.0%} outside")

@@ -17,7 +17,7 @@ from ganbench.reproduce.protocol import Asked
 from ganbench.results.samples import read_arrays
 from ganbench.results.schema import SeedResult, dumps, mean_speed
 from ganbench.system import processes
-from ganbench.system.files import write_atomically
+from ganbench.system.files import read_bytes, write_atomically
 from ganbench.system.words import duration
 
 RESULT = "result.json"  # of a row
@@ -104,17 +104,31 @@ def run(jobs: Mapping[str, Job], seeds: Sequence[int], asked: Asked) -> list[Tri
     infos = [entries.entry_info(job, name) for name, job in jobs.items()]
     workers = processes.workers(asked.workers, len(jobs) * len(seeds))
     asked.tell(estimate(jobs, seeds, workers, asked))
+    before = {name: _finished(job.spec.folder) for name, job in jobs.items()}
     done: dict[str, dict[int, SeedResult]] = {name: {} for name in jobs}
     for place, seed in train_all(list(jobs.values()), seeds, workers, asked.report, asked.stop):
         job, found = jobs[names[place]], done[names[place]]
         found[seed.seed] = seed
         entries.write_seed(job.spec.folder / f"seed-{seed.seed}", seed)
-        result = composed.compose(job, infos[place], [found[key] for key in sorted(found)])
+        every = before[names[place]] | found
+        result = composed.compose(job, infos[place], [every[key] for key in sorted(every)])
         write_atomically(job.spec.folder / RESULT, dumps(result).encode())
     return [
         Trials(name=name, job=jobs[name], seeds=[found[key] for key in sorted(found)])
         for name, found in done.items()
     ]
+
+
+def _finished(folder: Path) -> dict[int, SeedResult]:
+    """The seeds of a row that commands before have left; InputError if one is damaged."""
+    found = {}
+    for path in folder.glob("seed-*/result.json"):
+        try:
+            seed = SeedResult.model_validate_json(read_bytes(path))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged: remove {path.parent}") from error
+        found[seed.seed] = seed
+    return found
 
 
 def estimate(jobs: Mapping[str, Job], seeds: Sequence[int], workers: int, asked: Asked) -> str:

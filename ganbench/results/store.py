@@ -55,6 +55,19 @@ def add(result: Result, root: Path) -> Added:
     return Added(result=result, path=path, set_aside=set_aside, beside=beside)
 
 
+def declare(path: Path, trials: int) -> bool:
+    """Have a result declare at least so many tuning trials; whether it had declared fewer."""
+    with files.locked(path):
+        result = schema.load_result(path)
+        if result.entry.tuning_trials >= trials:
+            return False
+        entry = result.entry.model_copy(update={"tuning_trials": trials})
+        files.write_atomically(
+            path, schema.dumps(result.model_copy(update={"entry": entry})).encode()
+        )
+        return True
+
+
 def merge(before: Result, new: Result) -> Result:
     """All seeds of both; of the same seed the new run, unless it was interrupted.
 

@@ -23,6 +23,7 @@ from torch.nn.functional import softplus
 import ganbench
 from ganbench.cli import main
 from ganbench.engine.generators import generators_of, own_randomness
+from ganbench.harness import stored
 from ganbench.randomness import stream
 
 PUBLIC = [name for name in ganbench.__all__ if not name.startswith("_")]
@@ -206,6 +207,14 @@ def test_a_source_that_has_changed_is_told(elsewhere: Path) -> None:
     file.write_text(source.read_text())
     result = quiet(file)
     assert ganbench.load_generator(result).sample(2).shape == (2, 2)
+    assert result.folder is not None
+    checkpoint = result.folder / "seed-0/checkpoint.safetensors"
+    state = stored.load_state(checkpoint)
+    stored.save_state(checkpoint, {**state, "round": 1})
+    with pytest.warns(UserWarning, match="seed 0 stands where .*: after 1 of 2 rounds"):
+        ganbench.load_generator(result)
+    told = CliRunner().invoke(main, ["sample", str(result.folder), "--out", "few.npz"])
+    assert told.exit_code == 0 and "after 1 of 2 rounds" in told.stderr
     file.write_text(source.read_text() + "\n# changed\n")
     with pytest.raises(ganbench.InputError, match=r"own\.py has changed since"):
         ganbench.load_generator(result)

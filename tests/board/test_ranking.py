@@ -513,6 +513,17 @@ def test_what_does_not_compare_is_said():
         compare([a, short], "a", "b")
 
 
+def test_what_the_board_refuses_does_not_compare():
+    honest = board_entry(an_entry("a", 0.5))
+    for what, line in (
+        ({"wrong": "the score is not that of its views"}, "b the score is not that"),
+        ({"refuted": True}, "b is refuted on hidden parameters"),
+    ):
+        forged = replace(board_entry(an_entry("b", 0.1)), **what)
+        with pytest.raises(InputError, match=line):
+            comparison.compare([honest, forged], "a", "b")
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sound, "why_unfit", lambda result: None)  # no run has left these
@@ -569,6 +580,27 @@ def test_show_on_every_track(folder, track, tuning):
     if found and track == "time":
         for form in ((), ("--csv",), ("--markdown",)):
             assert "c, 1 cores" in show(folder, "--track", track, "--tuning", tuning, *form)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (["--track", "time", "--by", "mmd"], "--by is of the track of quality"),
+        (["--sort", "name"], "--sort is of a task's board"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(folder, given, line):
+    done = CliRunner().invoke(main, ["leaderboard", "show", "--leaderboard", str(folder), *given])
+    assert done.exit_code == 2 and line in done.stderr
+
+
+def test_positions_are_not_called_scores(folder):
+    for given in ([], ["--task", "toy"]):
+        table = show(folder, "--by", "mmd", "--markdown", *given)
+        assert "position of mmd" in table and "score" not in table
+    lines = list(csv.DictReader(io.StringIO(show(folder, "--by", "mmd", "--csv"))))
+    assert {line["task"] for line in lines} == {"all", "toy"}
+    assert {line["by"] for line in lines} == {"mmd"}
 
 
 def test_all_metrics_between_floor_and_ceiling(folder):

@@ -203,10 +203,18 @@ def test_a_run_shows_its_score_with_the_views_and_then_five_metrics(capsys):
     rows = [line.split("│")[1].strip() for line in out.splitlines() if line[:1] == "│"]
     assert rows[:4] == list(VIEWS_IN_ORDER)
     assert rows[4:] == ["sine_fitted ↑", "sine_rmse ↓", "sine_b_ks ↓", "wasserstein ↓", "recall ↑"]
-    assert "score -0.225 [-0.228, -0.218]: 1 is real data, 0 a naive sampler, -1 the worst" in out
+    assert "score -0.214 [-0.223, -0.205]: 1 is real data, 0 a naive sampler, -1 the worst" in out
     assert re.search(r"mmd over training ▁{10,} -0\.9\d to -0\.90, from -1 to 1", out)
     assert "12 more metrics: --all" in out
-    assert "verdict   10 of 10 seeds, as seed 0: mode collapse: 78 % of curves are sines" in out
+    fitted = result.summary["sine_fitted"]
+    assert fitted.iqm is not None and fitted.ci95 is not None
+    of_fitted = f"{text.number(fitted.iqm)} [{', '.join(map(text.number, fitted.ci95))}]"
+    assert any("sine_fitted" in line and of_fitted in line for line in out.splitlines())
+    assert "value: the interquartile mean over seeds that finished" in out
+    assert (
+        "verdict   9 of 10 seeds, as seed 0: mode collapse from step 6,144: 96 % of curves are sines"
+        in out
+    )
 
 
 def test_real_data_are_at_the_top_of_every_board_and_naive_samplers_at_naught():

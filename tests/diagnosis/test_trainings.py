@@ -141,7 +141,7 @@ def test_half_of_a_target_without_modes_is_lost(name: str) -> None:
         train(registry.load_task(name), drawn(draw, **CALM), steps=80), "mode collapse"
     )
     assert verdict.since == 50
-    assert "of 24 regions have samples" in verdict.text
+    assert "of 24 regions with a tenth of their due" in verdict.text
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 
 from ganbench import registry
 from ganbench.errors import InputError, ResumeError
-from ganbench.harness import entries, trained
+from ganbench.harness import entries, pictures, trained
 from ganbench.harness.spec import Progress, Spec, look_up
 from ganbench.results import schema
 from ganbench.system import files, leftovers
@@ -147,9 +147,14 @@ def test_seeds_of_a_task_that_has_changed_are_of_another_entry(tmp_path: Path) -
         "the former moment_matching-20steps-changed.json",
     ]
     assert [seed.seed for seed in run(tmp_path, spec, range(4, 5)).result.seeds] == [2, 3, 4]
+    folder = tmp_path / "runs/gaussian/moment_matching-20steps-changed"
+    assert pictures.redraw(folder) and trained.load(folder, 4).sample(2).shape == (2, 2)
     own.write_text(own.read_text() + "# again\n")
     with pytest.raises(ResumeError, match="is of another source: run without --resume"):
         run(tmp_path, spec, range(2, 4), resume=True)
+    for use in (pictures.redraw, lambda path: trained.load(path, 4)):
+        with pytest.raises(InputError, match=r"gaussian has changed since .* was trained on it"):
+            use(folder)
 
 
 def test_a_run_that_is_stopped_says_what_it_has_not_begun(tmp_path: Path) -> None:

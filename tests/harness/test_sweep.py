@@ -189,6 +189,13 @@ def test_a_sweep_and_the_next_one(path: Path) -> None:
     assert [each["missing"] for each in document["entries"]] == [[], [], [], [0, 1], []]
     result = schema.load_result(path.parent / "lb/gaussian/own-size=2.0-smoke.json")
     assert result.entry.tuning_trials == 3 and len(result.seeds) == 2
+    for trials, said in ((9, "own-size=2.0-smoke.json declares 9 trials now"), (4, "")):
+        path.write_text(FILE.replace("tuning_trials = 3", f"tuning_trials = {trials}"))
+        assert "declares" not in command(path, "--plan").stdout
+        lines = [line for line in command(path).stdout.splitlines() if "declares" in line]
+        assert (len(lines), said in "".join(lines)) == (bool(said), True)
+    later = schema.load_result(path.parent / "lb/gaussian/own-size=2.0-smoke.json")
+    assert later.entry.tuning_trials == 9 and later.seeds == result.seeds
 
 
 @pytest.mark.slow

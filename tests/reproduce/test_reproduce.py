@@ -139,6 +139,19 @@ def test_ours_stands_beside_the_published(tiny: Training) -> None:
     assert not result.official and result.protocol.steps == 8
     assert not Path("leaderboard").exists()
     assert (Path(row["folder"]).parent / "samples.png").stat().st_size > 1000
+    fewer = invoke("tiny", "--seeds", "1", "--only", "seven", "--quiet", "--workers", "1", "--json")
+    assert [seed["seed"] for seed in json.loads(fewer.stdout)["rows"][0]["seeds"]] == [0]
+    kept = schema.load_result(Path(row["folder"]) / "result.json")
+    assert [seed.seed for seed in kept.seeds] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("given", ["--steps=10", "--seeds=2", "--budget=quick", "--workers=1"])
+def test_what_has_no_part_in_a_protocol_is_refused(given: str, tmp_path: Path) -> None:
+    done = invoke("dirac", given, "--out", str(tmp_path))
+    name = given[2:].partition("=")[0]
+    assert done.exit_code == 2
+    assert done.stderr == f"Error: dirac has nothing to do with {name}: its steps are fixed\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_trial_is_kept_apart_and_has_no_deviation(tiny: Training) -> None:

@@ -10,7 +10,7 @@ from its logits, as here (`_get_logits` in Keras's TensorFlow backend). Probabil
 its loss then stays at 16 for good, which the published run's does not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -79,34 +79,71 @@ def GAN(  # noqa: N802 - the name that a baseline file must define
     d_hidden: Sequence[int] | None = None,
     latent_dim: int | None = None,
     activation: str | None = None,
+    g_activation: str | None = None,
+    d_activation: str | None = None,
     norm: str | None = None,
     dropout: float | None = None,
+    average: float = 0.0,
+    optimistic: bool = False,
 ) -> Game:
     """The Game of the task's preset; `lr`, `activation` and `norm` set those of both networks.
 
-    `dropout` is the discriminator's alone.
+    `dropout` is the discriminator's alone. With an `average`, say 0.999, samples come from a moving
+    one of G's weights (Yazici et al. 2019); `optimistic` are updates of Daskalakis et al. 2018.
     """
-    other = (images, IMAGES) if task.is_images else (plain, DEFAULT)
-    build, preset = SYSTEMS.get(task.name, other)
-    changes = {
-        "g_lr": g_lr if g_lr is not None else lr,
-        "d_lr": d_lr if d_lr is not None else lr,
-        "g_hidden": g_hidden,
-        "d_hidden": d_hidden,
-        "latent_dim": latent_dim,
-        "g_activation": activation,
-        "d_activation": activation,
-        "norm": norm,
-        "dropout": dropout,
-    }
-    given = {name: value for name, value in changes.items() if value is not None}
-    for name, value, known in (
-        ("activation", activation, nn.ACTIVATIONS),
-        ("norm", norm, nn.NORMS),
+    used = resolve(
+        task,
+        lr=lr,
+        g_lr=g_lr,
+        d_lr=d_lr,
+        g_hidden=g_hidden,
+        d_hidden=d_hidden,
+        latent_dim=latent_dim,
+        activation=activation,
+        g_activation=g_activation,
+        d_activation=d_activation,
+        norm=norm,
+        dropout=dropout,
+    )
+    build, _ = system_of(task)
+    game = replace(build(task, Preset(**used), device), average=average or None)
+    if not optimistic:
+        return game
+    d_adam, g_adam = (partial(nn.OptimisticAdam, lr=used[name]) for name in ("d_lr", "g_lr"))
+    return replace(game, d_optimizer=d_adam, g_optimizer=g_adam)
+
+
+def resolve(task: Task, **hparams: Any) -> dict[str, Any]:
+    """The fields of a Preset: what is given, else by `lr` or `activation`, else the task's."""
+    lr, activation = hparams.pop("lr", None), hparams.pop("activation", None)
+    both = {"g_lr": lr, "d_lr": lr, "g_activation": activation, "d_activation": activation}
+    _, preset = system_of(task)
+    used = vars(preset) | given(both) | given(hparams)
+    for name, known in (
+        ("g_activation", nn.ACTIVATIONS),
+        ("d_activation", nn.ACTIVATIONS),
+        ("norm", (None, *nn.NORMS)),
     ):
-        if value is not None and value not in known:
-            raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
-    return build(task, replace(preset, **given), device)  # type: ignore[arg-type]
+        if used[name] not in known:
+            raise ValueError(f"{name} {used[name]!r} is none of {', '.join(filter(None, known))}")
+    return used
+
+
+def resolve_rates(task: Task, **hparams: Any) -> dict[str, Any]:
+    """The hyper-parameters of a variant of this GAN: a `g_lr` or `d_lr` of None is the preset's."""
+    _, preset = system_of(task)
+    rates = [name for name in ("g_lr", "d_lr") if name in hparams]
+    return hparams | {name: hparams[name] or getattr(preset, name) for name in rates}
+
+
+def given(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters without those that are None."""
+    return {name: value for name, value in hparams.items() if value is not None}
+
+
+def system_of(task: Task) -> tuple[Callable[[Task, Preset, str], Game], Preset]:
+    """How the networks of a task are built, and its preset."""
+    return SYSTEMS.get(task.name, (images, IMAGES) if task.is_images else (plain, DEFAULT))
 
 
 def sine(task: Task, preset: Preset, device: str) -> Game:
@@ -135,8 +172,8 @@ def quadratic(task: Task, preset: Preset, device: str) -> Game:
     # TensorFlow 1's optimizer: its mean squares start at 1.
     rmsprop = partial(nn.RMSprop, decay=0.9, epsilon=1e-10, initial=1.0)
     return Game(
-        generator=g_body(preset, 2),
-        discriminator=torch_nn.Sequential(d_body(preset, 2, 2), nn.dense(2, 1)),
+        generator=g_body(preset, task.width),
+        discriminator=torch_nn.Sequential(d_body(preset, task.width, 2), nn.dense(2, 1)),
         latent=uniform_latent(preset.latent_dim),
         d_loss=d_loss,
         g_loss=g_loss,
@@ -156,8 +193,8 @@ def gaussian(task: Task, preset: Preset, device: str) -> Game:
     # Epsilon is that of the source's framework, 1e-8, in the place where Keras has it too.
     adam = partial(nn.Adam, epsilon=1e-8)
     return Game(
-        generator=g_body(preset, 2, init=small),
-        discriminator=torch_nn.Sequential(d_body(preset, 2, 2, init=small), nn.Margin()),
+        generator=g_body(preset, task.width, init=small),
+        discriminator=torch_nn.Sequential(d_body(preset, task.width, 2, init=small), nn.Margin()),
         latent=normal_latent(preset.latent_dim),
         d_loss=d_loss,
         g_loss=g_loss,
